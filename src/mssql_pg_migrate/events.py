@@ -1,0 +1,138 @@
+"""What a run tells the outside while it goes: plain events for the progress bar, JSON lines, TUI, report and API."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+Phase: TypeAlias = Literal[
+    "connect", "extract", "plan", "prepare", "transfer", "indexes", "constraints", "finish", "validate"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """The tables are known; ``tables`` maps the table's display name to its estimated rows."""
+
+    run_id: str
+    mode: str
+    resumed: bool
+    tables: dict[str, int]
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseStarted:
+    """The run (``table`` None) or one table enters a phase."""
+
+    phase: Phase
+    table: str | None = None
+    detail: str | None = None
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableStarted:
+    """Rows of a table begin to move; ``rows_before`` were there already (resume)."""
+
+    table: str
+    estimated_rows: int
+    ranges: int
+    reader: str
+    rows_before: int = 0
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkCommitted:
+    """One chunk is durable together with its ledger row. ``rows`` were read, ``skipped`` of them were unchanged."""
+
+    table: str
+    range_id: int
+    rows: int
+    bytes: int
+    skipped: int = 0
+    last_key: tuple[str, ...] | None = None
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangeFinished:
+    """A range has no more rows."""
+
+    table: str
+    range_id: int
+    rows: int
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableReset:
+    """A table begins again from nothing (no key to resume by, or its rows were lost with an unlogged table)."""
+
+    table: str
+    reason: str
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableFinished:
+    """All rows of a table are there, or it failed for good (``error``)."""
+
+    table: str
+    rows: int
+    skipped: int
+    seconds: float
+    error: str | None = None
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """A chunk, connection or statement is tried again after ``delay`` seconds."""
+
+    table: str | None
+    reason: str
+    attempt: int
+    delay: float
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """Something to log; ``level`` as in ``--verbosity``."""
+
+    level: Literal["debug", "info", "warn", "error"]
+    text: str
+    table: str | None = None
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished:
+    """The last event of a run."""
+
+    run_id: str
+    status: Literal["completed", "failed", "cancelled"]
+    seconds: float
+    rows: int
+    skipped: int
+    at: float = field(default_factory=time.time)
+
+
+AnyEvent: TypeAlias = (
+    RunStarted
+    | PhaseStarted
+    | TableStarted
+    | ChunkCommitted
+    | RangeFinished
+    | TableReset
+    | TableFinished
+    | Retry
+    | Message
+    | RunFinished
+)
+EventSink: TypeAlias = Callable[[AnyEvent], None]
+"""Called from any thread, must return quickly and not raise."""

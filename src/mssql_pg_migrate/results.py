@@ -1,0 +1,122 @@
+"""What the commands return: plain data, printed by the CLI and returned by the Python API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+TableStatus: TypeAlias = Literal["completed", "failed", "cancelled", "pending"]
+
+
+@dataclass(slots=True)
+class TableResult:
+    """One table of a run. ``rows`` counts rows read and committed by all attempts, ``skipped`` the unchanged ones."""
+
+    table: str
+    status: TableStatus
+    rows: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    bytes: int = 0
+    reader: str | None = None
+    reader_reason: str | None = None
+    """Why the driver carried a table that ``auto`` would have given to the wire reader."""
+    ranges: int = 1
+    error: str | None = None
+    error_kind: str | None = None
+    retryable: bool = False
+
+    @property
+    def rows_per_second(self) -> float:
+        """0 when nothing was timed."""
+        return self.rows / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(slots=True)
+class RunResult:
+    """The outcome of ``run`` and ``resume``."""
+
+    run_id: str
+    status: Literal["completed", "failed", "cancelled", "invalid"]
+    mode: str
+    resumed: bool
+    seconds: float
+    tables: list[TableResult] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """Constraints and objects that could not be created, each a full sentence."""
+    notes: list[str] = field(default_factory=list)
+    """What was not carried over, renamed or lossy, as in the plan."""
+    retries: int = 0
+    peak_memory_bytes: int = 0
+    exit_code: int = 0
+
+    @property
+    def rows(self) -> int:
+        return sum(table.rows for table in self.tables)
+
+    @property
+    def skipped(self) -> int:
+        return sum(table.skipped for table in self.tables)
+
+    @property
+    def rows_per_second(self) -> float:
+        return self.rows / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def failed_tables(self) -> list[TableResult]:
+        return [table for table in self.tables if table.status == "failed"]
+
+
+@dataclass(slots=True)
+class TableCheck:
+    """One table of ``validate``; counts are exact. Checksum fields stay None for a plain count check."""
+
+    table: str
+    source_rows: int | None
+    target_rows: int | None
+    equal: bool
+    missing: int | None = None
+    extra: int | None = None
+    changed: int | None = None
+    sample_keys: dict[str, list[str]] = field(default_factory=dict)
+    """``missing``, ``extra``, ``changed`` -> a few keys as text."""
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class ValidationReport:
+    """The outcome of ``validate``."""
+
+    checksum: bool
+    tables: list[TableCheck]
+    seconds: float
+
+    @property
+    def equal(self) -> bool:
+        return all(table.equal for table in self.tables)
+
+
+@dataclass(slots=True)
+class SideHealth:
+    """One side of ``health-check``."""
+
+    side: Literal["source", "target"]
+    ok: bool
+    server: str
+    version: str | None = None
+    latency_ms: float | None = None
+    tls: str | None = None
+    facts: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class HealthReport:
+    """The outcome of ``health-check``."""
+
+    sides: list[SideHealth]
+
+    @property
+    def ok(self) -> bool:
+        return all(side.ok for side in self.sides)

@@ -1,0 +1,1 @@
+"""PostgreSQL: connect, create tables, write chunks with their ledger rows, finalize."""

@@ -1,0 +1,1 @@
+"""Moving rows: which ranges there are, who carries them, and what is known about how far they are."""

@@ -46,9 +46,7 @@ class ConnectionFailed(MigrationError):
     kind = "connection"
     retryable = True
 
-    def __init__(
-        self, message: str, *, side: str, hint: str | None = None, retryable: bool | None = None
-    ) -> None:
+    def __init__(self, message: str, *, side: str, hint: str | None = None, retryable: bool | None = None) -> None:
         super().__init__(message, hint=hint, retryable=retryable)
         self.side = side
         """``source`` or ``target``."""

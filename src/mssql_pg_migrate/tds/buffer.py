@@ -20,19 +20,32 @@ class NeedMoreData(ProtocolError):
 
 
 class ByteReader:
-    """A cursor over a buffer. Reads past the end raise `NeedMoreData` and leave `pos` where it was."""
+    """A cursor over a buffer.
 
-    __slots__ = ("data", "end", "pos")
+    Reads past the end raise `NeedMoreData`, or `ProtocolError` when the buffer is `complete` and no more can come;
+    either way `pos` stays where the failing read began.
+    """
 
-    def __init__(self, data: bytes | bytearray | memoryview, pos: int = 0, end: int | None = None) -> None:
+    __slots__ = ("complete", "data", "end", "pos")
+
+    def __init__(
+        self,
+        data: bytes | bytearray | memoryview,
+        pos: int = 0,
+        end: int | None = None,
+        *,
+        complete: bool = False,
+    ) -> None:
         self.data = memoryview(data)
         self.pos = pos
         self.end = len(self.data) if end is None else end
+        self.complete = complete
 
     def _take(self, count: int) -> int:
         start = self.pos
         if count < 0 or count > self.end - start:
-            raise NeedMoreData(f"{count} bytes wanted at offset {start}, {self.end - start} left")
+            message = f"{count} bytes wanted at offset {start}, {self.end - start} left"
+            raise ProtocolError(message) if self.complete or count < 0 else NeedMoreData(message)
         self.pos = start + count
         return start
 
@@ -40,6 +53,10 @@ class ByteReader:
     def remaining(self) -> int:
         """Bytes left before the end."""
         return self.end - self.pos
+
+    def sub(self, count: int) -> ByteReader:
+        """A complete reader over the next `count` bytes, which this reader passes over."""
+        return ByteReader(self.raw(count), complete=True)
 
     def raw(self, count: int) -> bytes:
         """The next `count` bytes, copied."""

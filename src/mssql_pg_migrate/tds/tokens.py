@@ -10,8 +10,9 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from .buffer import ByteReader, ProtocolError, b_varchar, us_varchar
+from .buffer import ByteReader, NeedMoreData, ProtocolError, b_varchar, us_varchar
 from .metadata import TOKEN_COLMETADATA, ColumnMetadata, TypeInfo, decode_colmetadata, decode_type_info
+from .values import raw_value
 
 RETURNSTATUS = 0x79
 COLMETADATA = TOKEN_COLMETADATA
@@ -230,7 +231,7 @@ def _env_value(value: str | bytes) -> bytes:
 
 
 def _read_message(reader: ByteReader, token: int) -> ServerMessage:
-    body = ByteReader(reader.raw(reader.u16()))
+    body = reader.sub(reader.u16())
     number, state, severity = body.i32(), body.u8(), body.u8()
     text, server, procedure, line = body.us_varchar(), body.b_varchar(), body.b_varchar(), body.i32()
     return ServerMessage(number, state, severity, text, server, procedure, line, token == ERROR)
@@ -240,7 +241,7 @@ _BINARY_ENV = frozenset((ENV_COLLATION, ENV_BEGIN_TRANSACTION, ENV_COMMIT, ENV_R
 
 
 def _read_envchange(reader: ByteReader, _token: int) -> EnvChange:
-    body = ByteReader(reader.raw(reader.u16()))
+    body = reader.sub(reader.u16())
     kind = body.u8()
     if kind in _BINARY_ENV:
         new: str | bytes = body.b_varbyte()
@@ -252,7 +253,7 @@ def _read_envchange(reader: ByteReader, _token: int) -> EnvChange:
 
 
 def _read_loginack(reader: ByteReader, _token: int) -> LoginAck:
-    body = ByteReader(reader.raw(reader.u16()))
+    body = reader.sub(reader.u16())
     interface = body.u8()
     tds_version = int.from_bytes(body.raw(4), "big")
     program = body.b_varchar()
@@ -265,8 +266,6 @@ def _read_done(reader: ByteReader, token: int) -> Done:
 
 
 def _read_returnvalue(reader: ByteReader, _token: int) -> ReturnValue:
-    from .values import raw_value
-
     ordinal, name, status = reader.u16(), reader.b_varchar(), reader.u8()
     user_type, flags = reader.u32(), reader.u16()
     info = decode_type_info(reader, in_rpc=True)
@@ -274,7 +273,7 @@ def _read_returnvalue(reader: ByteReader, _token: int) -> ReturnValue:
 
 
 def _read_order(reader: ByteReader, _token: int) -> Order:
-    body = ByteReader(reader.raw(reader.u16()))
+    body = reader.sub(reader.u16())
     return Order(tuple(body.u16() for _ in range(body.remaining // 2)))
 
 
@@ -329,8 +328,6 @@ def read_token(reader: ByteReader) -> Token:
         NeedMoreData: the buffer ends inside the token; `reader.pos` is back at the token's first byte.
         ProtocolError: the token is unknown or malformed.
     """
-    from .buffer import NeedMoreData
-
     start = reader.pos
     token = reader.u8()
     read = _READERS.get(token)
@@ -349,7 +346,7 @@ def read_tokens(data: bytes | memoryview) -> Sequence[Token]:
     Raises:
         ProtocolError: a token is unknown or malformed, or the data ends inside one.
     """
-    reader = ByteReader(data)
+    reader = ByteReader(data, complete=True)
     tokens: list[Token] = []
     while reader.remaining:
         tokens.append(read_token(reader))

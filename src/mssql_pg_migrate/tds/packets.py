@@ -67,9 +67,7 @@ class PacketHeader:
 
     def encode(self) -> bytes:
         """The eight bytes."""
-        return _HEADER.pack(
-            self.type, self.status, self.length, self.spid, self.packet_id & 0xFF, self.window
-        )
+        return _HEADER.pack(self.type, self.status, self.length, self.spid, self.packet_id & 0xFF, self.window)
 
     @classmethod
     def decode(cls, data: bytes | bytearray | memoryview, offset: int = 0) -> PacketHeader:

@@ -211,16 +211,7 @@ class Opaque:
 
 
 Token = (
-    ServerMessage
-    | EnvChange
-    | LoginAck
-    | Done
-    | ReturnStatus
-    | ReturnValue
-    | Order
-    | FeatureExtAck
-    | Columns
-    | Opaque
+    ServerMessage | EnvChange | LoginAck | Done | ReturnStatus | ReturnValue | Order | FeatureExtAck | Columns | Opaque
 )
 
 

@@ -13,7 +13,7 @@ Python forms of the SQL types (NULL is None for all):
 | uniqueidentifier | uuid.UUID |
 | date | int: days since 0001-01-01 |
 | time | int: ticks of 100 ns since midnight |
-| datetime, smalldatetime, datetime2 | int: ticks of 100 ns since 0001-01-01 (datetime: its 1/300 s, rounded to a tick) |
+| datetime, smalldatetime, datetime2 | int: ticks of 100 ns since 0001-01-01 (1/300 s rounded) |
 | datetimeoffset | (int, int): ticks as above in UTC, offset in minutes |
 | sql_variant | Variant |
 
@@ -202,7 +202,7 @@ def _decode_datetime(data: bytes) -> int:
         days, minutes = struct.unpack("<HH", data)
         return int((days + DAYS_TO_1900) * TICKS_PER_DAY + minutes * 60 * TICKS_PER_SECOND)
     days, thirds = struct.unpack("<iI", data)
-    return int((days + DAYS_TO_1900) * TICKS_PER_DAY + (thirds * 100_000 + 1) // 3)
+    return (int(days) + DAYS_TO_1900) * TICKS_PER_DAY + (int(thirds) * 100_000 + 1) // 3
 
 
 def _decode_guid(data: bytes) -> uuid.UUID:
@@ -243,7 +243,8 @@ def _time_decoder(info: TypeInfo) -> Decoder:
     def offset(data: bytes) -> tuple[int, int]:
         return datetime2(data[:-2]), int.from_bytes(data[-2:], "little", signed=True)
 
-    return {t.TIMEN: time, t.DATETIME2N: datetime2, t.DATETIMEOFFSETN: offset}[info.type_id]
+    decoders: dict[int, Decoder] = {t.TIMEN: time, t.DATETIME2N: datetime2, t.DATETIMEOFFSETN: offset}
+    return decoders[info.type_id]
 
 
 _SIMPLE_DECODERS: dict[int, Decoder] = {
@@ -319,7 +320,11 @@ class RowDecoder:
 def _int_encoder(info: TypeInfo) -> Encoder:
     size = info.fixed_size or info.length
     signed = size > 1
-    return lambda value: int(value).to_bytes(size, "little", signed=signed)
+
+    def encode(value: Any) -> bytes:
+        return int(value).to_bytes(size, "little", signed=signed)
+
+    return encode
 
 
 def _float_encoder(info: TypeInfo) -> Encoder:
@@ -340,18 +345,19 @@ def _money_encoder(info: TypeInfo) -> Encoder:
 
 
 def _unscaled(value: Any, scale: int) -> int:
-    sign, digits, exponent = Decimal(value).as_tuple()
-    if not isinstance(exponent, int):
+    exact = Decimal(value)
+    if not exact.is_finite():
         raise ValueError(f"{value} is not a finite number")
+    sign, digits, exponent = exact.as_tuple()
     number = int("".join(map(str, digits)) or "0")
-    shift = exponent + scale
+    shift = int(exponent) + scale
     if shift < 0:
         number, rest = divmod(number, 10**-shift)
         if rest:
             raise ValueError(f"{value} has more than {scale} decimals")
     else:
         number *= 10**shift
-    return -number if sign else number
+    return int(-number if sign else number)
 
 
 def _decimal_encoder(info: TypeInfo) -> Encoder:
@@ -395,7 +401,8 @@ def _time_encoder(info: TypeInfo) -> Encoder:
     def offset(value: tuple[int, int]) -> bytes:
         return datetime2(value[0]) + value[1].to_bytes(2, "little", signed=True)
 
-    return {t.TIMEN: time, t.DATETIME2N: datetime2, t.DATETIMEOFFSETN: offset}[info.type_id]
+    encoders: dict[int, Encoder] = {t.TIMEN: time, t.DATETIME2N: datetime2, t.DATETIMEOFFSETN: offset}
+    return encoders[info.type_id]
 
 
 def _encode_bit(value: Any) -> bytes:

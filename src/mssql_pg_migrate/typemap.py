@@ -1,11 +1,25 @@
-"""One table: SQL Server type -> PostgreSQL type, how it is selected, and how its COPY field is encoded."""
+"""One table: SQL Server type -> PostgreSQL type, how it is selected, and how its COPY field is encoded.
+
+`RULES` is the table; `map_type` applies it to a column. The PostgreSQL types are those of the guide's type reference,
+completed for the types it leaves out (rowversion, hierarchyid, sql_variant, json, vector, CLR types).
+
+Rules that hold for every reader:
+
+- Times finer than PostgreSQL's microsecond (datetime2(7), time(7), datetimeoffset(7)) are **truncated** to the
+  microsecond, never rounded: 23:59:59.9999999 stays on its day. This is what Microsoft's driver does when it converts
+  100 ns units to microseconds, and rounding could leave the type's range.
+- datetime counts 1/300 s; its value is the millisecond SQL Server itself shows: .000, .003, .007
+  (ticks * 10 / 3, rounded).
+- datetimeoffset becomes its UTC instant.
+- char and nchar keep their trailing blanks; PostgreSQL's char(n) pads and compares the same way.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from .model import Column
+from .model import Column, SqlType
 
 Encoding: TypeAlias = Literal[
     "bool",
@@ -59,3 +73,218 @@ class MappedColumn:
     lossy: str | None = None
     """What the target type cannot keep, as a sentence; None when every value arrives exactly."""
     comment: str | None = None
+
+
+# How a value is written where the column itself cannot be fetched. {c} is the quoted column.
+_AS_TEXT = "CAST({c} AS nvarchar(max))"
+_TO_STRING = "{c}.ToString()"
+# A uniqueidentifier as 16 bytes (first three groups little-endian): the driver would make a 36-character text of it.
+_AS_BINARY_16 = "CAST({c} AS binary(16))"
+# Each base type of a sql_variant in its exact, language-neutral text form; a bare CAST to text would shorten dates,
+# money and floats, and read binary as characters.
+_VARIANT = (
+    "CASE CAST(SQL_VARIANT_PROPERTY({c}, 'BaseType') AS nvarchar(128))"
+    " WHEN 'datetime' THEN CONVERT(nvarchar(50), CAST({c} AS datetime), 126)"
+    " WHEN 'smalldatetime' THEN CONVERT(nvarchar(50), CAST({c} AS smalldatetime), 126)"
+    " WHEN 'datetime2' THEN CONVERT(nvarchar(50), CAST({c} AS datetime2(7)), 126)"
+    " WHEN 'datetimeoffset' THEN CONVERT(nvarchar(50), CAST({c} AS datetimeoffset(7)), 126)"
+    " WHEN 'date' THEN CONVERT(nvarchar(50), CAST({c} AS date), 23)"
+    " WHEN 'money' THEN CONVERT(nvarchar(50), CAST({c} AS money), 2)"
+    " WHEN 'smallmoney' THEN CONVERT(nvarchar(50), CAST({c} AS money), 2)"
+    " WHEN 'float' THEN CONVERT(nvarchar(50), CAST({c} AS float), 3)"
+    " WHEN 'real' THEN CONVERT(nvarchar(50), CAST({c} AS real), 3)"
+    " WHEN 'binary' THEN CONVERT(nvarchar(max), CAST({c} AS varbinary(8000)), 1)"
+    " WHEN 'varbinary' THEN CONVERT(nvarchar(max), CAST({c} AS varbinary(8000)), 1)"
+    " ELSE CAST({c} AS nvarchar(max)) END"
+)
+
+_FINE = "the seventh decimal of seconds is cut off: PostgreSQL keeps microseconds"
+_OFFSET = "the UTC offset is not kept, the instant is"
+
+
+@dataclass(frozen=True, slots=True)
+class TypeRule:
+    """One row of the type table.
+
+    ``pg`` may use ``{n}`` (declared characters), ``{p}`` and ``{s}`` (precision and scale). ``pg_max``, where set, is
+    the type for a (max) declaration. ``lossy`` is said of every column of the type, ``lossy_at_7`` only of scale 7.
+    """
+
+    pg: str
+    encoding: Encoding
+    driver: str = "{c}"
+    wire: str = "{c}"
+    arrow: str = ""
+    """What Microsoft's driver hands over for ``driver``, as an Arrow type: documentation, and checked by tests."""
+    pg_max: str | None = None
+    lossy: str | None = None
+    lossy_at_7: str | None = None
+    note: str = ""
+    """A remark for the documentation's table."""
+
+
+RULES: dict[str, TypeRule] = {
+    # exact numbers
+    "bit": TypeRule("boolean", "bool", arrow="bool"),
+    "tinyint": TypeRule("smallint", "int2", arrow="uint8", note="PostgreSQL has no unsigned types"),
+    "smallint": TypeRule("smallint", "int2", arrow="int16"),
+    "int": TypeRule("integer", "int4", arrow="int32"),
+    "bigint": TypeRule("bigint", "int8", arrow="int64"),
+    "decimal": TypeRule("numeric({p},{s})", "numeric", arrow="decimal128", note="precision and scale are kept"),
+    "numeric": TypeRule("numeric({p},{s})", "numeric", arrow="decimal128", note="precision and scale are kept"),
+    "money": TypeRule("numeric(19,4)", "numeric", arrow="decimal128"),
+    "smallmoney": TypeRule("numeric(10,4)", "numeric", arrow="decimal128"),
+    # approximate numbers
+    "float": TypeRule("double precision", "float8", arrow="double", note="float(1..24) is real"),
+    "real": TypeRule("real", "float4", arrow="float"),
+    # text
+    "char": TypeRule("char({n})", "text", arrow="large_string", note="trailing blanks are kept"),
+    "varchar": TypeRule("varchar({n})", "text", arrow="large_string", pg_max="text"),
+    "nchar": TypeRule("char({n})", "text", arrow="large_string", note="trailing blanks are kept"),
+    "nvarchar": TypeRule("varchar({n})", "text", arrow="large_string", pg_max="text", note="UTF-8 in PostgreSQL"),
+    "text": TypeRule("text", "text", arrow="large_string", note="deprecated in SQL Server"),
+    "ntext": TypeRule("text", "text", arrow="large_string", note="deprecated in SQL Server"),
+    # dates and times
+    "date": TypeRule("date", "date", arrow="date32[day]"),
+    "time": TypeRule("time", "time", arrow="time64[ns]", lossy_at_7=_FINE),
+    "datetime": TypeRule("timestamp", "timestamp", arrow="timestamp[us]", note="milliseconds as SQL Server shows them"),
+    "smalldatetime": TypeRule("timestamp", "timestamp", arrow="timestamp[us]"),
+    "datetime2": TypeRule("timestamp", "timestamp", arrow="timestamp[us]", lossy_at_7=_FINE),
+    "datetimeoffset": TypeRule(
+        "timestamptz", "timestamptz", arrow="timestamp[us, tz=+00:00]", lossy=_OFFSET, lossy_at_7=f"{_OFFSET}; {_FINE}"
+    ),
+    # binary
+    "binary": TypeRule("bytea", "bytea", arrow="large_binary"),
+    "varbinary": TypeRule("bytea", "bytea", arrow="large_binary"),
+    "image": TypeRule("bytea", "bytea", arrow="large_binary", note="deprecated in SQL Server"),
+    "timestamp": TypeRule(
+        "bytea",
+        "bytea",
+        arrow="large_binary",
+        note="rowversion: 8 bytes, no longer set by the server",
+        lossy="a rowversion becomes plain bytes: PostgreSQL does not change it on update",
+    ),
+    # others
+    "uniqueidentifier": TypeRule("uuid", "uuid", driver=_AS_BINARY_16, arrow="large_binary"),
+    "xml": TypeRule("text", "text", wire=_AS_TEXT, arrow="large_string"),
+    "json": TypeRule("json", "text", driver=_AS_TEXT, wire=_AS_TEXT, arrow="large_string", note="SQL Server 2025"),
+    "vector": TypeRule(
+        "text",
+        "text",
+        driver=_AS_TEXT,
+        wire=_AS_TEXT,
+        arrow="large_string",
+        note="SQL Server 2025",
+        lossy="a vector becomes its text, for example [1.0,2.0]",
+    ),
+    "sql_variant": TypeRule(
+        "text",
+        "text",
+        driver=_VARIANT,
+        wire=_VARIANT,
+        arrow="large_string",
+        lossy="a sql_variant becomes the text of its value; the base type of each value is not kept",
+    ),
+    "hierarchyid": TypeRule(
+        "text",
+        "text",
+        driver=_TO_STRING,
+        wire=_TO_STRING,
+        arrow="large_string",
+        note="a path such as /1/3/",
+        lossy="a hierarchyid becomes its path as text, which sorts differently",
+    ),
+    "geometry": TypeRule(
+        "text",
+        "text",
+        driver="{c}.STAsText()",
+        wire="{c}.STAsText()",
+        arrow="large_string",
+        note="WKT format",
+        lossy="WKT text does not hold the SRID, nor Z and M coordinates",
+    ),
+    "geography": TypeRule(
+        "text",
+        "text",
+        driver="{c}.STAsText()",
+        wire="{c}.STAsText()",
+        arrow="large_string",
+        note="WKT format",
+        lossy="WKT text does not hold the SRID, nor Z and M coordinates",
+    ),
+}
+"""SQL Server's system types, by the name of sys.types (``timestamp`` is rowversion)."""
+
+CLR_RULE = TypeRule(
+    "text",
+    "text",
+    driver=_TO_STRING,
+    wire=_TO_STRING,
+    arrow="large_string",
+    lossy="a CLR type becomes the text its ToString() gives",
+)
+"""User-defined CLR types: every one has a ToString() that its own Parse() reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class MappedType:
+    """What `map_type` says of one column: the fields of a `MappedColumn` that its type decides."""
+
+    pg_type: str
+    encoding: Encoding
+    driver_select: str
+    wire_select: str
+    lossy: str | None = None
+
+
+class UnsupportedColumn(Exception):
+    """A column whose data cannot be carried; the message is a sentence that begins after the column's name.
+
+    ``kind`` is ``encrypted`` (Always Encrypted: the server never sees the values), ``pseudo`` (nothing is lost by
+    leaving it out: graph internals, column sets) or ``unknown`` (a type this version has no rule for).
+    """
+
+    def __init__(self, reason: str, kind: Literal["encrypted", "pseudo", "unknown"]) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.kind = kind
+
+
+def map_type(column: Column) -> MappedType:
+    """The target type of a column and how its values are selected.
+
+    Raises:
+        UnsupportedColumn: the column cannot be carried.
+    """
+    if column.encrypted:
+        raise UnsupportedColumn("is Always Encrypted: its values exist only for clients that hold the key", "encrypted")
+    if column.column_set:
+        raise UnsupportedColumn("is a column set: it repeats the sparse columns, which are carried", "pseudo")
+    if column.graph_type is not None:
+        raise UnsupportedColumn("is a pseudo-column of a graph table", "pseudo")
+    rule = rule_of(column.type)
+    if rule is None:
+        raise UnsupportedColumn(f"has the type {column.type.name}, for which there is no rule", "unknown")
+    lossy = rule.lossy_at_7 if rule.lossy_at_7 and column.type.scale == 7 else rule.lossy
+    return MappedType(
+        pg_type=pg_type_of(column.type, rule),
+        encoding=rule.encoding,
+        driver_select=rule.driver,
+        wire_select=rule.wire,
+        lossy=lossy,
+    )
+
+
+def rule_of(sql_type: SqlType) -> TypeRule | None:
+    """The rule of a type; None when there is none."""
+    rule = RULES.get(sql_type.name)
+    if rule is None and sql_type.alias is not None:
+        return CLR_RULE
+    return rule
+
+
+def pg_type_of(sql_type: SqlType, rule: TypeRule) -> str:
+    """A rule's PostgreSQL type with the lengths of one declaration."""
+    if sql_type.is_max and rule.pg_max is not None:
+        return rule.pg_max
+    return rule.pg.format(n=sql_type.char_length, p=sql_type.precision, s=sql_type.scale)

@@ -47,13 +47,19 @@ class TableStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkCommitted:
-    """One chunk is durable together with its ledger row. ``rows`` were read, ``skipped`` of them were unchanged."""
+    """One chunk is committed together with its ledger row.
+
+    ``rows`` were read, ``skipped`` of them were there unchanged; ``range_rows`` and ``range_skipped`` are the range's
+    totals so far, all attempts of the run included (what a display should sum up).
+    """
 
     table: str
     range_id: int
     rows: int
     bytes: int
     skipped: int = 0
+    range_rows: int = 0
+    range_skipped: int = 0
     last_key: tuple[str, ...] | None = None
     at: float = field(default_factory=time.time)
 
@@ -65,6 +71,7 @@ class RangeFinished:
     table: str
     range_id: int
     rows: int
+    skipped: int = 0
     at: float = field(default_factory=time.time)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -48,10 +48,15 @@ class Reader(Protocol):
     name: str
     """``driver`` or ``wire``."""
 
-    def chunks(self, request: ReadRequest) -> Iterator[Chunk]:
+    @property
+    def usable(self) -> bool:
+        """Whether the connection may serve another request."""
+        ...
+
+    def chunks(self, request: ReadRequest) -> Generator[Chunk, None, None]:
         """Stream the rows of ``request`` in key order.
 
-        Closing the iterator early ends the query. Raises TransientError (the same request may be made again),
+        Closing the generator early ends the query. Raises TransientError (the same request may be made again),
         DataError (a value PostgreSQL cannot hold), TransferError, ConnectionFailed.
         """
         ...

@@ -1,0 +1,166 @@
+"""Connections to PostgreSQL: one set of parameters, one way to open a session, messages a person can act on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import ConnectionFailed
+
+if TYPE_CHECKING:
+    import psycopg
+
+SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSettings:
+    """Everything needed to open a session; picklable, its repr hides the password."""
+
+    host: str
+    port: int
+    database: str
+    user: str
+    password: str = field(repr=False)
+    ssl_mode: SslMode = "prefer"
+    ssl_root_cert: str | None = None
+    ssl_cert: str | None = None
+    ssl_key: str | None = None
+    application_name: str = "mssql-pg-migrate"
+    connect_timeout: int = 15
+    """Seconds."""
+
+    def conninfo(self) -> dict[str, Any]:
+        """libpq keywords. Keepalives let both sides notice a dead peer within about a minute."""
+        keywords: dict[str, Any] = {
+            "host": self.host,
+            "port": self.port,
+            "dbname": self.database,
+            "user": self.user,
+            "password": self.password,
+            "sslmode": self.ssl_mode,
+            "application_name": self.application_name,
+            "connect_timeout": self.connect_timeout,
+            "client_encoding": "UTF8",
+            "keepalives": 1,
+            "keepalives_idle": 20,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 60_000,
+        }
+        for name, value in (
+            ("sslrootcert", self.ssl_root_cert),
+            ("sslcert", self.ssl_cert),
+            ("sslkey", self.ssl_key),
+        ):
+            if value:
+                keywords[name] = value
+        return keywords
+
+    @property
+    def label(self) -> str:
+        """``host:port/database``, for messages."""
+        return f"{self.host}:{self.port}/{self.database}"
+
+
+def connect_target(settings: TargetSettings, *, purpose: str | None = None) -> psycopg.Connection[Any]:
+    """Open a session in autocommit mode, with dates and times in one fixed form.
+
+    ``purpose`` is appended to the application name, so that ``pg_stat_activity`` tells who is who. Raises
+    ConnectionFailed(side="target"), ``retryable`` unless the cause is a wrong password, user, database or certificate.
+    """
+    import psycopg
+
+    keywords = settings.conninfo()
+    if purpose:
+        keywords["application_name"] = f"{settings.application_name} {purpose}"[:63]
+    try:
+        connection: psycopg.Connection[Any] = psycopg.connect(autocommit=True, **keywords)
+    except psycopg.OperationalError as error:
+        raise _connection_failed(settings, error) from error
+    except UnicodeEncodeError as error:
+        raise ConnectionFailed(
+            f"cannot connect to PostgreSQL at {settings.label}: a connection parameter is not valid text",
+            side="target",
+            retryable=False,
+        ) from error
+    try:
+        # A session whose client vanished must not hold its locks for hours: PostgreSQL checks the socket itself.
+        connection.execute(
+            "SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, YMD', false),"
+            " set_config('IntervalStyle', 'postgres', false), set_config('extra_float_digits', '3', false),"
+            " set_config('statement_timeout', '0', false),"
+            " set_config('tcp_keepalives_idle', '20', false), set_config('tcp_keepalives_interval', '10', false),"
+            " set_config('tcp_keepalives_count', '3', false),"
+            " set_config('idle_in_transaction_session_timeout', '600000', false),"
+            " set_config('client_min_messages', 'warning', false)"
+        )
+    except psycopg.OperationalError as error:
+        connection.close()
+        raise _connection_failed(settings, error) from error
+    return connection
+
+
+_PERMANENT = (
+    (r"password authentication failed|no password supplied", "check target.user and target.password"),
+    (r'database "[^"]*" does not exist', "create the database first, or correct target.database"),
+    (r'role "[^"]*" does not exist', "correct target.user"),
+    (r"no pg_hba\.conf entry", "the server's pg_hba.conf does not admit this user, address or encryption setting"),
+    (
+        r"certificate verify failed|root certificate file|does not match host name",
+        "check target.ssl_mode and target.ssl_root_cert",
+    ),
+    (r"server does not support SSL", "set target.ssl_mode to prefer or disable, or enable TLS on the server"),
+    (r"could not translate host name|Name or service not known|nodename nor servname", "correct target.host"),
+    (r"permission denied for database", "grant CONNECT on the database to the user"),
+)
+
+
+def _connection_failed(settings: TargetSettings, error: Exception) -> ConnectionFailed:
+    text = redact(str(error).strip(), settings.password)
+    reason = "; ".join(line.strip() for line in text.splitlines() if line.strip())
+    for pattern, hint in _PERMANENT:
+        if re.search(pattern, text):
+            return ConnectionFailed(
+                f"cannot connect to PostgreSQL at {settings.label}: {reason}", side="target", hint=hint, retryable=False
+            )
+    hint = "check target.host and target.port, and that the server accepts TCP connections from here"
+    return ConnectionFailed(
+        f"cannot connect to PostgreSQL at {settings.label}: {reason}", side="target", hint=hint, retryable=True
+    )
+
+
+def redact(text: str, password: str) -> str:
+    """The text without the password, should a library ever quote it."""
+    return text.replace(password, "***") if password and len(password) > 2 else text
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What the run needs to know about the target server."""
+
+    version_num: int
+    """server_version_num, for example 160004."""
+    version: str
+    lz4: bool
+    """Whether ``default_toast_compression = lz4`` is possible (PostgreSQL 14+ built with lz4)."""
+    max_connections: int
+    encoding: str
+    extensions: frozenset[str]
+    """Names that CREATE EXTENSION could install or that are installed."""
+    icu: bool
+
+
+def read_server_facts(connection: psycopg.Connection[Any]) -> ServerFacts:
+    """Ask the server; never assume (lz4, ICU and extensions are build options)."""
+    row = connection.execute(
+        "SELECT current_setting('server_version_num')::int, current_setting('server_version'),"
+        " coalesce((SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'default_toast_compression'), false),"
+        " current_setting('max_connections')::int,"
+        " (SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()),"
+        " coalesce((SELECT array_agg(name::text) FROM pg_available_extensions), '{}'),"
+        " EXISTS (SELECT 1 FROM pg_collation WHERE collprovider = 'i')"
+    ).fetchone()
+    assert row is not None
+    return ServerFacts(row[0], row[1], row[2], row[3], row[4], frozenset(row[5]), row[6])

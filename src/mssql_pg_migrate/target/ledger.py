@@ -1,0 +1,329 @@
+"""The ledger: which chunks of which run are in the target, kept in the target itself.
+
+A chunk's rows and its ledger row are one transaction, so the ledger is the truth about what arrived, whatever died
+afterwards. Four tables in the (first) target schema, dropped when the run completes:
+
+- ``_mpm_run``    one row: the run in progress;
+- ``_mpm_table``  one row per table: its status and ``generation`` (incremented whenever the table begins anew);
+- ``_mpm_range``  the key ranges, planned once per run;
+- ``_mpm_chunk``  one row per committed chunk (``_mpm_chunk_unlogged`` for unlogged tables, so that a crash of the
+  server empties both together).
+
+Three rules make a repeated or belated write impossible:
+
+1. A chunk transaction first locks its ``_mpm_table`` row FOR SHARE and compares the generation: a table that began
+   anew waits for writers of the old generation, and those that come later are turned away.
+2. A chunk's sequence number is part of the primary key: of two writers of one chunk the second fails.
+3. Chunk n is only accepted where chunk n-1 is: commits lost in a crash (``synchronous_commit = off``, unlogged
+   tables) are noticed at the next chunk, at the latest when the table is declared loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from ..errors import StateError
+from ..model import KeyRange, KeyValue
+from .ddl import quote_ident
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection: TypeAlias = psycopg.Connection[Any]
+
+TableStatus: TypeAlias = Literal["planned", "prepared", "loaded", "failed"]
+_TABLES = ("_mpm_chunk", "_mpm_chunk_unlogged", "_mpm_range", "_mpm_constraint", "_mpm_table", "_mpm_run")
+
+
+class LedgerMovedError(Exception):
+    """The ledger does not hold what the writer believed: its generation is over or its last chunk was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerTable:
+    """A row of ``_mpm_table``."""
+
+    table_id: int
+    source: str
+    target: str
+    status: TableStatus
+    generation: int
+    unlogged: bool
+    """Whether rows go to an unlogged table (and its chunks to the unlogged ledger table)."""
+    restore_logged: bool
+    """Whether SET LOGGED is due once the rows are there."""
+    resumable: bool
+    rows: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RangeProgress:
+    """How far a range is: ``next_seq`` chunks are committed, the last one ended with ``last_key``."""
+
+    next_seq: int = 0
+    last_key: KeyValue | None = None
+    rows: int = 0
+    skipped: int = 0
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkPosition:
+    """The identity of one chunk in the ledger."""
+
+    table_id: int
+    generation: int
+    range_id: int
+    seq: int
+    unlogged: bool
+
+
+class Ledger:
+    """The ledger of one run in one schema. Holds no connection: every method takes the one to use."""
+
+    def __init__(self, schema: str, run_id: str) -> None:
+        self.schema = schema
+        self.run_id = run_id
+
+    def name(self, table: str) -> str:
+        """The qualified, quoted name of a ledger table."""
+        return f"{quote_ident(self.schema)}.{quote_ident(table)}"
+
+    # -- the run ---------------------------------------------------------------------------------------------------
+
+    def exists(self, connection: Connection) -> bool:
+        """Whether any ledger is in the schema."""
+        row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (self.name("_mpm_run"),)).fetchone()
+        return bool(row and row[0])
+
+    def current_run(self, connection: Connection) -> tuple[str, str] | None:
+        """``(run id, config hash)`` of the run the ledger belongs to, None without a ledger."""
+        if not self.exists(connection):
+            return None
+        row = connection.execute(f"SELECT run_id::text, config_hash FROM {self.name('_mpm_run')}").fetchone()
+        return (row[0], row[1]) if row else None
+
+    def create(self, connection: Connection, *, config_hash: str, mode: str, tool_version: str) -> None:
+        """Replace whatever ledger there is by an empty one of this run, in one transaction."""
+        with connection.transaction():
+            self.drop(connection)
+            connection.execute(
+                f"CREATE TABLE {self.name('_mpm_run')} (run_id uuid PRIMARY KEY, config_hash text NOT NULL,"
+                " mode text NOT NULL, tool_version text NOT NULL, started_at timestamptz NOT NULL DEFAULT now())"
+            )
+            connection.execute(
+                f"CREATE TABLE {self.name('_mpm_table')} (table_id integer PRIMARY KEY, source text NOT NULL,"
+                " target text NOT NULL, status text NOT NULL, generation integer NOT NULL DEFAULT 0,"
+                " unlogged boolean NOT NULL, restore_logged boolean NOT NULL, resumable boolean NOT NULL,"
+                " rows bigint NOT NULL DEFAULT 0, skipped bigint NOT NULL DEFAULT 0)"
+            )
+            connection.execute(
+                f"CREATE TABLE {self.name('_mpm_range')} (table_id integer, range_id integer, after_key text,"
+                " upto_key text, row_estimate bigint NOT NULL, PRIMARY KEY (table_id, range_id))"
+            )
+            connection.execute(
+                f"CREATE TABLE {self.name('_mpm_constraint')} (target_schema text NOT NULL, target_table text NOT NULL,"
+                " name text NOT NULL, definition text NOT NULL, validated boolean NOT NULL,"
+                " PRIMARY KEY (target_schema, target_table, name))"
+            )
+            for unlogged, table in (("", "_mpm_chunk"), ("UNLOGGED ", "_mpm_chunk_unlogged")):
+                connection.execute(
+                    f"CREATE {unlogged}TABLE {self.name(table)} (table_id integer, generation integer,"
+                    " range_id integer, seq integer, last_key text, rows bigint NOT NULL, skipped bigint NOT NULL,"
+                    " done boolean NOT NULL, PRIMARY KEY (table_id, generation, range_id, seq))"
+                )
+            connection.execute(
+                f"INSERT INTO {self.name('_mpm_run')} (run_id, config_hash, mode, tool_version)"
+                " VALUES (%s, %s, %s, %s)",
+                (self.run_id, config_hash, mode, tool_version),
+            )
+
+    def drop(self, connection: Connection) -> None:
+        """Remove the ledger; the run is complete or superseded."""
+        for table in _TABLES:
+            connection.execute(f"DROP TABLE IF EXISTS {self.name(table)}")
+
+    # -- tables and ranges -----------------------------------------------------------------------------------------
+
+    def add_table(self, connection: Connection, table: LedgerTable) -> None:
+        """Enter a table as planned."""
+        connection.execute(
+            f"INSERT INTO {self.name('_mpm_table')} (table_id, source, target, status, unlogged, restore_logged,"
+            " resumable) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            (
+                table.table_id,
+                table.source,
+                table.target,
+                table.status,
+                table.unlogged,
+                table.restore_logged,
+                table.resumable,
+            ),
+        )
+
+    def tables(self, connection: Connection) -> dict[int, LedgerTable]:
+        """All tables of the run by id."""
+        rows = connection.execute(
+            "SELECT table_id, source, target, status, generation, unlogged, restore_logged, resumable, rows, skipped"
+            f" FROM {self.name('_mpm_table')}"
+        ).fetchall()
+        return {row[0]: LedgerTable(*row) for row in rows}
+
+    def set_ranges(self, connection: Connection, table_id: int, ranges: tuple[KeyRange, ...]) -> None:
+        """Store the plan of a table; it stays the same for the rest of the run."""
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                f"INSERT INTO {self.name('_mpm_range')} (table_id, range_id, after_key, upto_key, row_estimate)"
+                " VALUES (%s, %s, %s, %s, %s)",
+                [
+                    (table_id, item.id, _encode_key(item.after), _encode_key(item.upto), item.row_estimate)
+                    for item in ranges
+                ],
+            )
+
+    def ranges(self, connection: Connection, table_id: int) -> tuple[KeyRange, ...]:
+        """The stored plan of a table, in range order; empty when it was not planned yet."""
+        rows = connection.execute(
+            f"SELECT range_id, after_key, upto_key, row_estimate FROM {self.name('_mpm_range')}"
+            " WHERE table_id = %s ORDER BY range_id",
+            (table_id,),
+        ).fetchall()
+        return tuple(KeyRange(row[0], _decode_key(row[1]), _decode_key(row[2]), row[3]) for row in rows)
+
+    def set_prepared(self, connection: Connection, table_id: int, *, unlogged: bool, restore_logged: bool) -> None:
+        """The target table is empty (or, for upsert, checked) and ready for rows."""
+        connection.execute(
+            f"UPDATE {self.name('_mpm_table')} SET status = 'prepared', unlogged = %s, restore_logged = %s"
+            " WHERE table_id = %s",
+            (unlogged, restore_logged, table_id),
+        )
+
+    def set_failed(self, connection: Connection, table_id: int) -> None:
+        """The table failed for good in this attempt; ``resume`` tries it again from its last chunk."""
+        connection.execute(
+            f"UPDATE {self.name('_mpm_table')} SET status = 'failed' WHERE table_id = %s", (table_id,)
+        )
+
+    def begin_again(self, connection: Connection, table_id: int) -> int:
+        """Within the caller's transaction: forget all chunks of the table. Returns the new generation.
+
+        The UPDATE waits for chunk transactions under way (they hold the row FOR SHARE).
+        """
+        row = connection.execute(
+            f"UPDATE {self.name('_mpm_table')} SET generation = generation + 1, status = 'planned', rows = 0,"
+            " skipped = 0 WHERE table_id = %s RETURNING generation",
+            (table_id,),
+        ).fetchone()
+        if row is None:
+            raise StateError("the ledger in the target no longer knows this run; start a new run")
+        for table in ("_mpm_chunk", "_mpm_chunk_unlogged"):
+            connection.execute(f"DELETE FROM {self.name(table)} WHERE table_id = %s", (table_id,))
+        return int(row[0])
+
+    def progress(self, connection: Connection, table: LedgerTable) -> dict[int, RangeProgress]:
+        """Per range id, what is committed in the table's present generation; ranges not begun are absent."""
+        rows = connection.execute(
+            "SELECT DISTINCT ON (range_id) range_id, seq + 1, last_key,"
+            " sum(rows) OVER w, sum(skipped) OVER w, bool_or(done) OVER w"
+            f" FROM {self._chunks(table.unlogged)} WHERE table_id = %s AND generation = %s"
+            " WINDOW w AS (PARTITION BY range_id) ORDER BY range_id, seq DESC",
+            (table.table_id, table.generation),
+        ).fetchall()
+        return {
+            row[0]: RangeProgress(row[1], _decode_key(row[2]), int(row[3]), int(row[4]), row[5]) for row in rows
+        }
+
+    def set_loaded(self, connection: Connection, table: LedgerTable, range_ids: frozenset[int]) -> tuple[int, int]:
+        """Within the caller's transaction (synchronous_commit on): declare all rows of the table present.
+
+        Returns (rows, skipped). Raises LedgerMovedError when a range is not done after all, which a crash of the
+        server in between can cause.
+        """
+        progress = self.progress(connection, table)
+        if {range_id for range_id, item in progress.items() if item.done} != range_ids:
+            raise LedgerMovedError(f"table {table.target}: chunks are missing from the ledger")
+        rows = sum(item.rows for item in progress.values())
+        skipped = sum(item.skipped for item in progress.values())
+        updated = connection.execute(
+            f"UPDATE {self.name('_mpm_table')} SET status = 'loaded', rows = %s, skipped = %s"
+            " WHERE table_id = %s AND generation = %s",
+            (rows, skipped, table.table_id, table.generation),
+        )
+        if updated.rowcount != 1:
+            raise LedgerMovedError(f"table {table.target}: another attempt took over")
+        return rows, skipped
+
+    # -- chunks ----------------------------------------------------------------------------------------------------
+
+    def fence(self, connection: Connection, position: ChunkPosition) -> None:
+        """First statement of a chunk transaction: hold off a new generation until this one commits.
+
+        Raises LedgerMovedError when the table has begun anew, or the run is over.
+        """
+        row = connection.execute(
+            f"SELECT generation FROM {self.name('_mpm_table')} WHERE table_id = %s FOR SHARE", (position.table_id,)
+        ).fetchone()
+        if row is None or row[0] != position.generation:
+            raise LedgerMovedError("the table began anew in another attempt")
+
+    def add_chunk(
+        self,
+        connection: Connection,
+        position: ChunkPosition,
+        *,
+        last_key: KeyValue | None,
+        rows: int,
+        skipped: int,
+        done: bool,
+    ) -> None:
+        """Last statement of a chunk transaction. Raises LedgerMovedError when the chunk before is not there."""
+        chunks = self._chunks(position.unlogged)
+        inserted = connection.execute(
+            f"INSERT INTO {chunks} (table_id, generation, range_id, seq, last_key, rows, skipped, done)"
+            " SELECT %(table)s, %(generation)s, %(range)s, %(seq)s, %(key)s, %(rows)s, %(skipped)s, %(done)s"
+            f" WHERE %(seq)s = 0 OR EXISTS (SELECT 1 FROM {chunks} WHERE table_id = %(table)s"
+            " AND generation = %(generation)s AND range_id = %(range)s AND seq = %(seq)s - 1)",
+            {
+                "table": position.table_id,
+                "generation": position.generation,
+                "range": position.range_id,
+                "seq": position.seq,
+                "key": _encode_key(last_key),
+                "rows": rows,
+                "skipped": skipped,
+                "done": done,
+            },
+        )
+        if inserted.rowcount != 1:
+            raise LedgerMovedError("the chunk before this one is missing from the ledger")
+
+    def committed_chunk(self, connection: Connection, position: ChunkPosition) -> int | None:
+        """The skipped rows of that chunk if it is committed, else None: the question after a death during COMMIT."""
+        row = connection.execute(
+            f"SELECT skipped FROM {self._chunks(position.unlogged)} WHERE table_id = %s AND generation = %s"
+            " AND range_id = %s AND seq = %s",
+            (position.table_id, position.generation, position.range_id, position.seq),
+        ).fetchone()
+        return int(row[0]) if row else None
+
+    def range_progress(self, connection: Connection, position: ChunkPosition) -> RangeProgress:
+        """How far one range is, asked again after LedgerMovedError."""
+        table = self.tables(connection).get(position.table_id)
+        if table is None or table.generation != position.generation:
+            raise LedgerMovedError("the table began anew in another attempt")
+        return self.progress(connection, table).get(position.range_id, RangeProgress())
+
+    def _chunks(self, unlogged: bool) -> str:
+        return self.name("_mpm_chunk_unlogged" if unlogged else "_mpm_chunk")
+
+
+def _encode_key(key: KeyValue | None) -> str | None:
+    # JSON with ASCII escapes: U+0000 and lone surrogates, legal in SQL Server keys, pass through a text column.
+    return None if key is None else json.dumps(list(key))
+
+
+def _decode_key(text: str | None) -> KeyValue | None:
+    return None if text is None else tuple(json.loads(text))

@@ -1,0 +1,123 @@
+"""Merging a chunk into a table that has rows: only new and changed rows reach the INSERT.
+
+``ON CONFLICT DO UPDATE ... WHERE`` locks, and so dirties, each row it turns away. The chunk is therefore staged in a
+temporary table and joined to the target first; unchanged rows are only read. ``ON CONFLICT`` remains for rows that
+another session inserts at the same moment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..mapping.objects import MappedTable
+from .ddl import quote_ident
+
+if TYPE_CHECKING:
+    import psycopg
+
+_PAGE = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class MergeStatements:
+    """The SQL of one table's merge; ``merge`` takes the parameters ``first`` and ``last`` (tid bounds as text)."""
+
+    stage_name: str
+    create_stage: str
+    merge: str
+
+
+def merge_statements(table: MappedTable, table_id: int) -> MergeStatements:
+    """Build the statements for a table whose target has a unique constraint over the primary key's columns.
+
+    The staging table takes the target's own column types, so that both sides compare in one type. Values are
+    compared exactly: text as bytes (a case-insensitive collation or citext would hide a changed letter), json, which
+    has no equality, by its text, floating point numbers by their binary form (0 and -0 are equal otherwise).
+    """
+    target = f"{quote_ident(table.schema)}.{quote_ident(table.name)}"
+    stage = f"_mpm_stage_{table_id}"
+    columns = [column.name for column in table.copied_columns]
+    names = ", ".join(quote_ident(name) for name in columns)
+    key = key_columns(table)
+    join = " AND ".join(f"t.{quote_ident(name)} = s.{quote_ident(name)}" for name in key)
+    differs = " OR ".join(
+        _differs(quote_ident(column.name), column.encoding, column.pg_type)
+        for column in table.copied_columns
+        if column.name not in key
+    )
+    updates = ", ".join(f"{quote_ident(name)} = EXCLUDED.{quote_ident(name)}" for name in columns if name not in key)
+    # A row with the same key under a case-insensitive comparison may spell the key differently: that is a change.
+    spelled = " OR ".join(
+        _differs(quote_ident(column.name), column.encoding, column.pg_type)
+        for column in table.copied_columns
+        if column.name in key and column.encoding == "text"
+    )
+    if spelled and updates:
+        updates += "".join(
+            f", {quote_ident(column.name)} = EXCLUDED.{quote_ident(column.name)}"
+            for column in table.copied_columns
+            if column.name in key and column.encoding == "text"
+        )
+    changed = " OR ".join(part for part in (differs, spelled) if part) or "false"
+    action = f"DO UPDATE SET {updates}" if updates else "DO NOTHING"
+    overriding = " OVERRIDING SYSTEM VALUE" if any(column.identity for column in table.columns) else ""
+    return MergeStatements(
+        stage_name=stage,
+        create_stage=(
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {stage} ON COMMIT DELETE ROWS AS"
+            f" SELECT {names} FROM {target} WITH NO DATA"
+        ),
+        merge=(
+            f"INSERT INTO {target} AS d ({names}){overriding}"
+            f" SELECT {', '.join(f's.{quote_ident(name)}' for name in columns)}"
+            f" FROM pg_temp.{stage} s LEFT JOIN {target} t ON {join}"
+            f" WHERE s.ctid >= %(first)s::tid AND s.ctid < %(last)s::tid"
+            f" AND (t.{quote_ident(key[0])} IS NULL OR {changed})"
+            f" ON CONFLICT ({', '.join(quote_ident(name) for name in key)}) {action}"
+        ),
+    )
+
+
+def key_columns(table: MappedTable) -> tuple[str, ...]:
+    """Target names of the primary key's columns: what identifies a row in upsert mode."""
+    primary = table.source.primary_key
+    if primary is None:
+        raise ValueError(f"{table.source.full_name} has no primary key")
+    return tuple(table.mapped(column.name).name for column in primary.columns)
+
+
+def _differs(name: str, encoding: str, pg_type: str) -> str:
+    if encoding == "text":
+        if pg_type in ("json", "xml", "citext") or pg_type.endswith(".citext"):
+            return f't.{name}::text COLLATE "C" IS DISTINCT FROM s.{name}::text COLLATE "C"'
+        return f't.{name} COLLATE "C" IS DISTINCT FROM s.{name} COLLATE "C"'
+    if encoding == "float8":
+        return f"float8send(t.{name}) IS DISTINCT FROM float8send(s.{name})"
+    if encoding == "float4":
+        return f"float4send(t.{name}) IS DISTINCT FROM float4send(s.{name})"
+    return f"t.{name} IS DISTINCT FROM s.{name}"
+
+
+def merge_staged(
+    connection: psycopg.Connection[Any], statements: MergeStatements, rows: int, batch_rows: int
+) -> int:
+    """Merge the staged rows in batches of about ``batch_rows``; returns how many were inserted or updated.
+
+    Batches are runs of the staging table's pages (a TID range scan on PostgreSQL 14+): small enough for the planner
+    to look the keys up in the index instead of scanning a large target.
+    """
+    found = connection.execute(
+        f"SELECT pg_relation_size('pg_temp.{statements.stage_name}'::regclass)"
+    ).fetchone()
+    pages = (found[0] if found else 0) // _PAGE
+    if pages == 0 or rows == 0:
+        return 0
+    step = max(1, round(pages * min(1.0, batch_rows / rows)))
+    touched = 0
+    for first in range(0, pages, step):
+        done = connection.execute(
+            statements.merge, {"first": f"({first},0)", "last": f"({min(first + step, pages)},0)"}
+        )
+        touched += max(done.rowcount, 0)
+    return touched

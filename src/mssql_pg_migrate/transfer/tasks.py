@@ -1,0 +1,73 @@
+"""A range task: plain, picklable data in, a plain result out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from ..mapping.objects import MappedTable
+from ..model import KeyRange
+from ..source.connect import SourceSettings
+from ..target.connect import TargetSettings
+from ..target.ledger import RangeProgress
+from ..target.writer import WriteOptions
+
+ReaderKind: TypeAlias = Literal["driver", "wire"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one process may use for all its range tasks together."""
+
+    source_connections: int
+    target_connections: int
+    parallel_readers: int
+    """Concurrent source reads of one table."""
+    parallel_writers: int
+    """Concurrent target writes of one table."""
+    buffer_bytes: int
+    """Bytes of chunks between source and target."""
+    read_ahead: int
+    """Chunks of one range waiting to be written."""
+    retries: int
+
+
+@dataclass(frozen=True, slots=True)
+class RangeTask:
+    """Carry one key range, from where the ledger says it is."""
+
+    run_id: str
+    ledger_schema: str
+    table_id: int
+    generation: int
+    unlogged: bool
+    display: str
+    """The table's name in events and messages."""
+    table: MappedTable
+    range: KeyRange
+    start: RangeProgress
+    reader: ReaderKind
+    source: SourceSettings
+    target: TargetSettings
+    write: WriteOptions
+    limits: Limits
+    chunk_rows: int
+    chunk_bytes: int
+    on_nul: Literal["error", "strip"] = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class RangeOutcome:
+    """How a range task ended. Counts are the range's totals, earlier attempts included.
+
+    ``restart`` asks for the whole table to begin again (no key to resume by); its reason is ``detail``.
+    """
+
+    range_id: int
+    status: Literal["done", "stopped", "restart"]
+    rows: int
+    skipped: int
+    bytes: int = 0
+    """COPY bytes written by this task."""
+    retries: int = 0
+    detail: str | None = None

@@ -127,6 +127,10 @@ class MappedSequence:
     schema: str
     name: str
     pg_type: str
+    is_called: bool = True
+    """Whether ``source.current`` was handed out already: the next value follows it."""
+    owner: tuple[str, str, str] | None = None
+    """Target schema, table and column whose identity this sequence stands in for (decimal identities)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,10 @@ class MappedView:
     schema: str
     name: str
     select_sql: str
+    columns: tuple[str, ...] = ()
+    """Target column names, in order; empty leaves them to the query."""
+    depends_on: tuple[str, ...] = ()
+    """Target full names of the tables and views it reads."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,181 @@
+"""Catalog in, target schema out: the table of contents of the mapping. Pure functions, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..model import Catalog, Key, Table
+from .collation import CollationPlan
+from .columns import map_columns
+from .constraints import ConstraintMapper
+from .context import Context
+from .naming import NamePlan
+from .objects import MappedDatabase, MappedTable, Note
+from .options import MappingOptions
+from .sequences import map_sequences
+from .views import map_views
+
+
+def build(catalog: Catalog, options: MappingOptions) -> MappedDatabase:
+    """Map the selected tables of a catalog, and all that belongs to them, to PostgreSQL.
+
+    The result's notes list every rename, every loss and everything that is not carried, by source name; a note of
+    severity ``error`` means that the run must not start.
+    """
+    names = NamePlan(catalog, options.schemas, options.identifier_case, views=options.create_views)
+    context = Context(catalog, options, names, CollationPlan(options))
+    context.notes.extend(Note("warning", catalog.database, text) for text in catalog.notes)
+    selected = _select(context)
+    sequences = map_sequences(context)
+    tables = [_map_table(context, table) for table in selected]
+    tables = _with_foreign_keys(context, tables)
+    views = map_views(context, tables)
+    _note_modules(context)
+    schemas = dict.fromkeys(
+        [*(t.schema for t in tables), *(s.schema for s in sequences), *(v.schema for v in views)]
+    )
+    for source in dict.fromkeys(table.schema for table in selected):
+        context.notes.extend(names.note_for("schema", source))
+    return MappedDatabase(
+        tables=tuple(tables),
+        sequences=(*sequences, *context.owned_sequences),
+        views=tuple(views),
+        schemas=tuple(schemas),
+        extensions=context.collation.extensions,
+        collations_sql=context.collation.statements,
+        notes=tuple(dict.fromkeys((*context.collation.notes, *context.notes))),
+    )
+
+
+def _select(context: Context) -> list[Table]:
+    """The tables of this run, in catalog order, without those that hold no rows of their own."""
+    chosen = []
+    for table in context.catalog.tables:
+        if context.options.selected is not None and table.full_name not in context.options.selected:
+            continue
+        if table.external:
+            context.note("not_carried", table.full_name, "external table: its rows live in another system")
+            continue
+        chosen.append(table)
+    context.selected = frozenset(table.full_name for table in chosen)
+    return chosen
+
+
+def _map_table(context: Context, table: Table) -> MappedTable:
+    names = context.names
+    context.notes.extend(names.note_for("table", table.schema, table.name))
+    _note_table_kind(context, table)
+    if context.options.mode == "upsert" and (table.primary_key is None or table.primary_key.disabled):
+        context.note("error", table.full_name, f"Table '{table.name}' has no primary key, required for upsert mode")
+    range_key = choose_range_key(table)
+    columns = map_columns(context, table, range_key)
+    mapped = MappedTable(
+        source=table,
+        schema=names.schema(table.schema),
+        name=names.table(table.schema, table.name),
+        columns=columns,
+        range_key=range_key,
+        comment=table.description,
+    )
+    return ConstraintMapper(context, mapped).add_keys_indexes_checks()
+
+
+def _with_foreign_keys(context: Context, tables: list[MappedTable]) -> list[MappedTable]:
+    """Add the foreign keys, which need both tables mapped, and drop the unique constraints nobody wants."""
+    by_source = {(table.source.schema, table.source.name): table for table in tables}
+    result = []
+    for table in tables:
+        mapper = ConstraintMapper(context, table)
+        result.append(replace(table, foreign_keys=mapper.foreign_keys(by_source)))
+    return [_without_unwanted_uniques(context, table, result) for table in result]
+
+
+def _without_unwanted_uniques(context: Context, table: MappedTable, tables: list[MappedTable]) -> MappedTable:
+    """``create_indexes: false`` leaves out unique constraints and indexes, except those a foreign key refers to."""
+    if context.options.create_indexes:
+        return table
+    needed = {
+        frozenset(foreign_key.referenced_columns)
+        for other in tables
+        for foreign_key in other.foreign_keys
+        if (foreign_key.referenced_schema, foreign_key.referenced_table) == (table.schema, table.name)
+    }
+    uniques = tuple(k for k in table.unique_keys if frozenset(c.name for c in k.columns) in needed)
+    indexes = tuple(i for i in table.indexes if i.unique and frozenset(c.name for c in i.columns) in needed)
+    dropped = [k.source.name for k in table.unique_keys if k not in uniques]
+    dropped += [i.source.name for i in table.indexes if i not in indexes]
+    if dropped:
+        context.note(
+            "not_carried",
+            table.source.full_name,
+            f"create_indexes is false: no index or unique constraint {', '.join(dropped)}",
+        )
+    return replace(table, unique_keys=uniques, indexes=indexes)
+
+
+def choose_range_key(table: Table) -> Key | None:
+    """The key that ranges and resume use: the primary key, else a unique key or index over not-null columns.
+
+    Among several, one of a single column wins, then the first by name. None when the table has no such key.
+    """
+    by_name = {column.name: column for column in table.columns}
+
+    def usable(key: Key) -> bool:
+        columns = [by_name.get(column.name) for column in key.columns]
+        return not key.disabled and all(
+            column is not None and not column.nullable and not column.encrypted and column.graph_type is None
+            for column in columns
+        )
+
+    candidates = [key for key in (table.primary_key, *table.unique_keys) if key is not None]
+    candidates += [
+        Key(index.name, index.columns, primary=False, clustered=index.clustered, disabled=index.disabled)
+        for index in table.indexes
+        if index.unique and index.filter is None and index.kind in ("CLUSTERED", "NONCLUSTERED")
+    ]
+    fitting = [key for key in candidates if usable(key)]
+    return min(fitting, key=lambda key: (not key.primary, len(key.columns), key.name), default=None)
+
+
+def _note_table_kind(context: Context, table: Table) -> None:
+    name = table.full_name
+    if table.temporal == "versioned":
+        context.note(
+            "not_carried",
+            name,
+            f"system versioning: PostgreSQL will not write history; {table.history_table or 'the history table'}"
+            " is a plain table",
+        )
+    elif table.temporal == "history":
+        context.note("info", name, "history table of a temporal table: carried as a plain table")
+    if table.graph != "none":
+        lost = "the node's identity" if table.graph == "node" else "which nodes an edge connects"
+        context.note(
+            "not_carried", name, f"graph {table.graph} table: its pseudo-columns are left out, and with them {lost}"
+        )
+    if table.memory_optimized:
+        context.note("info", name, "memory-optimized table: becomes an ordinary table")
+    if table.filetable:
+        context.note("warning", name, "FileTable: its rows are carried, the file share is not")
+
+
+_MODULE_WORDS = {
+    "procedure": "stored procedure: T-SQL code is not translated",
+    "function": "function: T-SQL code is not translated",
+    "trigger": "trigger: T-SQL code is not translated",
+    "synonym": "synonym: PostgreSQL has none",
+}
+
+
+def _note_modules(context: Context) -> None:
+    for module in context.catalog.modules:
+        if module.kind == "view":
+            continue
+        text = _MODULE_WORDS[module.kind]
+        if module.kind == "trigger" and module.parent:
+            if context.catalog.tables and module.parent not in context.selected:
+                continue
+            text = f"trigger on {module.parent}: T-SQL code is not translated"
+        elif module.kind == "synonym" and module.definition:
+            text = f"synonym for {module.definition}: PostgreSQL has none"
+        context.note("not_carried", f"{module.schema}.{module.name}", text)

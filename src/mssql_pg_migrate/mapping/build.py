@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..model import Catalog, Key, Table
+from ..model import Catalog, Table
+from ..source.keys import choose_range_key
 from .collation import CollationPlan
 from .columns import map_columns
 from .constraints import ConstraintMapper
@@ -23,7 +24,7 @@ def build(catalog: Catalog, options: MappingOptions) -> MappedDatabase:
     severity ``error`` means that the run must not start.
     """
     names = NamePlan(catalog, options.schemas, options.identifier_case, views=options.create_views)
-    context = Context(catalog, options, names, CollationPlan(options))
+    context = Context(catalog, options, names, CollationPlan(options, _collation_schema(catalog, names)))
     context.notes.extend(Note("warning", catalog.database, text) for text in catalog.notes)
     selected = _select(context)
     sequences = map_sequences(context)
@@ -31,9 +32,7 @@ def build(catalog: Catalog, options: MappingOptions) -> MappedDatabase:
     tables = _with_foreign_keys(context, tables)
     views = map_views(context, tables)
     _note_modules(context)
-    schemas = dict.fromkeys(
-        [*(t.schema for t in tables), *(s.schema for s in sequences), *(v.schema for v in views)]
-    )
+    schemas = dict.fromkeys([*(t.schema for t in tables), *(s.schema for s in sequences), *(v.schema for v in views)])
     for source in dict.fromkeys(table.schema for table in selected):
         context.notes.extend(names.note_for("schema", source))
     return MappedDatabase(
@@ -45,6 +44,11 @@ def build(catalog: Catalog, options: MappingOptions) -> MappedDatabase:
         collations_sql=context.collation.statements,
         notes=tuple(dict.fromkeys((*context.collation.notes, *context.notes))),
     )
+
+
+def _collation_schema(catalog: Catalog, names: NamePlan) -> str:
+    """Where the database's collations are created: the first table's target schema."""
+    return names.schema(catalog.tables[0].schema) if catalog.tables else "public"
 
 
 def _select(context: Context) -> list[Table]:
@@ -111,30 +115,6 @@ def _without_unwanted_uniques(context: Context, table: MappedTable, tables: list
             f"create_indexes is false: no index or unique constraint {', '.join(dropped)}",
         )
     return replace(table, unique_keys=uniques, indexes=indexes)
-
-
-def choose_range_key(table: Table) -> Key | None:
-    """The key that ranges and resume use: the primary key, else a unique key or index over not-null columns.
-
-    Among several, one of a single column wins, then the first by name. None when the table has no such key.
-    """
-    by_name = {column.name: column for column in table.columns}
-
-    def usable(key: Key) -> bool:
-        columns = [by_name.get(column.name) for column in key.columns]
-        return not key.disabled and all(
-            column is not None and not column.nullable and not column.encrypted and column.graph_type is None
-            for column in columns
-        )
-
-    candidates = [key for key in (table.primary_key, *table.unique_keys) if key is not None]
-    candidates += [
-        Key(index.name, index.columns, primary=False, clustered=index.clustered, disabled=index.disabled)
-        for index in table.indexes
-        if index.unique and index.filter is None and index.kind in ("CLUSTERED", "NONCLUSTERED")
-    ]
-    fitting = [key for key in candidates if usable(key)]
-    return min(fitting, key=lambda key: (not key.primary, len(key.columns), key.name), default=None)
 
 
 def _note_table_kind(context: Context, table: Table) -> None:

@@ -135,10 +135,10 @@ class NamePlan:
     def _constraints(self, table: Table) -> None:
         keys = [key for key in (table.primary_key, *table.unique_keys) if key is not None]
         namespace = Namespace(self._case, frozenset(self.key(table, key.name) for key in keys))
-        for constraint in (*table.foreign_keys, *table.checks):
-            target, reason = namespace.allocate(constraint.name, f"{table.full_name}.{constraint.name}")
-            label = f"{table.full_name} constraint {constraint.name}"
-            key = ("constraint", table.schema, table.name, constraint.name)
+        for name in (*(key.name for key in table.foreign_keys), *(check.name for check in table.checks)):
+            target, reason = namespace.allocate(name, f"{table.full_name}.{name}")
+            label = f"{table.full_name} constraint {name}"
+            key = ("constraint", table.schema, table.name, name)
             self._record(key, target, reason, label, "constraint")
 
     def _record(self, key: tuple[str, ...], target: str, reason: str | None, label: str, word: str) -> None:

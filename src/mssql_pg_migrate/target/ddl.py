@@ -19,6 +19,9 @@ from ..mapping.objects import (
     MappedView,
     TargetKeyColumn,
 )
+from ..mapping.quoting import qualified as qualified
+from ..mapping.quoting import quote_ident as quote_ident
+from ..mapping.quoting import quote_literal as quote_literal
 from ..model import ReferentialAction
 from ..typemap import MappedColumn
 
@@ -34,34 +37,6 @@ _INTEGER_BOUNDS = {
     "integer": (-(2**31), 2**31 - 1),
     "bigint": (-(2**63), 2**63 - 1),
 }
-
-
-def quote_ident(name: str) -> str:
-    """A quoted identifier; always quoted, so that case and reserved words never matter.
-
-    Raises:
-        ValueError: the name is empty or holds U+0000, which no PostgreSQL identifier can.
-    """
-    if not name or "\0" in name:
-        raise ValueError(f"{name!r} cannot be a PostgreSQL identifier")
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quote_literal(text: str) -> str:
-    """A string literal, whatever ``standard_conforming_strings`` says.
-
-    Raises:
-        ValueError: the text holds U+0000.
-    """
-    if "\0" in text:
-        raise ValueError("a PostgreSQL string cannot hold U+0000")
-    quoted = "'" + text.replace("'", "''") + "'"
-    return "E" + quoted.replace("\\", "\\\\") if "\\" in text else quoted
-
-
-def qualified(schema: str, name: str) -> str:
-    """``"schema"."name"``."""
-    return f"{quote_ident(schema)}.{quote_ident(name)}"
 
 
 def relation(table: MappedTable | MappedSequence | MappedView) -> str:
@@ -81,7 +56,7 @@ def _key_columns(columns: Iterable[TargetKeyColumn]) -> str:
     )
 
 
-# --- before the data ---------------------------------------------------------------------------------------------------
+# --- before the data -------------------------------------------------------------------------------------------------
 
 
 def create_schema(name: str) -> str:
@@ -169,7 +144,7 @@ def drop_sequence(sequence: MappedSequence) -> str:
     return f"DROP SEQUENCE IF EXISTS {relation(sequence)} CASCADE"
 
 
-# --- after the data ----------------------------------------------------------------------------------------------------
+# --- after the data --------------------------------------------------------------------------------------------------
 
 
 def add_default(table: MappedTable, column: MappedColumn) -> str:
@@ -298,9 +273,7 @@ def comments(table: MappedTable) -> Iterator[str]:
         yield own
     for column in table.columns:
         if column.comment:
-            yield (
-                f"COMMENT ON COLUMN {relation(table)}.{quote_ident(column.name)} IS {quote_literal(column.comment)}"
-            )
+            yield (f"COMMENT ON COLUMN {relation(table)}.{quote_ident(column.name)} IS {quote_literal(column.comment)}")
 
 
 def create_view(view: MappedView, *, or_replace: bool = False) -> str:
@@ -316,7 +289,7 @@ def comment_on_view(view: MappedView) -> str | None:
     return f"COMMENT ON VIEW {relation(view)} IS {quote_literal(view.source.description)}"
 
 
-# --- whole schemas -----------------------------------------------------------------------------------------------------
+# --- whole schemas ---------------------------------------------------------------------------------------------------
 
 
 def pre_data(database: MappedDatabase) -> Iterator[str]:

@@ -110,7 +110,7 @@ class TlsTransport:
         """Read some decrypted bytes; 0 at the end of the connection."""
         while True:
             try:
-                return self.ssl.read(len(buffer), buffer)  # type: ignore[arg-type,return-value]
+                return self.ssl.read(len(buffer), buffer)  # type: ignore[return-value]
             except ssl.SSLWantReadError:
                 self._flush()
                 if not self._receive():

@@ -232,7 +232,7 @@ def _decimal_decoder(info: TypeInfo) -> Decoder:
 
 
 def _time_decoder(info: TypeInfo) -> Decoder:
-    unit = 10 ** (7 - info.scale)
+    unit: int = 10 ** (7 - info.scale)
 
     def time(data: bytes) -> int:
         return int.from_bytes(data, "little") * unit
@@ -388,7 +388,7 @@ def _datetime_encoder(info: TypeInfo) -> Encoder:
 
 
 def _time_encoder(info: TypeInfo) -> Encoder:
-    unit = 10 ** (7 - info.scale)
+    unit: int = 10 ** (7 - info.scale)
     size = t.time_size(info.scale)
 
     def time(value: int) -> bytes:

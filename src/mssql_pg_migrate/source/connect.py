@@ -34,8 +34,8 @@ class SourceSettings:
 
     ``host`` may be a name, an IPv4 or IPv6 address, or ``name\\instance`` (then SQL Server Browser is asked for the
     port unless ``port`` is not the default one). ``encrypt`` is True, False or ``strict`` (TDS 8.0).
-    ``authentication`` and ``options`` are ODBC keywords of Microsoft's driver, for Entra ID (``ActiveDirectoryDefault``)
-    and rarer needs (``ApplicationIntent``, ``MultiSubnetFailover``). Timeouts are in seconds; ``query_timeout`` 0 waits
+    ``authentication`` and ``options`` are ODBC keywords of Microsoft's driver, for Entra ID
+    (``ActiveDirectoryDefault``) and rarer needs (``ApplicationIntent``, ``MultiSubnetFailover``). Timeouts are in seconds; ``query_timeout`` 0 waits
     for ever.
     """
 
@@ -167,7 +167,7 @@ def _connection_class(application_name: str) -> Any:
     except (ImportError, AttributeError):
         return Connection
 
-    class NamedConnection(Connection):  # type: ignore[misc]
+    class NamedConnection(Connection):
         def _construct_connection_string(self, connection_str: str = "", **kwargs: Any) -> tuple[str, dict[str, str]]:
             _, words = build(self, connection_str, **kwargs)
             words["APP"] = application_name

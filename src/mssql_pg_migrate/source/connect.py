@@ -35,8 +35,8 @@ class SourceSettings:
     ``host`` may be a name, an IPv4 or IPv6 address, or ``name\\instance`` (then SQL Server Browser is asked for the
     port unless ``port`` is not the default one). ``encrypt`` is True, False or ``strict`` (TDS 8.0).
     ``authentication`` and ``options`` are ODBC keywords of Microsoft's driver, for Entra ID
-    (``ActiveDirectoryDefault``) and rarer needs (``ApplicationIntent``, ``MultiSubnetFailover``). Timeouts are in seconds; ``query_timeout`` 0 waits
-    for ever.
+    (``ActiveDirectoryDefault``) and rarer needs (``ApplicationIntent``, ``MultiSubnetFailover``). Timeouts are in
+    seconds; ``query_timeout`` 0 waits for ever.
     """
 
     host: str

@@ -1,0 +1,25 @@
+"""The compiled transcoder, if it was built: TDS row tokens in, COPY BINARY tuples out.
+
+The C sources lie beside this file: ``transcode.c`` (packets, rows, values in pieces), ``columns.c`` (what a column's
+type becomes), ``values.h`` (numbers and times), ``text.c`` (UTF-16, UTF-8, code pages), ``module.c`` (the binding).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_module: ModuleType | None
+_reason: str | None = None
+try:
+    from . import _native as _module
+except ImportError as error:
+    _module = None
+    _reason = f"the compiled transcoder is not installed ({error})"
+
+
+def unavailable() -> str | None:
+    """Why the transcoder cannot be used, None when it can."""
+    return _reason

@@ -24,7 +24,10 @@ class TableResult:
     ranges: int = 1
     error: str | None = None
     error_kind: str | None = None
+    exit_code: int = 0
+    """The guide's code for ``error``."""
     retryable: bool = False
+    retries: int = 0
 
     @property
     def rows_per_second(self) -> float:

@@ -55,6 +55,9 @@ class LedgerTable:
     restore_logged: bool
     """Whether SET LOGGED is due once the rows are there."""
     resumable: bool
+    action: str
+    """``transfer.plan.Action`` of the first attempt: what a resumed run goes on with."""
+    fingerprint: str
     rows: int = 0
     skipped: int = 0
 
@@ -118,7 +121,7 @@ class Ledger:
                 f"CREATE TABLE {self.name('_mpm_table')} (table_id integer PRIMARY KEY, source text NOT NULL,"
                 " target text NOT NULL, status text NOT NULL, generation integer NOT NULL DEFAULT 0,"
                 " unlogged boolean NOT NULL, restore_logged boolean NOT NULL, resumable boolean NOT NULL,"
-                " rows bigint NOT NULL DEFAULT 0, skipped bigint NOT NULL DEFAULT 0)"
+                " action text NOT NULL, fingerprint text NOT NULL, rows bigint NOT NULL DEFAULT 0, skipped bigint NOT NULL DEFAULT 0)"
             )
             connection.execute(
                 f"CREATE TABLE {self.name('_mpm_range')} (table_id integer, range_id integer, after_key text,"
@@ -152,7 +155,7 @@ class Ledger:
         """Enter a table as planned."""
         connection.execute(
             f"INSERT INTO {self.name('_mpm_table')} (table_id, source, target, status, unlogged, restore_logged,"
-            " resumable) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            " resumable, action, fingerprint) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 table.table_id,
                 table.source,
@@ -161,13 +164,16 @@ class Ledger:
                 table.unlogged,
                 table.restore_logged,
                 table.resumable,
+                table.action,
+                table.fingerprint,
             ),
         )
 
     def tables(self, connection: Connection) -> dict[int, LedgerTable]:
         """All tables of the run by id."""
         rows = connection.execute(
-            "SELECT table_id, source, target, status, generation, unlogged, restore_logged, resumable, rows, skipped"
+            "SELECT table_id, source, target, status, generation, unlogged, restore_logged, resumable, action,"
+            " fingerprint, rows, skipped"
             f" FROM {self.name('_mpm_table')}"
         ).fetchall()
         return {row[0]: LedgerTable(*row) for row in rows}
@@ -203,9 +209,7 @@ class Ledger:
 
     def set_failed(self, connection: Connection, table_id: int) -> None:
         """The table failed for good in this attempt; ``resume`` tries it again from its last chunk."""
-        connection.execute(
-            f"UPDATE {self.name('_mpm_table')} SET status = 'failed' WHERE table_id = %s", (table_id,)
-        )
+        connection.execute(f"UPDATE {self.name('_mpm_table')} SET status = 'failed' WHERE table_id = %s", (table_id,))
 
     def begin_again(self, connection: Connection, table_id: int) -> int:
         """Within the caller's transaction: forget all chunks of the table. Returns the new generation.
@@ -232,9 +236,7 @@ class Ledger:
             " WINDOW w AS (PARTITION BY range_id) ORDER BY range_id, seq DESC",
             (table.table_id, table.generation),
         ).fetchall()
-        return {
-            row[0]: RangeProgress(row[1], _decode_key(row[2]), int(row[3]), int(row[4]), row[5]) for row in rows
-        }
+        return {row[0]: RangeProgress(row[1], _decode_key(row[2]), int(row[3]), int(row[4]), row[5]) for row in rows}
 
     def set_loaded(self, connection: Connection, table: LedgerTable, range_ids: frozenset[int]) -> tuple[int, int]:
         """Within the caller's transaction (synchronous_commit on): declare all rows of the table present.

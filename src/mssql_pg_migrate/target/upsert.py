@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..mapping.objects import MappedTable
-from .ddl import quote_ident
+from .ddl import quote_ident, relation
 
 if TYPE_CHECKING:
     import psycopg
@@ -35,7 +35,7 @@ def merge_statements(table: MappedTable, table_id: int) -> MergeStatements:
     compared exactly: text as bytes (a case-insensitive collation or citext would hide a changed letter), json, which
     has no equality, by its text, floating point numbers by their binary form (0 and -0 are equal otherwise).
     """
-    target = f"{quote_ident(table.schema)}.{quote_ident(table.name)}"
+    target = relation(table)
     stage = f"_mpm_stage_{table_id}"
     columns = [column.name for column in table.copied_columns]
     names = ", ".join(quote_ident(name) for name in columns)
@@ -99,17 +99,13 @@ def _differs(name: str, encoding: str, pg_type: str) -> str:
     return f"t.{name} IS DISTINCT FROM s.{name}"
 
 
-def merge_staged(
-    connection: psycopg.Connection[Any], statements: MergeStatements, rows: int, batch_rows: int
-) -> int:
+def merge_staged(connection: psycopg.Connection[Any], statements: MergeStatements, rows: int, batch_rows: int) -> int:
     """Merge the staged rows in batches of about ``batch_rows``; returns how many were inserted or updated.
 
     Batches are runs of the staging table's pages (a TID range scan on PostgreSQL 14+): small enough for the planner
     to look the keys up in the index instead of scanning a large target.
     """
-    found = connection.execute(
-        f"SELECT pg_relation_size('pg_temp.{statements.stage_name}'::regclass)"
-    ).fetchone()
+    found = connection.execute(f"SELECT pg_relation_size('pg_temp.{statements.stage_name}'::regclass)").fetchone()
     pages = (found[0] if found else 0) // _PAGE
     if pages == 0 or rows == 0:
         return 0

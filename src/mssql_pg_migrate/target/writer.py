@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ..errors import ConnectionFailed, MigrationError, TransferError, TransientError
+from ..errors import MigrationError, TransferError, TransientError
 from ..mapping.objects import MappedTable
 from ..source.reader import Chunk
 from .classify import translate
 from .copy import copy_statement, copy_tuples
-from .ddl import quote_ident
+from .ddl import relation
 from .ledger import ChunkPosition, Ledger
 from .session import LoadSession
 from .upsert import MergeStatements, merge_staged, merge_statements
@@ -50,12 +50,12 @@ class ChunkWriter:
         self._table = table
         self._options = options
         columns = tuple(column.name for column in table.copied_columns)
-        relation = f"{quote_ident(table.schema)}.{quote_ident(table.name)}"
+        into = relation(table)
         self._merge: MergeStatements | None = None
         if options.upsert:
             self._merge = merge_statements(table, table_id)
-            relation = f"pg_temp.{self._merge.stage_name}"
-        self._copy = copy_statement(relation, columns, options.copy_format)
+            into = f"pg_temp.{self._merge.stage_name}"
+        self._copy = copy_statement(into, columns, options.copy_format)
 
     def write(
         self,
@@ -71,20 +71,17 @@ class ChunkWriter:
         Transient failures are repeated as ``backoff`` allows. A connection that died during COMMIT is answered by
         the ledger. Raises LedgerMovedError, TransferError, DataError, ConnectionFailed, Cancelled.
         """
-        uncertain = False
-        while True:
-            try:
-                with self._pool.use("load", self._connect) as session:
-                    skipped = self._attempt(session, position, chunk, done=done, uncertain=uncertain)
-                backoff.progress()
-                return skipped
-            except (TransientError, ConnectionFailed) as error:
-                if not error.retryable:
-                    raise
-                uncertain = True
-                delay = backoff.next_delay(error)
-                on_retry(error, delay)
-                backoff.sleep(delay)
+        first = True
+
+        def attempt() -> int:
+            nonlocal first
+            uncertain, first = not first, False
+            with self._pool.use("load", self._connect) as session:
+                return self._attempt(session, position, chunk, done=done, uncertain=uncertain)
+
+        skipped = backoff.call(attempt, on_retry)
+        backoff.progress()
+        return skipped
 
     def _attempt(
         self, session: LoadSession, position: ChunkPosition, chunk: Chunk, *, done: bool, uncertain: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..events import AnyEvent, EventSink
 from ..source.reader import Reader
@@ -61,7 +61,7 @@ class WorkerContext:
         self.limits = limits
         self.stop = StopFlag()
         self.gate = MemoryGate(limits.buffer_bytes)
-        self.source: Pool[Reader] = Pool(limits.source_connections, usable=lambda reader: reader.usable)
+        self.source: Pool[Reader | SourceControl] = Pool(limits.source_connections, usable=lambda reader: reader.usable)
         self.target: Pool[LoadSession] = Pool(limits.target_connections, usable=lambda session: session.usable)
         self._on_event = on_event
         self._slots: dict[int, TableSlots] = {}
@@ -100,6 +100,30 @@ def open_reader(kind: ReaderKind, settings: SourceSettings) -> Reader:
     from ..source.driver import DriverReader
 
     return DriverReader(settings)
+
+
+class SourceControl:
+    """A pooled connection for questions rather than rows (range boundaries)."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.usable = True
+
+    @classmethod
+    def open(cls, settings: SourceSettings) -> SourceControl:
+        """Connect through Microsoft's driver; raises ConnectionFailed."""
+        from ..source.connect import connect_source
+
+        return cls(connect_source(settings))
+
+    def cancel(self) -> None:
+        """Its questions are short: closing is enough."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; idempotent."""
+        self.usable = False
+        self.connection.close()
 
 
 def open_session(settings: TargetSettings) -> LoadSession:

@@ -53,7 +53,9 @@ def run_range(task: RangeTask) -> RangeOutcome:
 class _Producer(threading.Thread):
     """Reads chunks into the channel, opening the source again after the last one handed over when it fails."""
 
-    def __init__(self, task: RangeTask, context: WorkerContext, channel: Channel[_Item], after: KeyValue | None) -> None:
+    def __init__(
+        self, task: RangeTask, context: WorkerContext, channel: Channel[_Item], after: KeyValue | None
+    ) -> None:
         super().__init__(name=f"read {task.display}/{task.range.id}", daemon=True)
         self._task = task
         self._context = context
@@ -168,9 +170,7 @@ class _RangeMover:
         self._context = context
         self._ledger = Ledger(task.ledger_schema, task.run_id)
         self._connect = partial(open_session, task.target)
-        self._writer = ChunkWriter(
-            context.target, self._connect, self._ledger, task.table, task.table_id, task.write
-        )
+        self._writer = ChunkWriter(context.target, self._connect, self._ledger, task.table, task.table_id, task.write)
         self._progress = task.start
         self._bytes = 0
         self._retries = 0
@@ -199,9 +199,7 @@ class _RangeMover:
             except LedgerMovedError as moved:
                 if self._progress.next_seq > before:
                     rewinds.progress()
-                lost = TransientError(
-                    f"table {self._task.display}: {moved}", side="target", table=self._task.display
-                )
+                lost = TransientError(f"table {self._task.display}: {moved}", side="target", table=self._task.display)
                 rewinds.sleep(rewinds.next_delay(lost))
                 restart = self._rewind(rewinds)
                 if restart is not None:
@@ -242,9 +240,7 @@ class _RangeMover:
 
     def _position(self) -> ChunkPosition:
         task = self._task
-        return ChunkPosition(
-            task.table_id, task.generation, task.range.id, self._progress.next_seq, task.unlogged
-        )
+        return ChunkPosition(task.table_id, task.generation, task.range.id, self._progress.next_seq, task.unlogged)
 
     def _stream(self) -> _End:
         """Read ahead and write until the reader ends; leaves no thread and no held memory behind."""

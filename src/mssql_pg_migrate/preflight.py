@@ -1,0 +1,263 @@
+"""Everything that is decided before anything is touched: catalog, mapping, fit of existing tables, ranges, limits.
+
+Reads both servers, changes neither. Its result is what ``run`` carries out and what ``plan`` and ``--dry-run`` show.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from .config.tuning import Tuning
+from .errors import ConfigError, SchemaError
+from .mapping.build import build
+from .mapping.objects import MappedDatabase, MappedTable, Note
+from .mapping.options import MappingOptions
+from .model import Catalog
+from .source.catalog import read_catalog, select_tables
+from .target.fit import check_fit
+from .target.inspect import ExistingTable, read_abilities, read_existing
+from .target.prepare import dependents, foreign_keys_between, refuse_outside_references
+from .transfer.plan import (
+    Action,
+    TablePlan,
+    display_names,
+    foreign_key_levels,
+    range_count,
+    transfer_order,
+)
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from .config.models import Config
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a run will do. ``tables`` is in transfer order; ``notes`` name all that does not arrive as it was."""
+
+    mode: str
+    source: str
+    target: str
+    database: MappedDatabase
+    tables: tuple[TablePlan, ...]
+    notes: tuple[Note, ...]
+    tuning: Tuning
+    suspended: tuple[tuple[str, str, str], ...] = ()
+    """Foreign keys of existing tables set aside during the load: (schema, table, constraint)."""
+
+    @property
+    def errors(self) -> tuple[Note, ...]:
+        """Notes that refuse the run."""
+        return tuple(note for note in self.notes if note.severity == "error")
+
+    def refuse_errors(self) -> None:
+        """Raise SchemaError when a note refuses the run."""
+        if self.errors:
+            listed = "\n".join(f"  {note.object}: {note.message}" for note in self.errors)
+            first = self.errors[0]
+            if len(self.errors) == 1:
+                raise SchemaError(f"{first.object}: {first.message}", table=first.object)
+            raise SchemaError(f"{len(self.errors)} problems prevent the run; nothing was changed:\n{listed}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for ``--output-json``."""
+        return {
+            "mode": self.mode,
+            "source": self.source,
+            "target": self.target,
+            "tables": [_table_dict(plan) for plan in self.tables],
+            "views": [f"{view.schema}.{view.name}" for view in self.database.views],
+            "sequences": [f"{sequence.schema}.{sequence.name}" for sequence in self.database.sequences],
+            "notes": [
+                {"severity": note.severity, "object": note.object, "message": note.message} for note in self.notes
+            ],
+            "tuning": self.tuning.to_dict(),
+        }
+
+
+def _table_dict(plan: TablePlan) -> dict[str, Any]:
+    table = plan.table
+    return {
+        "source": table.source.full_name,
+        "target": table.full_name,
+        "action": plan.action,
+        "estimated_rows": table.source.row_estimate,
+        "estimated_bytes": table.source.size_bytes,
+        "max_ranges": plan.max_ranges,
+        "range_key": [column.name for column in table.range_key.columns] if table.range_key else None,
+        "resumable": plan.resumable,
+        "unlogged": plan.unlogged,
+        "columns": [
+            {
+                "source": column.source.name,
+                "source_type": str(column.source.type),
+                "target": column.name,
+                "target_type": column.pg_type,
+                "nullable": column.nullable,
+                "copied": column.copied,
+                "lossy": column.lossy,
+            }
+            for column in table.columns
+        ],
+        "primary_key": [column.name for column in table.primary_key.columns] if table.primary_key else None,
+        "indexes": [index.name for index in table.indexes],
+        "unique_keys": [key.name for key in table.unique_keys],
+        "foreign_keys": [key.name for key in table.foreign_keys],
+        "checks": [check.name for check in table.checks],
+    }
+
+
+def read_source(config: Config, source: Any) -> tuple[Catalog, frozenset[str]]:
+    """The catalog of the configured schemas and the full names of the selected tables."""
+    catalog = read_catalog(source, config.source.schemas)
+    selected = select_tables(catalog.tables, config.migration.include_tables, config.migration.exclude_tables)
+    if not selected:
+        wanted = ", ".join(config.source.schemas or ["any schema"])
+        raise ConfigError(
+            f"no table of database {config.source.database} ({wanted}) is selected",
+            hint="check source.schema, include_tables and exclude_tables, and the login's rights",
+        )
+    return catalog, frozenset(table.full_name for table in selected)
+
+
+def make_plan(
+    config: Config, tuning: Tuning, source: Any, target: psycopg.Connection[Any], *, data_only: bool = False
+) -> RunPlan:
+    """Decide everything; see RunPlan. Raises ConfigError, SchemaError, ConnectionFailed."""
+    catalog, selected = read_source(config, source)
+    database = build(catalog, mapping_options(config, catalog, selected, target))
+    mode = config.migration.target_mode
+    names = display_names(database.tables)
+    notes = list(database.notes)
+    existing = read_existing(target, database.tables)
+    plans = []
+    tables = []
+    for table in database.tables:
+        found = existing.get((table.schema, table.name))
+        fitted, fit_notes = _fit(found, table, mode, data_only=data_only)
+        notes.extend(fit_notes)
+        tables.append(fitted)
+        plans.append(_plan_table(config, fitted, found, len(plans), names, data_only=data_only))
+    database = replace(database, tables=tuple(tables))
+    plans, suspended = _respect_foreign_keys(target, mode, plans)
+    if mode == "drop_recreate" and not data_only:
+        notes.extend(
+            Note("warning", item.table, f"dropping it also drops {item.description}")
+            for item in dependents(target, database.tables)
+        )
+    if any(plan.action == "truncate" for plan in plans):
+        refuse_outside_references(target, [plan.table for plan in plans if plan.action == "truncate"])
+    notes.extend(
+        Note("info", plan.table.source.full_name, "has no key to resume by: interrupted, it begins again")
+        for plan in plans
+        if not plan.resumable
+    )
+    return RunPlan(
+        mode=mode,
+        source=f"{config.source.host}:{config.source.port}/{config.source.database}",
+        target=config.target.settings().label,
+        database=database,
+        tables=tuple(transfer_order(plans)),
+        notes=tuple(notes),
+        tuning=tuning,
+        suspended=suspended,
+    )
+
+
+def mapping_options(
+    config: Config, catalog: Catalog, selected: frozenset[str], target: psycopg.Connection[Any]
+) -> MappingOptions:
+    """The mapping's options from the configuration and the target's abilities."""
+    migration = config.migration
+    schemas = dict.fromkeys(table.schema for table in catalog.tables)
+    return MappingOptions(
+        schemas=config.schema_mapping(schemas),
+        mode=migration.target_mode,
+        identifier_case=migration.identifier_case,
+        collation=migration.collation,
+        create_indexes=migration.create_indexes,
+        create_foreign_keys=migration.create_foreign_keys,
+        create_check_constraints=migration.create_check_constraints,
+        create_views=migration.create_views,
+        selected=selected,
+        abilities=read_abilities(target),
+    )
+
+
+def _fit(
+    existing: ExistingTable | None, table: MappedTable, mode: str, *, data_only: bool
+) -> tuple[MappedTable, list[Note]]:
+    if existing is None:
+        if data_only:
+            return table, [Note("error", table.source.full_name, f"target table {table.full_name} does not exist")]
+        return table, []
+    if mode == "drop_recreate" and not data_only:
+        return table, []
+    fit = check_fit(existing, table, "upsert" if mode == "upsert" else "truncate")
+    return fit.table, [
+        *(Note("error", table.source.full_name, problem) for problem in fit.problems),
+        *(Note("warning", table.source.full_name, warning) for warning in fit.warnings),
+    ]
+
+
+def _plan_table(
+    config: Config,
+    table: MappedTable,
+    existing: ExistingTable | None,
+    table_id: int,
+    names: dict[tuple[str, str], str],
+    *,
+    data_only: bool,
+) -> TablePlan:
+    migration = config.migration
+    mode = migration.target_mode
+    action: Action
+    if existing is None:
+        action = "create" if mode != "upsert" else "merge"
+    elif mode == "drop_recreate" and not data_only:
+        action = "recreate"
+    else:
+        action = "merge" if mode == "upsert" else "truncate"
+    unlogged = migration.use_unlogged_tables and action != "merge"
+    if existing is not None and action == "truncate":
+        unlogged = (unlogged or existing.unlogged) and not existing.referenced_by_logged
+    return TablePlan(
+        table_id=table_id,
+        display=names[(table.source.schema, table.source.name)],
+        table=table,
+        action=action,
+        exists=existing is not None,
+        max_ranges=range_count(
+            table.source.row_estimate, table.source.size_bytes, migration, migration.max_partitions
+        ),
+        min_rows_per_range=migration.min_rows_per_partition,
+        unlogged=unlogged,
+        restore_logged=unlogged and not (existing is not None and action == "truncate" and existing.unlogged),
+    )
+
+
+def _respect_foreign_keys(
+    target: psycopg.Connection[Any], mode: str, plans: list[TablePlan]
+) -> tuple[list[TablePlan], tuple[tuple[str, str, str], ...]]:
+    """Foreign keys of existing tables that stay: which are set aside, and in which order upsert takes the tables.
+
+    truncate sets all of them aside (tables load side by side). upsert keeps them and loads referenced tables first;
+    only those that close a cycle, self-references included, cannot hold meanwhile.
+    """
+    kept = [plan for plan in plans if plan.exists and plan.action in ("truncate", "merge")]
+    found = foreign_keys_between(target, [plan.table for plan in kept])
+    if mode != "upsert":
+        return plans, tuple((schema, table, name) for schema, table, name, _, _ in found)
+    ids = {(plan.table.schema, plan.table.name): plan.table_id for plan in kept}
+    edges: dict[int, set[int]] = {plan.table_id: set() for plan in plans}
+    for schema, table, _, referenced_schema, referenced_table in found:
+        edges[ids[schema, table]].add(ids[referenced_schema, referenced_table])
+    levels, cyclic = foreign_key_levels(edges)
+    suspended = tuple(
+        (schema, table, name)
+        for schema, table, name, referenced_schema, referenced_table in found
+        if (ids[schema, table], ids[referenced_schema, referenced_table]) in cyclic
+    )
+    return [replace(plan, level=levels.get(plan.table_id, 0)) for plan in plans], suspended

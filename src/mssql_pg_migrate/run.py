@@ -1,0 +1,498 @@
+"""One migration, readable from top to bottom: connect, plan, lock, prepare, transfer, finalize, finish.
+
+`Migration` is the Python API; the command line is a thin skin over it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from .errors import Cancelled, ConfigError, MigrationError, StateError
+from .events import AnyEvent, EventSink, Message, PhaseStarted, RunFinished, RunStarted
+from .results import RunResult, TableResult
+from .state import RunState, StateKeeper, TableState, read_state, utc_now
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from .config.models import Config
+    from .preflight import RunPlan
+    from .results import HealthReport, ValidationReport
+    from .target.ledger import Ledger
+    from .transfer.context import WorkerContext
+
+
+class Migration:
+    """A configured migration. One command at a time; ``cancel`` may come from any thread or a signal handler.
+
+    ``on_event`` receives every event of ``events.py``, from any thread. ``state_file`` None keeps no state on disk:
+    the run cannot be resumed then.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        state_file: Path | None = None,
+        on_event: EventSink | None = None,
+        shutdown_timeout: float = 60.0,
+    ) -> None:
+        self.config = config
+        self.state_file = state_file
+        self._on_event = on_event
+        self._shutdown_timeout = shutdown_timeout
+        self._keeper: StateKeeper | None = None
+        self._context: WorkerContext | None = None
+        self._cancelled = threading.Event()
+
+    # -- commands --------------------------------------------------------------------------------------------------
+
+    def plan(self) -> RunPlan:
+        """What ``run`` would do; changes nothing. Raises ConfigError, SchemaError, ConnectionFailed."""
+        from .config.tuning import tune
+        from .preflight import make_plan
+        from .target.connect import connect_target
+
+        with self._source() as source, connect_target(self.config.target.settings(), purpose="plan") as target:
+            return make_plan(self.config, tune(self.config), source, target)
+
+    def run(self, *, auto_resume: bool = False, schema_only: bool = False, data_only: bool = False) -> RunResult:
+        """Carry out the migration from its beginning; with ``auto_resume`` go on with an unfinished run instead.
+
+        Returns a result even when tables failed (``exit_code`` tells); raises MigrationError for what prevents the
+        run as a whole.
+        """
+        if auto_resume:
+            resumable = self._resumable_state()
+            if resumable is not None:
+                return self._execute(resumable, resumed=True)
+        from .config.hash import config_hash
+
+        state = RunState(str(uuid.uuid4()), config_hash(self.config), started_at=utc_now())
+        return self._execute(state, resumed=False, schema_only=schema_only, data_only=data_only)
+
+    def resume(self) -> RunResult:
+        """Go on with the run of the state file. Raises StateError when there is none or its configuration differs."""
+        from .config.hash import config_hash
+
+        if self.state_file is None:
+            raise ConfigError("resume needs a state file", hint="give the one of the interrupted run: --state-file PATH")
+        state = read_state(self.state_file)
+        if state.config_hash != config_hash(self.config):
+            raise StateError(
+                "Config hash mismatch - cannot resume with different configuration",
+                hint="use the original config, or start a new migration (delete the state file)",
+            )
+        return self._execute(state, resumed=True)
+
+    def validate(self, *, checksum: bool = False) -> ValidationReport:
+        """Compare source and target: exact row counts, with ``checksum`` the contents too."""
+        from .validate import validate
+
+        return validate(self.config, checksum=checksum, on_event=self._emit, stopped=self._cancelled.is_set)
+
+    def health_check(self) -> HealthReport:
+        """Reach both servers and see whether a run could work; never raises for a server that is down."""
+        from .health import health_check
+
+        return health_check(self.config)
+
+    def cancel(self, *, now: bool = False) -> None:
+        """Stop: chunks under way may finish (for ``shutdown_timeout`` seconds); with ``now`` they are cut off."""
+        self._cancelled.set()
+        context = self._context
+        if context is not None:
+            context.stop.stop()
+            if now:
+                context.abort()
+
+    # -- one run ---------------------------------------------------------------------------------------------------
+
+    def _execute(
+        self, state: RunState, *, resumed: bool, schema_only: bool = False, data_only: bool = False
+    ) -> RunResult:
+        from .config.tuning import tune
+        from .preflight import make_plan
+        from .target import lock
+        from .target.connect import connect_target
+        from .target.ledger import Ledger
+
+        started = time.monotonic()
+        keeper = self._keeper = StateKeeper(self.state_file, state)
+        keeper.on_failure = self.cancel
+        if resumed and state.finished:
+            return self._already_complete(state)
+        self._emit(PhaseStarted(phase="connect"))
+        with connect_target(self.config.target.settings(), purpose="control") as control:
+            with self._source() as source:
+                self._emit(PhaseStarted(phase="extract"))
+                tuning = tune(self.config)
+                plan = make_plan(self.config, tuning, source, control, data_only=data_only)
+            plan.refuse_errors()
+            self._check_cancelled()
+            lock.acquire(control, plan.database.schemas)
+            ledger = Ledger(plan.database.schemas[0], state.run_id)
+            if resumed:
+                plan = self._rejoin(control, ledger, plan, state)
+            state.status = "running"
+            for table in plan.tables:
+                state.tables.setdefault(table.display, TableState(total_rows=table.table.source.row_estimate))
+            keeper.write()
+            self._emit(
+                RunStarted(
+                    run_id=state.run_id,
+                    mode=plan.mode,
+                    resumed=resumed,
+                    tables={item.display: item.table.source.row_estimate for item in plan.tables},
+                )
+            )
+            try:
+                result = self._carry_out(
+                    control, ledger, plan, state, resumed=resumed, schema_only=schema_only, data_only=data_only
+                )
+                result.seconds = time.monotonic() - started
+                self._finish(control, ledger, keeper, result)
+            except MigrationError as error:
+                if keeper.state.status == "running":
+                    keeper.state.status = "cancelled" if isinstance(error, Cancelled) else "failed"
+                    self._write_quietly(keeper)
+                raise
+        self._emit(
+            RunFinished(
+                run_id=state.run_id,
+                status="completed" if result.status == "invalid" else result.status,
+                seconds=result.seconds,
+                rows=result.rows,
+                skipped=result.skipped,
+            )
+        )
+        return result
+
+    def _carry_out(
+        self,
+        control: psycopg.Connection[Any],
+        ledger: Ledger,
+        plan: RunPlan,
+        state: RunState,
+        *,
+        resumed: bool,
+        schema_only: bool,
+        data_only: bool,
+    ) -> RunResult:
+        """From the lock to the last constraint; the ledger and the state file follow each step."""
+        from .hooks import run_hooks
+        from .transfer.preparation import Preparation
+
+        hooks = self.config.migration.hooks
+        preparation = Preparation(control, ledger, plan, self._emit)
+        if not resumed:
+            self._supersede(control, ledger)
+            ledger.create(control, config_hash=state.config_hash, mode=plan.mode, tool_version=__version__)
+            preparation.enter_tables()
+        if not data_only:
+            preparation.create_surroundings()
+        preparation.prepare_tables()
+        self._check_cancelled()
+        result = RunResult(
+            run_id=state.run_id,
+            status="completed",
+            mode=plan.mode,
+            resumed=resumed,
+            seconds=0.0,
+            notes=[f"{note.object}: {note.message}" for note in plan.notes if note.severity != "info"],
+        )
+        if schema_only:
+            result.tables = [TableResult(item.display, "completed") for item in plan.tables]
+        else:
+            run_hooks(control, "before_data", hooks.before_data, self._emit)
+            result.tables = self._transfer(control, ledger, plan, state)
+            if not self._cancelled.is_set():
+                run_hooks(control, "after_data", hooks.after_data, self._emit)
+        if not self._cancelled.is_set():
+            self._finalize(control, ledger, plan, result, data_only=data_only)
+        self._judge(result)
+        if result.status == "completed":
+            run_hooks(control, "after_all", hooks.after_all, self._emit)
+        return result
+
+    def _transfer(
+        self, control: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, state: RunState
+    ) -> list[TableResult]:
+        """Move the rows of every table that the ledger does not know as loaded."""
+        from .target.connect import read_server_facts
+        from .target.writer import WriteOptions
+        from .transfer import context as contexts
+        from .transfer.scheduler import Scheduler
+        from .transfer.tablework import TableWork, TransferOptions
+        from .transfer.tasks import Limits
+
+        tuning, migration = plan.tuning, self.config.migration
+        self._emit(PhaseStarted(phase="transfer"))
+        entries = ledger.tables(control)
+        loaded = {entry.table_id: entry for entry in entries.values() if entry.status == "loaded"}
+        upsert = plan.mode == "upsert"
+        limits = Limits(
+            source_connections=tuning.max_mssql_connections,
+            target_connections=tuning.max_pg_connections - 1,  # one is the control connection
+            parallel_readers=tuning.parallel_readers,
+            parallel_writers=migration.upsert_parallel_tasks if upsert else tuning.write_ahead_writers,
+            buffer_bytes=tuning.buffer_bytes,
+            read_ahead=tuning.read_ahead_buffers,
+            retries=migration.retries,
+        )
+        options = TransferOptions(
+            run_id=state.run_id,
+            ledger_schema=ledger.schema,
+            source=self.config.source.settings(),
+            target=self.config.target.settings(),
+            limits=limits,
+            write=WriteOptions(
+                copy_format="binary" if migration.use_binary_copy else "text",
+                upsert_batch_rows=migration.upsert_batch_size,
+                lz4=read_server_facts(control).lz4,
+            ),
+            chunk_rows=tuning.chunk_size,
+            chunk_bytes=tuning.chunk_bytes,
+            on_nul=migration.on_nul,
+            reader=self.config.source.reader,
+        )
+        context = self._context = contexts.WorkerContext(limits, self._emit)
+        contexts.install(state.run_id, context)
+        threads = min(tuning.workers * tuning.parallel_readers, limits.target_connections + 1, 64)
+        try:
+            if self._cancelled.is_set():
+                context.stop.stop()
+            with ThreadPoolExecutor(max_workers=max(threads, 2), thread_name_prefix="range") as executor:
+                scheduler = Scheduler(
+                    [item for item in plan.tables if item.table_id not in loaded],
+                    TableWork(options, context),
+                    context,
+                    executor,
+                    workers=tuning.workers,
+                )
+                carried = {
+                    result.table: result for result in scheduler.run(shutdown_timeout=self._shutdown_timeout)
+                }
+        finally:
+            contexts.uninstall(state.run_id)
+            context.close()
+            self._context = None
+        results = []
+        for item in plan.tables:
+            if item.table_id in loaded:
+                entry = loaded[item.table_id]
+                results.append(TableResult(item.display, "completed", rows=entry.rows, skipped=entry.skipped))
+            else:
+                results.append(carried[item.display])
+        return results
+
+    def _finalize(
+        self,
+        control: psycopg.Connection[Any],
+        ledger: Ledger,
+        plan: RunPlan,
+        result: RunResult,
+        *,
+        data_only: bool,
+    ) -> None:
+        """Keys, indexes, constraints, sequences of the tables that arrived; put foreign keys back."""
+        from .finish import finalize_tables
+        from .target.prepare import restore_foreign_keys
+
+        complete = {table.table for table in result.tables if table.status == "completed"}
+        result.problems += finalize_tables(
+            self.config, plan, complete, self._emit, stopped=self._cancelled.is_set, data_only=data_only
+        )
+        if not self._cancelled.is_set() and len(complete) == len(result.tables):
+            result.problems += restore_foreign_keys(control, ledger, validate=True)
+        elif plan.suspended:
+            result.problems += [
+                f"foreign key {name} of {schema}.{table} is set aside until the run is resumed and complete"
+                for schema, table, name in plan.suspended
+            ]
+
+    def _judge(self, result: RunResult) -> None:
+        """The run's status and exit code from those of its tables."""
+        failed = result.failed_tables
+        result.retries = sum(table.retries for table in result.tables)
+        if self._keeper is not None and self._keeper.failure is not None:
+            result.status, result.exit_code = "failed", self._keeper.failure.exit_code
+            result.problems.append(str(self._keeper.failure))
+        elif self._cancelled.is_set():
+            result.status, result.exit_code = "cancelled", Cancelled.exit_code
+        elif failed:
+            codes = {table.exit_code for table in failed}
+            result.status, result.exit_code = "failed", codes.pop() if len(codes) == 1 else 3
+        elif result.problems:
+            result.status, result.exit_code = "invalid", 4
+
+    def _finish(
+        self, control: psycopg.Connection[Any], ledger: Ledger, keeper: StateKeeper, result: RunResult
+    ) -> None:
+        """Write the final state, then drop the ledger of a complete run (in this order: see ``resume``)."""
+        result.peak_memory_bytes = peak_memory()
+        if keeper.failure is not None:
+            return
+        if result.status in ("completed", "invalid"):
+            keeper.close("completed")
+            ledger.drop(control)
+        else:
+            keeper.close("cancelled" if result.status == "cancelled" else "failed")
+
+    # -- resume ----------------------------------------------------------------------------------------------------
+
+    def _resumable_state(self) -> RunState | None:
+        """The state of an unfinished run of this configuration, for ``--auto-resume``; None to start fresh."""
+        from .config.hash import config_hash
+
+        if self.state_file is None:
+            raise ConfigError("--auto-resume needs a state file", hint="add --state-file PATH")
+        if not self.state_file.exists():
+            return None
+        state = read_state(self.state_file)
+        if state.finished or state.config_hash != config_hash(self.config):
+            why = "its run is complete" if state.finished else "it is of another configuration"
+            self._emit(Message(level="info", text=f"state file {self.state_file} is not resumed: {why}"))
+            return None
+        return state
+
+    def _rejoin(
+        self, control: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, state: RunState
+    ) -> RunPlan:
+        """The plan as the interrupted run had it: table ids, actions and persistence come from its ledger.
+
+        Raises StateError when the ledger is of another run, or when the source's tables changed since.
+        """
+        from .transfer.fingerprint import fingerprint
+
+        current = ledger.current_run(control)
+        if current is None or current[0] != state.run_id:
+            if any(table.transferred_rows for table in state.tables.values()):
+                found = "there is none" if current is None else f"there is one of run {current[0]}"
+                raise StateError(
+                    f"the ledger of run {state.run_id} is not in target schema {ledger.schema} ({found})",
+                    hint="its progress is unknown: start a new run (delete the state file)",
+                )
+            return self._start_over(control, ledger, plan, state)
+        entries = {entry.source: entry for entry in ledger.tables(control).values()}
+        if not entries:
+            return self._start_over(control, ledger, plan, state)
+        tables = []
+        for item in plan.tables:
+            name = item.table.source.full_name
+            entry = entries.get(name)
+            if entry is None or entry.fingerprint != fingerprint(item.table):
+                changed = "is new" if entry is None else "has other columns, types or keys"
+                raise StateError(
+                    f"source table {name} {changed} since the run began",
+                    hint="start a new run (delete the state file)",
+                )
+            tables.append(
+                replace(
+                    item,
+                    table_id=entry.table_id,
+                    action=entry.action,
+                    unlogged=entry.unlogged,
+                    restore_logged=entry.restore_logged,
+                )
+            )
+        gone = set(entries) - {item.table.source.full_name for item in plan.tables}
+        if gone:
+            raise StateError(
+                f"source table {min(gone)} is gone since the run began", hint="start a new run (delete the state file)"
+            )
+        return replace(plan, tables=tuple(tables))
+
+    def _start_over(
+        self, control: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, state: RunState
+    ) -> RunPlan:
+        """The interrupted run died before it had a ledger: begin under the same run id."""
+        from .transfer.preparation import Preparation
+
+        self._supersede(control, ledger)
+        ledger.create(control, config_hash=state.config_hash, mode=plan.mode, tool_version=__version__)
+        Preparation(control, ledger, plan, self._emit).enter_tables()
+        return plan
+
+    def _supersede(self, control: psycopg.Connection[Any], ledger: Ledger) -> None:
+        """An unfinished earlier run gives way: put back the foreign keys it set aside."""
+        from .target.prepare import restore_foreign_keys
+
+        current = ledger.current_run(control)
+        if current is None:
+            return
+        self._emit(Message(level="warn", text=f"the unfinished run {current[0]} is given up for this one"))
+        for problem in restore_foreign_keys(control, ledger, validate=False):
+            self._emit(Message(level="warn", text=problem))
+
+    def _already_complete(self, state: RunState) -> RunResult:
+        """``resume`` of a complete run: nothing to do, but a ledger it may have left is cleared away."""
+        from .target.connect import connect_target
+        from .target.ledger import Ledger
+
+        self._emit(Message(level="info", text=f"run {state.run_id} is complete: nothing to resume"))
+        schemas = set(self.config.schema_mapping(self.config.source.schemas or ()).values())
+        with connect_target(self.config.target.settings(), purpose="control") as control:
+            for schema in schemas:
+                ledger = Ledger(schema, state.run_id)
+                current = ledger.current_run(control)
+                if current is not None and current[0] == state.run_id:
+                    ledger.drop(control)
+        tables = [
+            TableResult(name, "completed", rows=table.transferred_rows, skipped=table.skipped_rows)
+            for name, table in state.tables.items()
+        ]
+        mode = self.config.migration.target_mode
+        return RunResult(state.run_id, "completed", mode, resumed=True, seconds=0.0, tables=tables)
+
+    # -- small things ----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _source(self) -> Iterator[Any]:
+        from .source.connect import connect_source
+
+        connection = connect_source(self.config.source.settings())
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def _check_cancelled(self) -> None:
+        if self._cancelled.is_set():
+            raise Cancelled("stopped before any row was moved")
+
+    def _write_quietly(self, keeper: StateKeeper) -> None:
+        """Save the state of a run that failed; the failure itself is what the user must see."""
+        try:
+            keeper.write()
+        except MigrationError as error:
+            self._emit(Message(level="error", text=str(error)))
+
+    def _emit(self, event: AnyEvent) -> None:
+        if self._keeper is not None:
+            self._keeper.on_event(event)
+        if self._on_event is not None:
+            self._on_event(event)
+
+
+def peak_memory() -> int:
+    """Peak resident bytes of this process so far (getrusage; kilobytes on Linux, bytes on macOS)."""
+    import sys
+
+    try:
+        import resource
+    except ImportError:  # Windows has no such module
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

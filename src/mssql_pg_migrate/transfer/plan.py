@@ -1,0 +1,109 @@
+"""Which tables a run carries, in which order, and into how many ranges each is cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from ..config.models import MigrationConfig
+from ..mapping.objects import MappedTable
+
+Action: TypeAlias = Literal["create", "recreate", "truncate", "merge"]
+"""What happens to the target table first: made new, dropped and made new, emptied, kept and merged into."""
+
+WIDE_ROW_BYTES = 500
+"""From this average row on, a table's size rather than its row count says whether it is large."""
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlan:
+    """One table of the run."""
+
+    table_id: int
+    display: str
+    """Name in events, state file and messages: the source table's, with its schema where that is needed."""
+    table: MappedTable
+    action: Action
+    exists: bool
+    """Whether the target table is there already."""
+    max_ranges: int
+    """1: one range, the whole table."""
+    min_rows_per_range: int
+    unlogged: bool
+    """Rows go to an unlogged table."""
+    restore_logged: bool
+    """The table is to be logged again once its rows are there."""
+    level: int = 0
+    """Tables of a level wait for those of lower levels (foreign keys of existing tables in upsert mode)."""
+
+    @property
+    def resumable(self) -> bool:
+        """Whether an interrupted table goes on from its last chunk; else it begins again."""
+        return self.table.range_key is not None
+
+
+def display_names(tables: tuple[MappedTable, ...]) -> dict[tuple[str, str], str]:
+    """Per (source schema, table): the bare name where all tables are of one schema, ``schema.name`` otherwise."""
+    schemas = {table.source.schema for table in tables}
+    return {
+        (table.source.schema, table.source.name): table.source.name if len(schemas) == 1 else table.source.full_name
+        for table in tables
+    }
+
+
+def range_count(rows: int, size_bytes: int | None, migration: MigrationConfig, max_partitions: int) -> int:
+    """How many ranges a table is cut into: 1 up to ``large_table_threshold`` rows.
+
+    Wide tables count by size: with rows of more than 500 bytes on average the threshold is compared with the number
+    of 500-byte rows that the table's bytes would make, so that one wide table is not the long tail of the run.
+    """
+    weight = max(rows, size_bytes // WIDE_ROW_BYTES if size_bytes else 0)
+    if weight <= migration.large_table_threshold or rows < 2 * migration.min_rows_per_partition:
+        return 1
+    return max(1, min(max_partitions, rows // migration.min_rows_per_partition))
+
+
+def transfer_order(plans: list[TablePlan]) -> list[TablePlan]:
+    """Largest first within a level, so that no large table is left to run alone at the end."""
+    return sorted(plans, key=lambda plan: (plan.level, -_weight(plan), plan.display))
+
+
+def _weight(plan: TablePlan) -> int:
+    source = plan.table.source
+    return source.size_bytes if source.size_bytes is not None else source.row_estimate * 100
+
+
+def foreign_key_levels(edges: dict[int, set[int]]) -> tuple[dict[int, int], set[tuple[int, int]]]:
+    """Order tables so that referenced ones come first.
+
+    ``edges`` maps a table to those it references. Returns the level per table (0: references none) and the edges
+    ``(from, to)`` that close a cycle, self-references included: their constraints cannot hold while rows arrive.
+    """
+    level: dict[int, int] = {}
+    cyclic: set[tuple[int, int]] = set()
+    state: dict[int, int] = {}
+
+    for root in sorted(edges):
+        if root in state:
+            continue
+        stack: list[tuple[int, list[int]]] = [(root, sorted(edges.get(root, ())))]
+        state[root] = 1
+        while stack:
+            node, targets = stack[-1]
+            if not targets:
+                stack.pop()
+                state[node] = 2
+                reached = [
+                    level[target] + 1
+                    for target in edges.get(node, ())
+                    if target in level and (node, target) not in cyclic
+                ]
+                level[node] = max(reached, default=0)
+                continue
+            target = targets.pop()
+            if state.get(target) == 1:
+                cyclic.add((node, target))
+            elif target not in state:
+                state[target] = 1
+                stack.append((target, sorted(edges.get(target, ()))))
+    return level, cyclic

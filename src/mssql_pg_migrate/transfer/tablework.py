@@ -1,0 +1,247 @@
+"""The work on a table before its first and after its last range; runs in the executor's threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
+
+from ..errors import ConfigError, MigrationError, StateError
+from ..events import Message, Retry
+from ..model import KeyRange
+from ..source.connect import SourceSettings
+from ..target.classify import translated
+from ..target.connect import TargetSettings
+from ..target.ledger import Ledger, LedgerMovedError, LedgerTable, RangeProgress
+from ..target.prepare import empty_table, set_logged
+from ..target.session import LoadSession
+from ..target.writer import WriteOptions
+from .context import SourceControl, WorkerContext, open_reader, open_session
+from .plan import TablePlan
+from .retry import Backoff
+from .tasks import Limits, RangeOutcome, RangeTask, ReaderKind
+
+T = TypeVar("T")
+PROOF_ROWS = 200
+"""Rows read both ways before the wire reader is trusted with a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferOptions:
+    """What is the same for all tables of a run."""
+
+    run_id: str
+    ledger_schema: str
+    source: SourceSettings
+    target: TargetSettings
+    limits: Limits
+    write: WriteOptions
+    chunk_rows: int
+    chunk_bytes: int
+    on_nul: Any
+    reader: str
+    """``auto``, ``wire`` or ``driver``."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTable:
+    """A table ready to be carried: its ranges are planned and stored, its reader is chosen."""
+
+    ledger: LedgerTable
+    reader: ReaderKind | None
+    reader_reason: str | None
+    ranges: int
+    tasks: tuple[RangeTask, ...]
+    """Ranges not done yet."""
+    done: dict[int, RangeOutcome]
+    rows_before: int
+
+
+class TableWork:
+    """Opens and finishes tables; every method is safe to call again after a failure."""
+
+    def __init__(self, options: TransferOptions, context: WorkerContext) -> None:
+        self._options = options
+        self._context = context
+        self._ledger = Ledger(options.ledger_schema, options.run_id)
+        self._readers: dict[int, tuple[ReaderKind, str | None]] = {}
+
+    def open(self, plan: TablePlan) -> OpenTable:
+        """Plan the ranges (or take the stored ones), choose the reader, make the tasks."""
+        entry = self._on_target(plan, "reading the ledger", lambda session: self._entry(session, plan))
+        ranges = self._ranges(plan)
+        progress = self._on_target(
+            plan, "reading the ledger", lambda session: self._ledger.progress(session.connection, entry)
+        )
+        if not plan.resumable and progress and not all(progress[item.id].done for item in ranges):
+            return self.open_again(plan)
+        reader, reason = self._choose_reader(plan)
+        options = self._options
+        tasks = []
+        done = {}
+        for item in ranges:
+            at = progress.get(item.id, RangeProgress())
+            done[item.id] = RangeOutcome(item.id, "done" if at.done else "stopped", at.rows, at.skipped)
+            if at.done:
+                continue
+            tasks.append(
+                RangeTask(
+                    run_id=options.run_id,
+                    ledger_schema=options.ledger_schema,
+                    table_id=plan.table_id,
+                    generation=entry.generation,
+                    unlogged=entry.unlogged,
+                    display=plan.display,
+                    table=plan.table,
+                    range=item,
+                    start=at,
+                    reader=reader,
+                    source=options.source,
+                    target=options.target,
+                    write=replace(options.write, upsert=plan.action == "merge"),
+                    limits=options.limits,
+                    chunk_rows=options.chunk_rows,
+                    chunk_bytes=options.chunk_bytes,
+                    on_nul=options.on_nul,
+                )
+            )
+        rows_before = sum(item.rows for item in progress.values())
+        return OpenTable(entry, reader, reason, len(ranges), tuple(tasks), done, rows_before)
+
+    def open_again(self, plan: TablePlan) -> OpenTable:
+        """Begin the table anew: a new generation, no chunks, and (but for upsert) no rows."""
+
+        def reset(session: LoadSession) -> None:
+            connection = session.connection
+            entry = self._entry(session, plan)
+            with connection.transaction():
+                self._ledger.begin_again(connection, plan.table_id)
+                if plan.action != "merge":
+                    empty_table(connection, plan.table)
+                self._ledger.set_prepared(
+                    connection, plan.table_id, unlogged=entry.unlogged, restore_logged=entry.restore_logged
+                )
+
+        self._on_target(plan, "beginning the table again", reset)
+        return self.open(plan)
+
+    def finish(self, plan: TablePlan, opened: OpenTable) -> tuple[int, int] | None:
+        """Declare the rows present, durably; (rows, skipped), or None when chunks turn out to be missing."""
+        range_ids = frozenset(opened.done) | frozenset(task.range.id for task in opened.tasks)
+
+        def declare(session: LoadSession) -> tuple[int, int]:
+            connection = session.connection
+            entry = self._entry(session, plan)
+            if entry.status == "loaded":
+                return entry.rows, entry.skipped
+            with connection.transaction():
+                connection.execute("SET LOCAL synchronous_commit = on")
+                counts = self._ledger.set_loaded(connection, entry, range_ids)
+                if entry.restore_logged:
+                    # In the same transaction: from here on the rows no longer need the unlogged ledger.
+                    set_logged(connection, plan.table)
+                return counts
+
+        try:
+            return self._on_target(plan, "completing the table", declare)
+        except LedgerMovedError:
+            return None
+
+    def note_failed(self, plan: TablePlan) -> None:
+        """Enter the failure in the ledger where that is possible; ``resume`` does not depend on it."""
+        try:
+            with self._context.target.use("load", self._connect) as session, translated(plan.display, "ledger"):
+                self._ledger.set_failed(session.connection, plan.table_id)
+        except MigrationError as error:
+            self._context.emit(Message(level="debug", table=plan.display, text=f"failure not entered: {error}"))
+
+    # -- pieces ----------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> LoadSession:
+        return open_session(self._options.target)
+
+    def _entry(self, session: LoadSession, plan: TablePlan) -> LedgerTable:
+        entry = self._ledger.tables(session.connection).get(plan.table_id)
+        if entry is None:
+            raise StateError(f"table {plan.display}: the ledger in the target no longer knows this run")
+        return entry
+
+    def _ranges(self, plan: TablePlan) -> tuple[KeyRange, ...]:
+        stored = self._on_target(
+            plan, "reading the plan", lambda session: self._ledger.ranges(session.connection, plan.table_id)
+        )
+        if stored:
+            return stored
+        planned = (KeyRange(0, row_estimate=plan.table.source.row_estimate),)
+        if plan.max_ranges > 1 and plan.resumable:
+            planned = self._plan_ranges(plan)
+
+        def store(session: LoadSession) -> None:
+            with session.connection.transaction():
+                self._ledger.set_ranges(session.connection, plan.table_id, planned)
+
+        self._on_target(plan, "storing the plan", store)
+        return planned
+
+    def _plan_ranges(self, plan: TablePlan) -> tuple[KeyRange, ...]:
+        from ..source.ranges import plan_ranges
+
+        def ask() -> tuple[KeyRange, ...]:
+            connect = partial(SourceControl.open, self._options.source)
+            with self._context.source.use("control", connect) as source:
+                assert isinstance(source, SourceControl)
+                return tuple(
+                    plan_ranges(
+                        source.connection,
+                        plan.table,
+                        max_ranges=plan.max_ranges,
+                        min_rows=plan.min_rows_per_range,
+                        row_estimate=plan.table.source.row_estimate,
+                    )
+                )
+
+        return self._retrying(plan, ask)
+
+    def _choose_reader(self, plan: TablePlan) -> tuple[ReaderKind, str | None]:
+        if plan.table_id not in self._readers:
+            self._readers[plan.table_id] = self._retrying(plan, lambda: self._choice(plan))
+        return self._readers[plan.table_id]
+
+    def _choice(self, plan: TablePlan) -> tuple[ReaderKind, str | None]:
+        wanted = self._options.reader
+        if wanted == "driver":
+            return "driver", None
+        if self._options.write.copy_format == "text":
+            return "driver", "use_binary_copy is off: the wire reader makes binary COPY only"
+        from ..source.proof import prove
+
+        def use(kind: ReaderKind) -> Any:
+            return self._context.source.use(kind, partial(open_reader, kind, self._options.source))
+
+        reason = prove(plan.table, use, rows=PROOF_ROWS, on_nul=self._options.on_nul, compare=wanted == "auto")
+        if reason is None:
+            return "wire", None
+        if wanted == "wire":
+            raise ConfigError(
+                f"table {plan.display}: source.reader is wire, but {reason}", hint="set source.reader to auto"
+            )
+        self._context.emit(
+            Message(level="warn", table=plan.display, text=f"table {plan.display} goes through the driver: {reason}")
+        )
+        return "driver", reason
+
+    def _on_target(self, plan: TablePlan, doing: str, work: Callable[[LoadSession], T]) -> T:
+        def attempt() -> T:
+            with self._context.target.use("load", self._connect) as session, translated(plan.display, doing):
+                return work(session)
+
+        return self._retrying(plan, attempt)
+
+    def _retrying(self, plan: TablePlan, work: Callable[[], T]) -> T:
+        backoff = Backoff(self._options.limits.retries, self._context.stop.wait)
+
+        def on_retry(error: MigrationError, delay: float) -> None:
+            self._context.emit(Retry(table=plan.display, reason=error.message, attempt=backoff.failures, delay=delay))
+
+        return backoff.call(work, on_retry)

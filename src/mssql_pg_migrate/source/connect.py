@@ -54,6 +54,8 @@ class SourceSettings:
     host_name_in_certificate: str | None = None
     packet_size: int | None = None
     options: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    access_token: str | None = field(default=None, repr=False)
+    """A Microsoft Entra access token, instead of user and password."""
 
     @property
     def address(self) -> str:
@@ -122,8 +124,9 @@ def connect_source(settings: SourceSettings) -> Any:
     _check_reachable(settings)
     words = settings.keywords()
     connection_class = _connection_class(settings.application_name)
+    before = _token_attribute(settings.access_token) if settings.access_token else None
     try:
-        connection = connection_class("", autocommit=True, timeout=settings.login_timeout, **words)
+        connection = connection_class("", autocommit=True, timeout=settings.login_timeout, attrs_before=before, **words)
     except Exception as error:
         raise connection_failed(settings, error) from None
     try:
@@ -135,6 +138,12 @@ def connect_source(settings: SourceSettings) -> Any:
             connection.close()
         raise connection_failed(settings, error) from None
     return connection
+
+
+def _token_attribute(token: str) -> dict[int, bytes]:
+    """The driver's attribute SQL_COPT_SS_ACCESS_TOKEN (1256): byte length, then UTF-16 (msodbcsql.h, ACCESSTOKEN)."""
+    data = token.encode("utf-16-le")
+    return {1256: len(data).to_bytes(4, "little") + data}
 
 
 def _prepare_session(connection: Any, settings: SourceSettings) -> None:
@@ -235,8 +244,9 @@ def connection_failed(settings: SourceSettings, error: BaseException) -> Connect
     if isinstance(error, ConnectionFailed):
         return error
     text = clean_message(str(getattr(error, "ddbc_error", "") or error))
-    if settings.password:
-        text = text.replace(settings.password, "***")
+    for secret in (settings.password, settings.access_token):
+        if secret:
+            text = text.replace(secret, "***")
     where = f"the source {settings.address}"
 
     def failure(message: str, hint: str | None, *, retryable: bool) -> ConnectionFailed:

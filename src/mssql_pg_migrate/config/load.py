@@ -1,0 +1,270 @@
+"""From a file or plain data to a checked ``Config``: parse, expand ``${NAME}``, validate, report everything at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ..errors import IoError
+from .document import Document, parse
+from .expand import ExpansionError, expand, has_variables
+from .keys import KeyProblems, Section
+from .models import Config, HookSet, MigrationConfig, Source, Target, login_problems
+from .problems import InvalidConfig, Problem
+
+SECTIONS: dict[str, type[Section]] = {"source": Source, "target": Target, "migration": MigrationConfig}
+_SECRET_KEYS = frozenset({"password", "access_token"})
+_Place = tuple[str, ...]
+
+
+def load_config(path: str | Path, *, environment: Mapping[str, str] | None = None) -> Config:
+    """Read and check a configuration file; ``environment`` replaces the process's own.
+
+    Raises InvalidConfig naming file, line, key and reason of every problem, IoError when the file cannot be read.
+    """
+    path = Path(path)
+    text = _read(path)
+    document = parse(text, file=str(path), suffix=path.suffix)
+    config = _build(document, file=str(path), base=path.parent, environment=environment)
+    config._file = str(path)
+    return config
+
+
+def config_from_dict(data: Mapping[str, Any], *, environment: Mapping[str, str] | None = None) -> Config:
+    """Check plain data with the same rules as a file. Raises InvalidConfig."""
+    return _build(Document(dict(data)), file="configuration", base=Path(), environment=environment)
+
+
+def override(
+    config: Config, *, source_schema: str | None = None, target_schema: str | None = None, workers: int | None = None
+) -> Config:
+    """See ``Config.with_overrides``. Raises InvalidConfig naming the flag."""
+    source, target, migration = (_values(config.source), _values(config.target), _values(config.migration))
+    if source_schema is not None:
+        source["schema"] = [name.strip() for name in source_schema.split(",") if name.strip()]
+    if target_schema is not None:
+        names = source["schema"]
+        if len(names) != 1 or names[0] == "*":
+            reason = "needs a single source schema; use target.schema_map in the configuration to place several"
+            raise InvalidConfig("command line", [Problem("--target-schema", reason)])
+        target["schema"] = target_schema
+        target["schema_map"] = {}
+    if workers is not None:
+        migration["workers"] = workers
+    flags = {"source.schema": "--source-schema", "target.schema": "--target-schema", "migration.workers": "--workers"}
+    data = {"source": source, "target": target, "migration": migration}
+    try:
+        changed = Config.model_validate(data)
+    except ValidationError as error:
+        problems = [
+            Problem(flags.get(problem.key, problem.key), problem.reason)
+            for problem in _problems(error, data, Document(data), frozenset())
+        ]
+        raise InvalidConfig("command line", problems) from None
+    changed._file = config.file
+    return changed
+
+
+def _values(section: Section) -> dict[str, Any]:
+    return {field.alias or name: getattr(section, name) for name, field in type(section).model_fields.items()}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        what = "is a directory" if isinstance(error, IsADirectoryError) else "there is no such file"
+        raise InvalidConfig(
+            str(path), [Problem("", what)], hint="name it with -c, or make one with: mssql-pg-migrate init"
+        ) from None
+    except UnicodeDecodeError:
+        raise InvalidConfig(str(path), [Problem("", "is not UTF-8 text")]) from None
+    except OSError as error:
+        raise IoError(f"{path}: cannot be read: {error.strerror or error}", retryable=False) from None
+
+
+def _build(document: Document, *, file: str, base: Path, environment: Mapping[str, str] | None) -> Config:
+    problems = list(document.problems)
+    if document.data is None or document.data == {}:
+        raise InvalidConfig(file, [*problems, Problem("", "is empty; the sections source and target are required")])
+    if not isinstance(document.data, dict):
+        reason = "must consist of the sections source, target and migration"
+        raise InvalidConfig(file, [*problems, Problem("", reason)])
+    expanded: set[_Place] = set()
+    broken: dict[_Place, str] = {}
+    variables = os.environ if environment is None else environment
+    data = _expand_all(document.data, (), variables, expanded, broken)
+    for place, reason in broken.items():
+        problems.append(Problem(key_path(place), reason, _line(document, place)))
+    try:
+        config = Config.model_validate(data, context={"base": str(base)})
+    except ValidationError as error:
+        found = _problems(error, data, document, frozenset(expanded))
+        named = {problem.key for problem in problems}
+        problems += [problem for problem in found if not _covered(problem.key, named)]
+    else:
+        if not problems:
+            return config
+    problems.sort(key=lambda problem: (problem.line is None, problem.line or 0))
+    raise InvalidConfig(file, problems)
+
+
+def _covered(key: str, named: set[str]) -> bool:
+    return any(key == name or key.startswith((f"{name}.", f"{name}[")) for name in named)
+
+
+def _expand_all(
+    value: Any, place: _Place, environment: Mapping[str, str], expanded: set[_Place], broken: dict[_Place, str]
+) -> Any:
+    if isinstance(value, dict):
+        return {
+            str(key): _expand_all(item, (*place, str(key)), environment, expanded, broken)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [
+            _expand_all(item, (*place, str(index)), environment, expanded, broken) for index, item in enumerate(value)
+        ]
+    if isinstance(value, str) and has_variables(value):
+        expanded.add(place)
+        try:
+            return expand(value, environment)
+        except ExpansionError as error:
+            broken[place] = str(error)
+            return ""
+    return value
+
+
+def key_path(place: tuple[str | int, ...]) -> str:
+    """``("migration", "include_tables", "1")`` -> ``migration.include_tables[1]``."""
+    text = ""
+    for part in place:
+        if isinstance(part, int) or part.isdigit():
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+def _line(document: Document, place: tuple[str | int, ...]) -> int | None:
+    """The line of the key, or of the nearest one around it."""
+    names = tuple(str(part) for part in place)
+    while names:
+        if names in document.lines:
+            return document.lines[names]
+        names = names[:-1]
+    return None
+
+
+def _problems(
+    error: ValidationError, data: Mapping[str, Any], document: Document, expanded: frozenset[_Place]
+) -> list[Problem]:
+    """Pydantic's findings in words of the configuration."""
+    found: list[Problem] = []
+    meant: set[str] = set()
+    for item in error.errors(include_url=False):
+        place = tuple(part for part in item["loc"] if part != "[key]")
+        cause = item.get("ctx", {}).get("error")
+        if isinstance(cause, KeyProblems):
+            for key, reason in cause.items:
+                found.append(Problem(key_path((*place, key)), reason, _line(document, (*place, key))))
+            continue
+        if item["type"] == "extra_forbidden":
+            reason, suggestion = _unknown_key(place)
+            if suggestion:
+                meant.add(suggestion)
+        else:
+            hidden = bool(_SECRET_KEYS & {str(part) for part in place}) or tuple(map(str, place)) in expanded
+            reason = _reason(dict(item), hidden)
+        found.append(Problem(key_path(place), reason, _line(document, place)))
+    found += _login(data, document, {problem.key for problem in found})
+    # A misspelt key is one mistake: do not also say that the right one is missing.
+    return [problem for problem in found if not (problem.reason == "is required" and problem.key in meant)]
+
+
+def _login(data: Mapping[str, Any], document: Document, named: set[str]) -> list[Problem]:
+    """The model checks user and password only once all else is right; say it together with the rest."""
+    source = data.get("source")
+    if not isinstance(source, Mapping) or {"source.user", "source.password", "source.access_token"} & named:
+        return []
+    missing = login_problems(
+        source.get("authentication", "sql"),
+        user=source.get("user"),
+        password=source.get("password"),
+        access_token=source.get("access_token"),
+    )
+    return [Problem(f"source.{key}", reason, _line(document, ("source", key))) for key, reason in missing]
+
+
+def _keys(section: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in section.model_fields.items()]
+
+
+def _unknown_key(place: tuple[str | int, ...]) -> tuple[str, str | None]:
+    """Reason, and the path of the key that was probably meant."""
+    name = str(place[-1])
+    prefix = ".".join(str(part) for part in place[:-1])
+    siblings = {"": [*SECTIONS], "migration.hooks": _keys(HookSet)}.get(prefix)
+    if siblings is None:
+        siblings = _keys(SECTIONS[prefix]) if prefix in SECTIONS else []
+    wanted = re.sub(r"[-\s]", "_", name.strip().lower())
+    close = difflib.get_close_matches(wanted, siblings, n=1, cutoff=0.6)
+    if close:
+        path = f"{prefix}.{close[0]}" if prefix else close[0]
+        return f"unknown key; did you mean {close[0]}?", path
+    elsewhere = [f"{other}.{wanted}" for other, model in SECTIONS.items() if wanted in _keys(model)]
+    if elsewhere:
+        return f"unknown key here; did you mean {' or '.join(elsewhere)}?", elsewhere[0]
+    return f"unknown key; known are {', '.join(siblings)}", None
+
+
+_PLAIN_REASONS = {
+    "missing": "is required",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "is too large",
+    "int_from_float": "must be a whole number",
+    "string_type": "must be text",
+    "string_sub_type": "must be text",
+    "string_too_short": "must not be empty",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "model_type": "must be a mapping of keys to values",
+    "model_attributes_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of names to names",
+}
+_BOUNDS = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
+
+
+def _reason(item: dict[str, Any], hidden: bool) -> str:
+    """One finding in words; the value itself only when it is short, no secret and not from the environment."""
+    kind, value, context = item["type"], item["input"], item.get("ctx", {})
+    if kind != "missing" and (value is None or value == ""):
+        return "has no value" if value is None else "must not be empty"
+    shown = ""
+    if not hidden and isinstance(value, (str, int, float)) and len(str(value)) <= 40:
+        shown = f", not {value!r}" if isinstance(value, str) else f", not {value}"
+    if kind in _PLAIN_REASONS:
+        plain = _PLAIN_REASONS[kind]
+        return f"{plain}{shown}" if plain.startswith("must be") else plain
+    if kind in _BOUNDS:
+        words, bound = _BOUNDS[kind]
+        return f"must be {words} {context[bound]}{shown}"
+    if kind == "string_too_long":
+        return f"must have at most {context['max_length']} characters"
+    if kind == "literal_error":
+        choices = re.findall(r"'([^']*)'", context["expected"])
+        text = f"must be one of {', '.join(choices)}{shown}"
+        close = difflib.get_close_matches(str(value).strip().lower(), choices, n=1)
+        return f"{text}; did you mean {close[0]}?" if close and not hidden else text
+    if kind == "value_error":
+        return str(context["error"])
+    return str(item["msg"])

@@ -1,0 +1,484 @@
+"""The configuration as typed, immutable models: every key, its default, its bounds and its meaning.
+
+``Config.load(path)`` reads a file, ``Config.from_dict(data)`` takes plain data; both raise InvalidConfig with every
+problem at once. Values that are not set and can be tuned are None here; ``tuning.tune`` finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
+
+from .hooks import Hook, parse_hooks
+from .keys import AnyCase, Auto, ExistingFile, Host, Key, KeyProblems, OneOrMany, Port, Secret, Section, Text
+
+if TYPE_CHECKING:
+    from ..source.connect import SourceSettings
+    from ..target.connect import TargetSettings
+
+TargetMode: TypeAlias = Literal["drop_recreate", "truncate", "upsert"]
+SslMode: TypeAlias = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+Encrypt: TypeAlias = Literal["true", "false", "strict"]
+ReaderChoice: TypeAlias = Literal["auto", "wire", "driver"]
+Isolation: TypeAlias = Literal["read_committed", "snapshot", "read_uncommitted"]
+Authentication: TypeAlias = Literal[
+    "sql",
+    "ActiveDirectoryPassword",
+    "ActiveDirectoryDefault",
+    "ActiveDirectoryMSI",
+    "ActiveDirectoryServicePrincipal",
+    "ActiveDirectoryIntegrated",
+    "ActiveDirectoryInteractive",
+    "ActiveDirectoryDeviceCode",
+]
+"""``sql`` is a SQL Server login; the others are Microsoft's values of the driver's ``Authentication`` keyword."""
+
+_AUTHENTICATIONS = {
+    name.lower(): name
+    for name in (
+        "sql",
+        "ActiveDirectoryPassword",
+        "ActiveDirectoryDefault",
+        "ActiveDirectoryMSI",
+        "ActiveDirectoryServicePrincipal",
+        "ActiveDirectoryIntegrated",
+        "ActiveDirectoryInteractive",
+        "ActiveDirectoryDeviceCode",
+    )
+}
+_NEEDS_PASSWORD = frozenset({"sql", "ActiveDirectoryPassword", "ActiveDirectoryServicePrincipal"})
+_TRUE = frozenset({"true", "yes", "on", "1", "mandatory"})
+_FALSE = frozenset({"false", "no", "off", "0", "optional"})
+
+
+def _encrypt(value: Any) -> Any:
+    """true, false or strict; SQL Server's own words Mandatory and Optional are understood."""
+    text = str(value).strip().lower() if isinstance(value, (str, bool)) else value
+    if text in _TRUE:
+        return "true"
+    if text in _FALSE:
+        return "false"
+    return text
+
+
+def _authentication(value: Any) -> Any:
+    return _AUTHENTICATIONS.get(value.strip().lower(), value) if isinstance(value, str) else value
+
+
+def _schemas(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError("must name at least one schema, or be '*'")
+    if "*" in value and len(value) > 1:
+        raise ValueError("must be either '*' alone or a list of names")
+    return tuple(dict.fromkeys(value))
+
+
+def _patterns(value: tuple[str, ...]) -> tuple[str, ...]:
+    for pattern in value:
+        if not pattern.strip():
+            raise ValueError("holds an empty pattern")
+    return tuple(pattern.strip() for pattern in value)
+
+
+Patterns: TypeAlias = Annotated[tuple[str, ...], OneOrMany, AfterValidator(_patterns)]
+Count: TypeAlias = Annotated[int | None, Auto, Field(ge=1, le=100_000_000_000)]
+Threads: TypeAlias = Annotated[int | None, Auto, Field(ge=1, le=256)]
+
+
+def login_problems(authentication: Any, *, user: Any, password: Any, access_token: Any) -> list[tuple[str, str]]:
+    """(key, reason) for what the kind of login lacks; the values only count as given or not."""
+    if access_token is not None:
+        if user is not None or password is not None:
+            return [("access_token", "give either the token or user and password, not both")]
+        return []
+    if _authentication(authentication) not in _NEEDS_PASSWORD:
+        return []
+    return [(name, "is required") for name, value in (("user", user), ("password", password)) if value is None]
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+class Source(Section):
+    """``source``: the SQL Server database to read."""
+
+    type: Annotated[
+        Literal["mssql", "sqlserver"],
+        AnyCase,
+        Key("Kind of the source: `mssql` or `sqlserver`, the same.", extra=False),
+    ]
+    host: Annotated[Host, Key("Host name or IP address.", in_hash=True, extra=False)]
+    port: Annotated[Port, Key("TCP port.", in_hash=True, extra=False)] = 1433
+    database: Annotated[Text, Key("Name of the database.", in_hash=True, extra=False)]
+    user: Annotated[
+        Text | None, Key("Login name. Required unless `authentication` or `access_token` needs none.", extra=False)
+    ] = None
+    password: Annotated[
+        Secret | None, Key("Password. Required as `user` is; best given as `${MSSQL_PASSWORD}`.", extra=False)
+    ] = None
+    schema_: Annotated[
+        tuple[Text, ...],
+        OneOrMany,
+        AfterValidator(_schemas),
+        Key('Schema to migrate; a list of schemas; or `"*"` for all of them.', in_hash=True, extra=False),
+    ] = Field(("dbo",), alias="schema")
+    encrypt: Annotated[
+        Encrypt,
+        BeforeValidator(_encrypt),
+        Key("TLS: `true`, `false` (only the login is encrypted), or `strict` (TDS 8.0).", extra=False),
+    ] = "true"
+    trust_server_cert: Annotated[bool, Key("Accept any certificate of the server. For development.", extra=False)] = (
+        False
+    )
+    host_name_in_certificate: Annotated[
+        Text | None, Key("Name to expect in the server's certificate, where it is not `host`.")
+    ] = None
+    reader: Annotated[
+        ReaderChoice,
+        AnyCase,
+        Key(
+            "Which reader carries the rows: `wire` (fast), `driver` (Microsoft's), or `auto`: wire where it has proven"
+            " to give the same bytes as the driver."
+        ),
+    ] = "auto"
+    isolation: Annotated[
+        Isolation,
+        AnyCase,
+        Key(
+            "Isolation of the reads. `snapshot` sees one moment of each range and needs ALLOW_SNAPSHOT_ISOLATION;"
+            " `read_uncommitted` can skip and repeat rows."
+        ),
+    ] = "read_committed"
+    application_name: Annotated[Text, Field(max_length=128), Key("Name shown in the server's session list.")] = (
+        "mssql-pg-migrate"
+    )
+    login_timeout: Annotated[int, Field(ge=1, le=3600), Key("Seconds to wait for a connection.")] = 15
+    authentication: Annotated[
+        Authentication,
+        BeforeValidator(_authentication),
+        Key(
+            "`sql` (login and password) or one of the Microsoft Entra methods of the driver, for example"
+            " `ActiveDirectoryDefault`, `ActiveDirectoryMSI`, `ActiveDirectoryServicePrincipal`."
+        ),
+    ] = "sql"
+    access_token: Annotated[
+        Secret | None, Key("A Microsoft Entra access token to log in with, instead of user and password.")
+    ] = None
+
+    options: Annotated[
+        dict[str, Text],
+        BeforeValidator(lambda value: {} if value is None else value),
+        Key(
+            "Further keywords for Microsoft's driver, for example `{ApplicationIntent: ReadOnly}` or"
+            " `{MultiSubnetFailover: yes}`. The wire reader is not used then unless `reader: wire` asks for it."
+        ),
+    ] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _login_complete(self) -> Source:
+        problems = login_problems(
+            self.authentication, user=self.user, password=self.password, access_token=self.access_token
+        )
+        if problems:
+            raise KeyProblems(problems)
+        return self
+
+    @property
+    def schemas(self) -> tuple[str, ...] | None:
+        """The schemas to migrate, None for all."""
+        return None if self.schema_ == ("*",) else self.schema_
+
+    def settings(self) -> SourceSettings:
+        """The connection's parameters for ``source.connect``."""
+        from ..source.connect import SourceSettings
+
+        return SourceSettings(
+            host=self.host,
+            port=self.port,
+            database=self.database,
+            user=self.user,
+            password=_revealed(self.password),
+            access_token=_revealed(self.access_token),
+            encrypt="strict" if self.encrypt == "strict" else self.encrypt == "true",
+            trust_server_cert=self.trust_server_cert,
+            host_name_in_certificate=self.host_name_in_certificate,
+            application_name=self.application_name,
+            login_timeout=self.login_timeout,
+            isolation=self.isolation,
+            authentication=None if self.authentication == "sql" else self.authentication,
+            options=tuple(self.options.items()),
+        )
+
+
+class Target(Section):
+    """``target``: the PostgreSQL database to fill."""
+
+    type: Annotated[
+        Literal["postgres", "postgresql"],
+        AnyCase,
+        Key("Kind of the target: `postgres` or `postgresql`, the same.", extra=False),
+    ]
+    host: Annotated[Host, Key("Host name, IP address, or directory of a Unix socket.", in_hash=True, extra=False)]
+    port: Annotated[Port, Key("TCP port.", in_hash=True, extra=False)] = 5432
+    database: Annotated[Text, Key("Name of the database; it must exist.", in_hash=True, extra=False)]
+    user: Annotated[Text, Key("Role to log in as.", extra=False)]
+    password: Annotated[
+        Secret, Key('Best given as `${POSTGRES_PASSWORD}`; `""` where the server asks for none.', extra=False)
+    ]
+    schema_: Annotated[
+        Text,
+        Key(
+            "Schema to create the tables in. With several source schemas each goes to a schema of its own name instead,"
+            " unless `schema_map` says otherwise.",
+            in_hash=True,
+            extra=False,
+        ),
+    ] = Field("public", alias="schema")
+    schema_map: Annotated[
+        dict[str, Text],
+        BeforeValidator(lambda value: {} if value is None else value),
+        Key("Target schema for each source schema named: `{dbo: public, Sales: sales}`.", in_hash=True),
+    ] = Field(default_factory=dict)
+    ssl_mode: Annotated[
+        SslMode,
+        AnyCase,
+        Key(
+            "TLS as libpq has it: `disable`, `allow`, `prefer`, `require`, `verify-ca`, `verify-full`. Only the last"
+            " two check the server's certificate.",
+            extra=False,
+        ),
+    ] = "require"
+    ssl_root_cert: Annotated[ExistingFile, Key("PEM file of the authority for `verify-ca` and `verify-full`.")] = None
+    ssl_cert: Annotated[ExistingFile, Key("PEM file of the client certificate, where the server asks for one.")] = None
+    ssl_key: Annotated[ExistingFile, Key("Key file of the client certificate.")] = None
+    application_name: Annotated[Text, Field(max_length=40), Key("Name shown in `pg_stat_activity`.")] = (
+        "mssql-pg-migrate"
+    )
+    connect_timeout: Annotated[int, Field(ge=2, le=3600), Key("Seconds to wait for a connection.")] = 15
+
+    @model_validator(mode="after")
+    def _certificates(self) -> Target:
+        if (self.ssl_cert is None) != (self.ssl_key is None):
+            raise KeyProblems([("ssl_cert", "ssl_cert and ssl_key belong together")])
+        return self
+
+    def settings(self) -> TargetSettings:
+        """The connection's parameters for ``target.connect``."""
+        from ..target.connect import TargetSettings
+
+        return TargetSettings(
+            host=self.host,
+            port=self.port,
+            database=self.database,
+            user=self.user,
+            password=self.password.get_secret_value(),
+            ssl_mode=self.ssl_mode,
+            ssl_root_cert=self.ssl_root_cert,
+            ssl_cert=self.ssl_cert,
+            ssl_key=self.ssl_key,
+            application_name=self.application_name,
+            connect_timeout=self.connect_timeout,
+        )
+
+
+Hooks: TypeAlias = Annotated[tuple[Hook, ...], BeforeValidator(parse_hooks)]
+
+
+class HookSet(Section):
+    """``migration.hooks``: SQL for the target at four moments. Each is one text or a list; a text that ends in ``.sql``
+    is the path of a file."""
+
+    before_data: Annotated[Hooks, Key("Before the first row, when the tables exist.")] = ()
+    after_data: Annotated[Hooks, Key("When all rows have arrived.")] = ()
+    before_constraints: Annotated[Hooks, Key("When the keys and indexes exist, before foreign keys and checks.")] = ()
+    after_all: Annotated[Hooks, Key("At the very end of a run without failures.")] = ()
+
+
+class MigrationConfig(Section):
+    """``migration``: what is done, and how hard."""
+
+    target_mode: Annotated[
+        TargetMode, AnyCase, Key("`drop_recreate`, `truncate` or `upsert`.", in_hash=True, extra=False)
+    ] = "drop_recreate"
+    workers: Annotated[
+        Threads,
+        Key("Tables transferred at the same time.", automatic="min(max(cores/2, 4), 8)", extra=False),
+    ] = None
+    chunk_size: Annotated[
+        Annotated[int | None, Auto, Field(ge=1, le=10_000_000)],
+        Key(
+            "Rows per chunk: one COPY and one commit. A chunk of wide rows ends earlier, by its bytes.",
+            automatic="from memory and memory_budget_percent",
+            extra=False,
+        ),
+    ] = None
+    parallel_readers: Annotated[
+        Threads,
+        Key("Concurrent reads of one large table.", automatic="min(max(cores, 8), 16)", extra=False),
+    ] = None
+    write_ahead_writers: Annotated[
+        Threads,
+        Key("Concurrent writes of one table.", automatic="min(max(2*cores/3, 6), 12)", extra=False),
+    ] = None
+    memory_budget_percent: Annotated[
+        Annotated[int, Field(ge=1, le=95)],
+        Key("Share of the memory (of the container, where there is a limit) the tool may use.", extra=False),
+    ] = 70
+    read_ahead_buffers: Annotated[
+        Annotated[int | None, Auto, Field(ge=1, le=1024)],
+        Key("Chunks that may wait between reading and writing.", automatic="8 to 32, by memory", extra=False),
+    ] = None
+    large_table_threshold: Annotated[
+        Annotated[int, Field(ge=1)], Key("Tables with more rows are read in several ranges.", extra=False)
+    ] = 5_000_000
+    max_partitions: Annotated[Annotated[int, Field(ge=1, le=1024)], Key("Most ranges of one table.", extra=False)] = 12
+    min_rows_per_partition: Annotated[Annotated[int, Field(ge=1)], Key("Fewest rows of one range.", extra=False)] = (
+        200_000
+    )
+    max_mssql_connections: Annotated[
+        Annotated[int | None, Auto, Field(ge=1, le=1000)],
+        Key("Connections to SQL Server that are never exceeded.", automatic="from workers and readers", extra=False),
+    ] = None
+    max_pg_connections: Annotated[
+        Annotated[int | None, Auto, Field(ge=2, le=1000)],
+        Key("Connections to PostgreSQL that are never exceeded.", automatic="from workers and writers", extra=False),
+    ] = None
+    use_binary_copy: Annotated[
+        bool, Key("Binary COPY format; `false` uses the text format, with the same result.", extra=False)
+    ] = True
+    use_unlogged_tables: Annotated[
+        bool,
+        Key("Load into UNLOGGED tables and make them LOGGED at the end.", in_hash=True, extra=False),
+    ] = False
+    copy_buffer_rows: Annotated[
+        Annotated[int, Field(ge=1)], Key("Rows after which COPY data is handed to the server.", extra=False)
+    ] = 10_000
+    upsert_batch_size: Annotated[
+        Annotated[int, Field(ge=1)], Key("Rows merged by one statement in upsert mode.", extra=False)
+    ] = 2000
+    upsert_parallel_tasks: Annotated[
+        Annotated[int, Field(ge=1, le=256)], Key("Concurrent merges of one table in upsert mode.", extra=False)
+    ] = 4
+    include_tables: Annotated[
+        Patterns,
+        Key("Globs of the tables to migrate; none means all. Case does not matter.", in_hash=True, extra=False),
+    ] = ()
+    exclude_tables: Annotated[
+        Patterns, Key("Globs of tables to leave out, also of the included ones.", in_hash=True, extra=False)
+    ] = ()
+    create_indexes: Annotated[
+        bool, Key("Create indexes and unique constraints (the primary key is always there).", in_hash=True, extra=False)
+    ] = True
+    create_foreign_keys: Annotated[bool, Key("Create foreign keys.", in_hash=True, extra=False)] = True
+    create_check_constraints: Annotated[bool, Key("Create check constraints.", in_hash=True, extra=False)] = True
+    create_views: Annotated[bool, Key("Create the views that can be translated.", in_hash=True)] = False
+    on_nul: Annotated[
+        Literal["error", "strip"],
+        AnyCase,
+        Key("A zero character in a text, which PostgreSQL cannot hold: an error, or left out.", in_hash=True),
+    ] = "error"
+    identifier_case: Annotated[
+        Literal["preserve", "lower", "snake"],
+        AnyCase,
+        Key("Names in the target: as they are, in lower case, or `snake_case`.", in_hash=True),
+    ] = "preserve"
+    collation: Annotated[
+        Literal["ignore", "citext", "icu"],
+        AnyCase,
+        Key(
+            "What becomes of a case-insensitive column: nothing, `citext`, or a nondeterministic ICU collation.",
+            in_hash=True,
+        ),
+    ] = "ignore"
+    hooks: Annotated[
+        HookSet,
+        BeforeValidator(lambda value: {} if value is None else value),
+        Key("SQL to run on the target at four moments."),
+    ] = Field(default_factory=HookSet)
+    retries: Annotated[
+        Annotated[int, Field(ge=1, le=100)],
+        Key("Attempts for one chunk before its table fails (lost connections, deadlocks, throttling)."),
+    ] = 8
+
+
+class Config(Section):
+    """A whole configuration."""
+
+    source: Annotated[Source, Key("The SQL Server database to read.")]
+    target: Annotated[Target, Key("The PostgreSQL database to fill.")]
+    migration: Annotated[
+        MigrationConfig,
+        BeforeValidator(lambda value: {} if value is None else value),
+        Key("What is done, and how hard."),
+    ] = Field(default_factory=MigrationConfig)
+
+    _file: str | None = PrivateAttr(default=None)
+
+    @classmethod
+    def load(cls, path: str | Path, *, environment: Mapping[str, str] | None = None) -> Config:
+        """Read a YAML or JSON file. Raises InvalidConfig (every problem at once) and IoError."""
+        from .load import load_config
+
+        return load_config(path, environment=environment)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, environment: Mapping[str, str] | None = None) -> Config:
+        """Check plain data, ``${NAME}`` included. Raises InvalidConfig with every problem at once."""
+        from .load import config_from_dict
+
+        return config_from_dict(data, environment=environment)
+
+    def with_overrides(
+        self, *, source_schema: str | None = None, target_schema: str | None = None, workers: int | None = None
+    ) -> Config:
+        """A copy with the command line's values. ``source_schema`` may list names separated by commas.
+
+        A target schema given this way also wins over ``schema_map``.
+        """
+        from .load import override
+
+        return override(self, source_schema=source_schema, target_schema=target_schema, workers=workers)
+
+    @property
+    def file(self) -> str | None:
+        """The file this was read from, None for plain data."""
+        return self._file
+
+    @property
+    def hash(self) -> str:
+        """``sha256:...`` over what decides the data (``config.hash``)."""
+        from .hash import config_hash
+
+        return config_hash(self)
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret value, for the log filter that removes them."""
+        held = (self.source.password, self.source.access_token, self.target.password)
+        return tuple(secret.get_secret_value() for secret in held if secret is not None)
+
+    def public_values(self) -> frozenset[str]:
+        """Texts that are no secret even where a password is the same: names, hosts."""
+        source, target = self.source, self.target
+        values = {source.host, source.database, source.user, *source.schema_, source.application_name}
+        values |= {target.host, target.database, target.user, target.schema_, target.application_name}
+        return frozenset(value for value in values if value)
+
+    def schema_mapping(self, source_schemas: Iterable[str]) -> dict[str, str]:
+        """Source schema -> target schema for those that the configuration places somewhere.
+
+        One configured source schema goes to ``target.schema``; several keep their own names and are left out here;
+        ``target.schema_map`` comes before both. Its names are compared as SQL Server mostly does: without case.
+        """
+        wanted = {name.lower(): target for name, target in self.target.schema_map.items()}
+        single = self.source.schemas is not None and len(self.source.schemas) == 1
+        placed: dict[str, str] = {}
+        for name in source_schemas:
+            if name.lower() in wanted:
+                placed[name] = wanted[name.lower()]
+            elif single:
+                placed[name] = self.target.schema_
+        return placed

@@ -1,0 +1,234 @@
+"""Auto-tuning: from the machine and what is configured to the values in force, each with its reason.
+
+The formulas for workers, readers, writers, buffers and the memory budget are those of the guide. Beyond them, all
+chunks between source and target together are bounded in bytes: a migration gets no faster by holding more than a few
+chunks per stream, and a row count alone says nothing about memory. ``tune_for`` is a pure function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from .limits import Machine, detect
+
+if TYPE_CHECKING:
+    from .models import Config, MigrationConfig
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+BASE_BYTES = 120 * MIB
+"""Resident size of the tool with its libraries loaded, before the first row."""
+SAFETY = 2
+"""The guide's safety factor: buffers take at most half of the budget."""
+CONTROL_CONNECTIONS = 1
+"""To PostgreSQL, for the lock and the ledger; the others carry rows. The source needs none while rows move."""
+ASSUMED_ROW_BYTES = KIB
+"""For chunk_size, as long as nothing is known of the rows."""
+CHUNKS_PER_STREAM = 3
+"""One being read, one waiting, one being written."""
+LARGEST_BUFFER = 256 * MIB
+LARGEST_CHUNK = 8 * MIB
+SMALLEST_CHUNK = 256 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """The values in force."""
+
+    workers: int
+    """Tables in flight."""
+    parallel_readers: int
+    """Concurrent source reads of one table."""
+    write_ahead_writers: int
+    """Concurrent target writes of one table."""
+    streams: int
+    """Ranges in flight over all tables; each holds at most one connection a side."""
+    chunk_size: int
+    """Rows a chunk holds at most."""
+    chunk_bytes: int
+    """COPY bytes after which a chunk ends."""
+    read_ahead_buffers: int
+    """Chunks of one range that may wait to be written."""
+    buffer_bytes: int
+    """Bytes of all chunks between source and target together."""
+    memory_budget_bytes: int
+    """What the whole process should stay below."""
+    max_mssql_connections: int
+    max_pg_connections: int
+    upsert_parallel_tasks: int
+    """Concurrent merges of one table."""
+    machine: Machine
+    why: Mapping[str, str] = field(default_factory=dict)
+    """Name of a value -> why it is what it is."""
+    warnings: tuple[str, ...] = ()
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """(name, value, reason) for people, in a fixed order."""
+        return [(name, _show(name, getattr(self, name)), self.why[name]) for name in _SHOWN]
+
+    def to_dict(self) -> dict[str, dict[str, int | str]]:
+        """``{name: {"value": ..., "why": ...}}`` for JSON."""
+        return {name: {"value": getattr(self, name), "why": self.why[name]} for name in _SHOWN}
+
+
+_SHOWN = (
+    "workers",
+    "parallel_readers",
+    "write_ahead_writers",
+    "streams",
+    "chunk_size",
+    "chunk_bytes",
+    "read_ahead_buffers",
+    "buffer_bytes",
+    "memory_budget_bytes",
+    "max_mssql_connections",
+    "max_pg_connections",
+    "upsert_parallel_tasks",
+)
+
+
+def _show(name: str, value: int) -> str:
+    return show_bytes(value) if name.endswith("_bytes") else f"{value:,}"
+
+
+def show_bytes(value: float) -> str:
+    """``2.7 MiB``."""
+    for unit, size in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
+        if value >= size:
+            return f"{value / size:.1f} {unit}"
+    return f"{value:.0f} B"
+
+
+def tune(config: Config, machine: Machine | None = None) -> Tuning:
+    """The values in force for a configuration on this machine (``limits.detect``) or the one given."""
+    return tune_for(config.migration, machine or detect())
+
+
+def tune_for(options: MigrationConfig, machine: Machine) -> Tuning:
+    """Find every value: what is configured wins, the connection limits cap it, the rest follows the machine."""
+    why: dict[str, str] = {}
+    cores = machine.cores
+    shown = f"{cores} core{'s' if cores > 1 else ''}"
+
+    def pick(name: str, configured: int | None, automatic: int, formula: str) -> int:
+        why[name] = "configured" if configured is not None else formula
+        return automatic if configured is None else configured
+
+    workers = pick("workers", options.workers, min(max(cores // 2, 4), 8), f"min(max(cores/2, 4), 8), {shown}")
+    readers = pick(
+        "parallel_readers", options.parallel_readers, min(max(cores, 8), 16), f"min(max(cores, 8), 16), {shown}"
+    )
+    writers = pick(
+        "write_ahead_writers",
+        options.write_ahead_writers,
+        min(max(2 * cores // 3, 6), 12),
+        f"min(max(2*cores/3, 6), 12), {shown}",
+    )
+    mssql = pick(
+        "max_mssql_connections",
+        options.max_mssql_connections,
+        workers + readers,
+        "workers + parallel_readers",
+    )
+    postgres = pick(
+        "max_pg_connections",
+        options.max_pg_connections,
+        workers + max(writers, readers) + CONTROL_CONNECTIONS,
+        "workers + the greater of readers and writers + 1 for the ledger",
+    )
+    room_mssql, room_postgres = mssql, max(postgres - CONTROL_CONNECTIONS, 1)
+
+    def cap(name: str, value: int, *limits: tuple[int, str]) -> int:
+        for room, limit in limits:
+            if value > room:
+                why[name] += f"; {value} capped to {room} by {limit}"
+                value = room
+        return value
+
+    by_mssql, by_postgres = (room_mssql, "max_mssql_connections"), (room_postgres, "max_pg_connections")
+    workers = cap("workers", workers, by_mssql, by_postgres)
+    readers = cap("parallel_readers", readers, by_mssql)
+    writers = cap("write_ahead_writers", writers, by_postgres)
+    why["upsert_parallel_tasks"] = "configured or its default"
+    merges = cap("upsert_parallel_tasks", options.upsert_parallel_tasks, by_postgres)
+    why["streams"] = "the greater of workers and parallel_readers"
+    streams = cap("streams", max(workers, readers), by_mssql, by_postgres)
+
+    memory = _tune_memory(options, machine, streams, why)
+    return Tuning(
+        workers=workers,
+        parallel_readers=readers,
+        write_ahead_writers=writers,
+        streams=streams,
+        chunk_size=memory.chunk_size,
+        chunk_bytes=memory.chunk_bytes,
+        read_ahead_buffers=memory.read_ahead_buffers,
+        buffer_bytes=memory.buffer_bytes,
+        memory_budget_bytes=memory.budget_bytes,
+        max_mssql_connections=mssql,
+        max_pg_connections=postgres,
+        upsert_parallel_tasks=merges,
+        machine=machine,
+        why=MappingProxyType(why),
+        warnings=memory.warnings,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    budget_bytes: int
+    buffer_bytes: int
+    chunk_bytes: int
+    chunk_size: int
+    read_ahead_buffers: int
+    warnings: tuple[str, ...]
+
+
+def _tune_memory(options: MigrationConfig, machine: Machine, streams: int, why: dict[str, str]) -> _Memory:
+    """Bytes first, then rows: the budget bounds the buffers, the buffers bound a chunk."""
+    warnings: list[str] = []
+    percent = options.memory_budget_percent
+    budget = machine.memory_bytes * percent // 100
+    why["memory_budget_bytes"] = f"{percent} % of {show_bytes(machine.memory_bytes)} ({machine.memory_from})"
+
+    half = budget // SAFETY
+    enough = min(max(16 * MIB * machine.cores, 64 * MIB), LARGEST_BUFFER)
+    least = streams * SMALLEST_CHUNK
+    buffer = min(half - BASE_BYTES, enough)
+    if buffer == enough:
+        why["buffer_bytes"] = "16 MiB a core, 64 to 256 MiB: more would not be faster"
+    else:
+        why["buffer_bytes"] = f"half of the budget less {show_bytes(BASE_BYTES)} for the program"
+    if buffer < least:
+        buffer = least
+        why["buffer_bytes"] = "the least that keeps every stream going"
+        warnings.append(
+            f"The memory budget of {show_bytes(budget)} is smaller than the program itself needs"
+            f" (about {show_bytes(SAFETY * (BASE_BYTES + least))} with {streams} streams): raise memory_budget_percent"
+            " or the memory limit, or lower workers and parallel_readers."
+        )
+
+    chunk_bytes = min(max(buffer // (streams * CHUNKS_PER_STREAM), SMALLEST_CHUNK), LARGEST_CHUNK)
+    chunk_bytes -= chunk_bytes % (64 * KIB)
+    why["chunk_bytes"] = f"buffer_bytes / ({streams} streams x {CHUNKS_PER_STREAM}), 256 KiB to 8 MiB"
+
+    if options.read_ahead_buffers is not None:
+        ahead = options.read_ahead_buffers
+        why["read_ahead_buffers"] = "configured"
+    else:
+        ahead = min(max(machine.memory_bytes // (2 * GIB), 8), 32)
+        why["read_ahead_buffers"] = f"one per 2 GiB of {show_bytes(machine.memory_bytes)}, 8 to 32"
+
+    if options.chunk_size is not None:
+        rows = options.chunk_size
+        why["chunk_size"] = "configured; a chunk also ends at chunk_bytes"
+    else:
+        fitting = max(half - BASE_BYTES, 0) // (ahead * streams * ASSUMED_ROW_BYTES)
+        rows = min(max(fitting // 1000 * 1000, 5_000), 100_000)
+        why["chunk_size"] = "half of the budget / (read_ahead_buffers x streams x 1 KiB), 5,000 to 100,000"
+    return _Memory(budget, buffer, chunk_bytes, rows, ahead, tuple(warnings))

@@ -49,10 +49,8 @@ def _columns(names: Iterable[str]) -> str:
 
 
 def _key_columns(columns: Iterable[TargetKeyColumn]) -> str:
-    # SQL Server sorts NULL lowest in either direction; PostgreSQL's DESC would put it first.
     return ", ".join(
-        f"{quote_ident(column.name)} DESC NULLS LAST" if column.descending else quote_ident(column.name)
-        for column in columns
+        f"{quote_ident(column.name)} DESC" if column.descending else quote_ident(column.name) for column in columns
     )
 
 
@@ -129,11 +127,11 @@ def set_logged(table: MappedTable, *, logged: bool) -> str:
     return f"ALTER TABLE {relation(table)} SET {'LOGGED' if logged else 'UNLOGGED'}"
 
 
-def create_sequence(sequence: MappedSequence) -> str:
+def create_sequence(sequence: MappedSequence, *, if_not_exists: bool = False) -> str:
     """CREATE SEQUENCE with every bound spelt out; values follow with `set_sequence_value`."""
     source = sequence.source
     return (
-        f"CREATE SEQUENCE {relation(sequence)} AS {sequence.pg_type} START WITH {source.start}"
+        f"CREATE SEQUENCE {'IF NOT EXISTS ' if if_not_exists else ''}{relation(sequence)} AS {sequence.pg_type} START WITH {source.start}"
         f" INCREMENT BY {source.increment} MINVALUE {source.minimum} MAXVALUE {source.maximum}"
         f"{' CYCLE' if source.cycle else ' NO CYCLE'}"
     )

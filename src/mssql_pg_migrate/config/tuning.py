@@ -62,6 +62,10 @@ class Tuning:
     max_pg_connections: int
     upsert_parallel_tasks: int
     """Concurrent merges of one table."""
+    index_builds: int
+    """Concurrent sessions that build indexes and constraints, after the rows."""
+    maintenance_bytes: int
+    """maintenance_work_mem of all these sessions together: memory of the target server, not of the tool."""
     machine: Machine
     why: Mapping[str, str] = field(default_factory=dict)
     """Name of a value -> why it is what it is."""
@@ -89,6 +93,8 @@ _SHOWN = (
     "max_mssql_connections",
     "max_pg_connections",
     "upsert_parallel_tasks",
+    "index_builds",
+    "maintenance_bytes",
 )
 
 
@@ -159,6 +165,12 @@ def tune_for(options: MigrationConfig, machine: Machine) -> Tuning:
     why["streams"] = "the greater of workers and parallel_readers"
     streams = cap("streams", max(workers, readers), by_mssql, by_postgres)
 
+    why["index_builds"] = f"min(max(cores, 2), 8), {shown}"
+    builds = cap("index_builds", min(max(cores, 2), 8), by_postgres)
+    # The target's own memory is not known; this machine's is taken for a hint of the scale, with care.
+    maintenance = min(max(machine.memory_bytes // 16, 256 * MIB), 2 * GIB)
+    why["maintenance_bytes"] = "memory / 16, 256 MiB to 2 GiB"
+
     memory = _tune_memory(options, machine, streams, why)
     return Tuning(
         workers=workers,
@@ -173,6 +185,8 @@ def tune_for(options: MigrationConfig, machine: Machine) -> Tuning:
         max_mssql_connections=mssql,
         max_pg_connections=postgres,
         upsert_parallel_tasks=merges,
+        index_builds=builds,
+        maintenance_bytes=maintenance,
         machine=machine,
         why=MappingProxyType(why),
         warnings=memory.warnings,

@@ -132,8 +132,8 @@ def make_plan(
     names = display_names(database.tables)
     notes = list(database.notes)
     existing = read_existing(target, database.tables)
-    plans = []
-    tables = []
+    plans: list[TablePlan] = []
+    tables: list[MappedTable] = []
     for table in database.tables:
         found = existing.get((table.schema, table.name))
         fitted, fit_notes = _fit(found, table, mode, data_only=data_only)
@@ -215,12 +215,12 @@ def _plan_table(
     mode = migration.target_mode
     action: Action
     if existing is None:
-        action = "create" if mode != "upsert" else "merge"
+        action = "create" if mode != "upsert" else "create_merge"
     elif mode == "drop_recreate" and not data_only:
         action = "recreate"
     else:
         action = "merge" if mode == "upsert" else "truncate"
-    unlogged = migration.use_unlogged_tables and action != "merge"
+    unlogged = migration.use_unlogged_tables and mode != "upsert"
     if existing is not None and action == "truncate":
         unlogged = (unlogged or existing.unlogged) and not existing.referenced_by_logged
     return TablePlan(
@@ -228,10 +228,7 @@ def _plan_table(
         display=names[(table.source.schema, table.source.name)],
         table=table,
         action=action,
-        exists=existing is not None,
-        max_ranges=range_count(
-            table.source.row_estimate, table.source.size_bytes, migration, migration.max_partitions
-        ),
+        max_ranges=range_count(table.source.row_estimate, table.source.size_bytes, migration, migration.max_partitions),
         min_rows_per_range=migration.min_rows_per_partition,
         unlogged=unlogged,
         restore_logged=unlogged and not (existing is not None and action == "truncate" and existing.unlogged),
@@ -246,7 +243,7 @@ def _respect_foreign_keys(
     truncate sets all of them aside (tables load side by side). upsert keeps them and loads referenced tables first;
     only those that close a cycle, self-references included, cannot hold meanwhile.
     """
-    kept = [plan for plan in plans if plan.exists and plan.action in ("truncate", "merge")]
+    kept = [plan for plan in plans if plan.action in ("truncate", "merge")]
     found = foreign_keys_between(target, [plan.table for plan in kept])
     if mode != "upsert":
         return plans, tuple((schema, table, name) for schema, table, name, _, _ in found)

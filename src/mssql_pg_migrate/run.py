@@ -27,8 +27,12 @@ if TYPE_CHECKING:
     from .config.models import Config
     from .preflight import RunPlan
     from .results import HealthReport, ValidationReport
+    from .target.finalize import Finalizer
     from .target.ledger import Ledger
     from .transfer.context import WorkerContext
+
+MAINTENANCE_BYTES = 512 * 1024 * 1024
+"""maintenance_work_mem of all sessions that build indexes together: the target server's memory is not known."""
 
 
 class Migration:
@@ -52,6 +56,7 @@ class Migration:
         self._shutdown_timeout = shutdown_timeout
         self._keeper: StateKeeper | None = None
         self._context: WorkerContext | None = None
+        self._finalizer: Finalizer | None = None
         self._cancelled = threading.Event()
 
     # -- commands --------------------------------------------------------------------------------------------------
@@ -85,7 +90,7 @@ class Migration:
         from .config.hash import config_hash
 
         if self.state_file is None:
-            raise ConfigError("resume needs a state file", hint="give the one of the interrupted run: --state-file PATH")
+            raise ConfigError("resume needs a state file", hint="name the interrupted run's: --state-file PATH")
         state = read_state(self.state_file)
         if state.config_hash != config_hash(self.config):
             raise StateError(
@@ -109,11 +114,13 @@ class Migration:
     def cancel(self, *, now: bool = False) -> None:
         """Stop: chunks under way may finish (for ``shutdown_timeout`` seconds); with ``now`` they are cut off."""
         self._cancelled.set()
-        context = self._context
+        context, finalizer = self._context, self._finalizer
         if context is not None:
             context.stop.stop()
             if now:
                 context.abort()
+        if finalizer is not None:
+            finalizer.cancel()
 
     # -- one run ---------------------------------------------------------------------------------------------------
 
@@ -244,7 +251,7 @@ class Migration:
             source_connections=tuning.max_mssql_connections,
             target_connections=tuning.max_pg_connections - 1,  # one is the control connection
             parallel_readers=tuning.parallel_readers,
-            parallel_writers=migration.upsert_parallel_tasks if upsert else tuning.write_ahead_writers,
+            parallel_writers=tuning.upsert_parallel_tasks if upsert else tuning.write_ahead_writers,
             buffer_bytes=tuning.buffer_bytes,
             read_ahead=tuning.read_ahead_buffers,
             retries=migration.retries,
@@ -267,11 +274,10 @@ class Migration:
         )
         context = self._context = contexts.WorkerContext(limits, self._emit)
         contexts.install(state.run_id, context)
-        threads = min(tuning.workers * tuning.parallel_readers, limits.target_connections + 1, 64)
         try:
             if self._cancelled.is_set():
                 context.stop.stop()
-            with ThreadPoolExecutor(max_workers=max(threads, 2), thread_name_prefix="range") as executor:
+            with ThreadPoolExecutor(tuning.streams + 1, thread_name_prefix="range") as executor:
                 scheduler = Scheduler(
                     [item for item in plan.tables if item.table_id not in loaded],
                     TableWork(options, context),
@@ -279,9 +285,7 @@ class Migration:
                     executor,
                     workers=tuning.workers,
                 )
-                carried = {
-                    result.table: result for result in scheduler.run(shutdown_timeout=self._shutdown_timeout)
-                }
+                carried = {result.table: result for result in scheduler.run(shutdown_timeout=self._shutdown_timeout)}
         finally:
             contexts.uninstall(state.run_id)
             context.close()
@@ -305,13 +309,36 @@ class Migration:
         data_only: bool,
     ) -> None:
         """Keys, indexes, constraints, sequences of the tables that arrived; put foreign keys back."""
-        from .finish import finalize_tables
+        from functools import partial
+
+        from .hooks import run_hooks
+        from .target.connect import connect_target
+        from .target.finalize import Finalizer
         from .target.prepare import restore_foreign_keys
 
         complete = {table.table for table in result.tables if table.status == "completed"}
-        result.problems += finalize_tables(
-            self.config, plan, complete, self._emit, stopped=self._cancelled.is_set, data_only=data_only
+        finalizer = Finalizer(
+            partial(connect_target, self.config.target.settings(), purpose="finalize"),
+            plan.database,
+            [item.table for item in plan.tables if item.display in complete],
+            existing={item.table.full_name for item in plan.tables if data_only or not item.built},
+            parallel=min(plan.tuning.workers, plan.tuning.max_pg_connections - 1),
+            memory_bytes=MAINTENANCE_BYTES,
+            on_event=self._emit,
+            stop=self._cancelled.is_set,
+            before_constraints=partial(
+                run_hooks,
+                control,
+                "before_constraints",
+                self.config.migration.hooks.before_constraints,
+                self._emit,
+            ),
         )
+        self._finalizer = finalizer
+        try:
+            result.problems += [problem.message for problem in finalizer.run().problems]
+        finally:
+            self._finalizer = None
         if not self._cancelled.is_set() and len(complete) == len(result.tables):
             result.problems += restore_foreign_keys(control, ledger, validate=True)
         elif plan.suspended:
@@ -335,9 +362,7 @@ class Migration:
         elif result.problems:
             result.status, result.exit_code = "invalid", 4
 
-    def _finish(
-        self, control: psycopg.Connection[Any], ledger: Ledger, keeper: StateKeeper, result: RunResult
-    ) -> None:
+    def _finish(self, control: psycopg.Connection[Any], ledger: Ledger, keeper: StateKeeper, result: RunResult) -> None:
         """Write the final state, then drop the ledger of a complete run (in this order: see ``resume``)."""
         result.peak_memory_bytes = peak_memory()
         if keeper.failure is not None:
@@ -365,9 +390,7 @@ class Migration:
             return None
         return state
 
-    def _rejoin(
-        self, control: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, state: RunState
-    ) -> RunPlan:
+    def _rejoin(self, control: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, state: RunState) -> RunPlan:
         """The plan as the interrupted run had it: table ids, actions and persistence come from its ledger.
 
         Raises StateError when the ledger is of another run, or when the source's tables changed since.
@@ -412,9 +435,7 @@ class Migration:
             )
         return replace(plan, tables=tuple(tables))
 
-    def _start_over(
-        self, control: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, state: RunState
-    ) -> RunPlan:
+    def _start_over(self, control: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, state: RunState) -> RunPlan:
         """The interrupted run died before it had a ledger: begin under the same run id."""
         from .transfer.preparation import Preparation
 
@@ -493,6 +514,6 @@ def peak_memory() -> int:
     except ImportError:  # Windows has no such module
         import psutil
 
-        return int(psutil.Process().memory_info().peak_wset)
+        return int(getattr(psutil.Process().memory_info(), "peak_wset", 0))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -11,6 +11,7 @@ import os
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -204,7 +205,7 @@ class StateKeeper:
     def __init__(self, path: Path | None, state: RunState) -> None:
         self.state = state
         self.failure: IoError | None = None
-        self.on_failure = lambda: None
+        self.on_failure: Callable[[], None] = lambda: None
         self._path = path
         self._lock = threading.Lock()
         self._written = 0.0

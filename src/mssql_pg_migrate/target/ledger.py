@@ -55,7 +55,7 @@ class LedgerTable:
     restore_logged: bool
     """Whether SET LOGGED is due once the rows are there."""
     resumable: bool
-    action: str
+    action: Literal["create", "recreate", "truncate", "merge", "create_merge"]
     """``transfer.plan.Action`` of the first attempt: what a resumed run goes on with."""
     fingerprint: str
     rows: int = 0
@@ -121,7 +121,8 @@ class Ledger:
                 f"CREATE TABLE {self.name('_mpm_table')} (table_id integer PRIMARY KEY, source text NOT NULL,"
                 " target text NOT NULL, status text NOT NULL, generation integer NOT NULL DEFAULT 0,"
                 " unlogged boolean NOT NULL, restore_logged boolean NOT NULL, resumable boolean NOT NULL,"
-                " action text NOT NULL, fingerprint text NOT NULL, rows bigint NOT NULL DEFAULT 0, skipped bigint NOT NULL DEFAULT 0)"
+                " action text NOT NULL, fingerprint text NOT NULL, rows bigint NOT NULL DEFAULT 0,"
+                " skipped bigint NOT NULL DEFAULT 0)"
             )
             connection.execute(
                 f"CREATE TABLE {self.name('_mpm_range')} (table_id integer, range_id integer, after_key text,"

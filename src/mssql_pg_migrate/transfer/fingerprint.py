@@ -14,7 +14,10 @@ def fingerprint(table: MappedTable) -> str:
     content = [
         table.schema,
         table.name,
-        [[column.source.name, column.name, str(column.source.type), column.encoding] for column in table.copied_columns],
+        [
+            [column.source.name, column.name, str(column.source.type), column.encoding]
+            for column in table.copied_columns
+        ],
         [[column.name, column.descending] for column in key.columns] if key else None,
     ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]

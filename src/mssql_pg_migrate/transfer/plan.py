@@ -8,8 +8,9 @@ from typing import Literal, TypeAlias
 from ..config.models import MigrationConfig
 from ..mapping.objects import MappedTable
 
-Action: TypeAlias = Literal["create", "recreate", "truncate", "merge"]
-"""What happens to the target table first: made new, dropped and made new, emptied, kept and merged into."""
+Action: TypeAlias = Literal["create", "recreate", "truncate", "merge", "create_merge"]
+"""What happens to the target table first: made new, dropped and made new, emptied, kept and merged into, or made new
+with its primary key and merged into."""
 
 WIDE_ROW_BYTES = 500
 """From this average row on, a table's size rather than its row count says whether it is large."""
@@ -24,8 +25,6 @@ class TablePlan:
     """Name in events, state file and messages: the source table's, with its schema where that is needed."""
     table: MappedTable
     action: Action
-    exists: bool
-    """Whether the target table is there already."""
     max_ranges: int
     """1: one range, the whole table."""
     min_rows_per_range: int
@@ -35,6 +34,16 @@ class TablePlan:
     """The table is to be logged again once its rows are there."""
     level: int = 0
     """Tables of a level wait for those of lower levels (foreign keys of existing tables in upsert mode)."""
+
+    @property
+    def built(self) -> bool:
+        """Whether this run makes the table, and so its keys, indexes and constraints too."""
+        return self.action in ("create", "recreate", "create_merge")
+
+    @property
+    def merges(self) -> bool:
+        """Whether rows are merged into what is there (upsert) rather than copied into an empty table."""
+        return self.action in ("merge", "create_merge")
 
     @property
     def resumable(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 
 class Closable(Protocol):
@@ -17,6 +17,7 @@ class Closable(Protocol):
 
 
 T = TypeVar("T", bound=Closable)
+S = TypeVar("S", bound=Closable)
 
 
 class PoolClosedError(Exception):
@@ -40,15 +41,16 @@ class Pool(Generic[T]):
         self._changed = threading.Condition()
 
     @contextmanager
-    def use(self, kind: Hashable, connect: Callable[[], T]) -> Iterator[T]:
+    def use(self, kind: Hashable, connect: Callable[[], S]) -> Iterator[S]:
         """A connection of that kind for the block, an idle one or a new one.
 
         Waits while ``limit`` are in use. Raises PoolClosedError, and what ``connect`` raises.
         """
-        connection = self._take(kind, connect)
+        # ``kind`` stands for a type: all connections of a kind are made by the same ``connect``.
+        connection = self._take(kind, cast("Callable[[], T]", connect))
         keep = False
         try:
-            yield connection
+            yield cast(S, connection)
             keep = True
         finally:
             self._give_back(kind, connection, keep=keep)

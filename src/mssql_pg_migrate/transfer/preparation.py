@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 class Preparation:
     """Prepares the tables of a run over its control connection; ``resume`` repeats only what is missing."""
 
-    def __init__(
-        self, connection: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, on_event: EventSink
-    ) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, on_event: EventSink) -> None:
         self._connection = connection
         self._ledger = ledger
         self._plan = plan
@@ -90,26 +88,28 @@ class Preparation:
     def _due(self, plan: TablePlan, entry: LedgerTable) -> bool:
         if entry.status == "planned":
             return True
-        if entry.status == "loaded" or plan.action == "merge":
+        if entry.status == "loaded" or plan.merges:
             return False
         # Prepared, but no chunk is known: an unlogged table may have lost its rows, or hold rows of a lost ledger.
         return not self._ledger.progress(self._connection, entry)
 
     def _prepare(self, plan: TablePlan) -> None:
         connection = self._connection
-        if plan.action == "merge":
-            if not plan.exists:
-                connection.execute(ddl.create_table(plan.table, if_not_exists=True))
+        if plan.merges:
+            if plan.action == "create_merge":
+                connection.execute(ddl.create_table(plan.table, if_not_exists=True, defaults=False))
                 self._add_primary_key(plan)
         elif plan.action == "recreate" or self._relation_exists(ddl.relation(plan.table)):
             connection.execute(ddl.drop_table(plan.table.schema, plan.table.name, cascade=True))
-            connection.execute(ddl.create_table(plan.table, unlogged=plan.unlogged))
+            connection.execute(ddl.create_table(plan.table, unlogged=plan.unlogged, defaults=False))
         else:
-            connection.execute(ddl.create_table(plan.table, unlogged=plan.unlogged))
+            connection.execute(ddl.create_table(plan.table, unlogged=plan.unlogged, defaults=False))
         self._set_prepared(plan)
 
     def _schema_exists(self, schema: str) -> bool:
-        return self._connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,)).fetchone() is not None
+        return (
+            self._connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,)).fetchone() is not None
+        )
 
     def _relation_exists(self, name: str) -> bool:
         row = self._connection.execute("SELECT to_regclass(%s)", (name,)).fetchone()

@@ -99,7 +99,7 @@ class TableWork:
                     reader=reader,
                     source=options.source,
                     target=options.target,
-                    write=replace(options.write, upsert=plan.action == "merge"),
+                    write=replace(options.write, upsert=plan.merges),
                     limits=options.limits,
                     chunk_rows=options.chunk_rows,
                     chunk_bytes=options.chunk_bytes,
@@ -117,7 +117,7 @@ class TableWork:
             entry = self._entry(session, plan)
             with connection.transaction():
                 self._ledger.begin_again(connection, plan.table_id)
-                if plan.action != "merge":
+                if not plan.merges:
                     empty_table(connection, plan.table)
                 self._ledger.set_prepared(
                     connection, plan.table_id, unlogged=entry.unlogged, restore_logged=entry.restore_logged
@@ -173,7 +173,7 @@ class TableWork:
         )
         if stored:
             return stored
-        planned = (KeyRange(0, row_estimate=plan.table.source.row_estimate),)
+        planned: tuple[KeyRange, ...] = (KeyRange(0, row_estimate=plan.table.source.row_estimate),)
         if plan.max_ranges > 1 and plan.resumable:
             planned = self._plan_ranges(plan)
 
@@ -190,7 +190,6 @@ class TableWork:
         def ask() -> tuple[KeyRange, ...]:
             connect = partial(SourceControl.open, self._options.source)
             with self._context.source.use("control", connect) as source:
-                assert isinstance(source, SourceControl)
                 return tuple(
                     plan_ranges(
                         source.connection,

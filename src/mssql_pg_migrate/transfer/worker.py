@@ -86,6 +86,7 @@ class _Producer(threading.Thread):
     def run(self) -> None:
         """The thread's body: ends with one _End in the channel."""
         while True:
+            end: _End | None
             try:
                 end = self._read()
             except (TransientError, ConnectionFailed) as error:

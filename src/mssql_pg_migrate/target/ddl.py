@@ -130,8 +130,9 @@ def set_logged(table: MappedTable, *, logged: bool) -> str:
 def create_sequence(sequence: MappedSequence, *, if_not_exists: bool = False) -> str:
     """CREATE SEQUENCE with every bound spelt out; values follow with `set_sequence_value`."""
     source = sequence.source
+    exists = "IF NOT EXISTS " if if_not_exists else ""
     return (
-        f"CREATE SEQUENCE {'IF NOT EXISTS ' if if_not_exists else ''}{relation(sequence)} AS {sequence.pg_type} START WITH {source.start}"
+        f"CREATE SEQUENCE {exists}{relation(sequence)} AS {sequence.pg_type} START WITH {source.start}"
         f" INCREMENT BY {source.increment} MINVALUE {source.minimum} MAXVALUE {source.maximum}"
         f"{' CYCLE' if source.cycle else ' NO CYCLE'}"
     )

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..mapping.options import TargetAbilities
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -56,3 +58,97 @@ def read_built_objects(connection: psycopg.Connection[Any], schemas: Sequence[st
     ):
         found.constraints[schema, table, name] = valid
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingColumn:
+    """One column of a table the target already has."""
+
+    name: str
+    base: str
+    """pg_type.typname of the type, for a domain of the type beneath it: ``int4``, ``varchar``, ``numeric``."""
+    typmod: int
+    """As in pg_attribute: -1 where the type has no length or precision."""
+    display: str
+    """The declared type for people: ``character varying(50)``."""
+    not_null: bool
+    default: str | None
+    """The default's expression; also that of a generated column."""
+    identity: str
+    """``a`` GENERATED ALWAYS, ``d`` BY DEFAULT, empty otherwise."""
+    generated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingUnique:
+    """A unique index ON CONFLICT can use: valid, immediate, over plain columns, without a predicate."""
+
+    name: str
+    columns: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingTable:
+    """A relation of the target under the name of a mapped table."""
+
+    schema: str
+    name: str
+    kind: str
+    """pg_class.relkind: ``r`` table, ``p`` partitioned table, ``v`` view, ``m`` materialized view, ``f`` foreign."""
+    unlogged: bool
+    columns: tuple[ExistingColumn, ...]
+    uniques: tuple[ExistingUnique, ...]
+
+    @property
+    def full_name(self) -> str:
+        """``schema.name``."""
+        return f"{self.schema}.{self.name}"
+
+
+def read_table(connection: psycopg.Connection[Any], schema: str, name: str) -> ExistingTable | None:
+    """The relation of that name, None when there is none."""
+    row = connection.execute(
+        "SELECT c.oid, c.relkind::text, c.relpersistence = 'u' FROM pg_catalog.pg_class c"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s",
+        (schema, name),
+    ).fetchone()
+    if row is None:
+        return None
+    oid, kind, unlogged = row
+    columns = connection.execute(
+        "SELECT a.attname, b.typname, CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END,"
+        " pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull OR t.typnotnull,"
+        " pg_catalog.pg_get_expr(d.adbin, d.adrelid), a.attidentity::text, a.attgenerated::text <> ''"
+        " FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid"
+        " JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END"
+        " LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
+        " WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+        (oid,),
+    ).fetchall()
+    uniques = connection.execute(
+        "SELECT i.relname, array_agg(a.attname::text) FROM pg_catalog.pg_index x"
+        " JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid"
+        " CROSS JOIN LATERAL unnest(x.indkey) WITH ORDINALITY AS k (attnum, position)"
+        " JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum"
+        " WHERE x.indrelid = %s AND x.indisunique AND x.indisvalid AND x.indimmediate"
+        " AND x.indpred IS NULL AND x.indexprs IS NULL AND k.position <= x.indnkeyatts GROUP BY i.relname",
+        (oid,),
+    ).fetchall()
+    return ExistingTable(
+        schema=schema,
+        name=name,
+        kind=kind,
+        unlogged=unlogged,
+        columns=tuple(ExistingColumn(*column) for column in columns),
+        uniques=tuple(ExistingUnique(unique[0], frozenset(unique[1])) for unique in uniques),
+    )
+
+
+def read_abilities(connection: psycopg.Connection[Any]) -> TargetAbilities:
+    """What the server can do, for the mapping (``MappingOptions.abilities``)."""
+    from .connect import read_server_facts
+
+    facts = read_server_facts(connection)
+    return TargetAbilities(
+        version_num=facts.version_num, extensions=facts.extensions, icu=facts.icu, encoding=facts.encoding
+    )

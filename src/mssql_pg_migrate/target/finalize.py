@@ -65,6 +65,7 @@ class Finalizer:
         parallel_workers: max_parallel_maintenance_workers per session, None for the server's setting.
         on_event: told of phases, retries and problems, from any thread.
         stop: asked between statements.
+        before_constraints: called once the indexes are built; what it raises ends the run.
         before_constraints: called once keys and indexes exist, before foreign keys and checks.
     """
 
@@ -88,6 +89,7 @@ class Finalizer:
         self._built = [table for table in tables if table.full_name not in existing]
         self._by_name = {table.full_name: table for table in self._loaded}
         self._on_event = on_event
+        self._before_constraints = before_constraints
         self._pool = JobPool(
             connect,
             parallel,
@@ -111,6 +113,8 @@ class Finalizer:
             self._indexes()
             self._attach_keys()
             if self._before_constraints is not None:
+                self._before_constraints()
+            if self._before_constraints is not None and not self._pool.stopping:
                 self._before_constraints()
             self._phase("constraints")
             self._add_constraints()

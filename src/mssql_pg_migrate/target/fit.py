@@ -35,14 +35,18 @@ _SAME = {"bool": "bool", "bytea": "bytea", "uuid": "uuid", "date": "date", "floa
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """``problems`` are sentences, empty when the table fits; ``table`` is adjusted to the columns that are there."""
+    """``problems`` are sentences, empty when the table fits; ``table`` is adjusted to the columns that are there.
+
+    ``warnings`` name what a load will meet: triggers that fire, columns the target computes itself.
+    """
 
     problems: tuple[str, ...]
     table: MappedTable
+    warnings: tuple[str, ...] = ()
 
 
 def check_fit(existing: ExistingTable, table: MappedTable, mode: Mode) -> Fit:
-    """Compare a mapped table with the one the target has. Pure; call `inspect.read_table` first."""
+    """Compare a mapped table with the one the target has. Pure; call `inspect.read_existing` first."""
     name = existing.full_name
     if existing.kind not in ("r", "p"):
         what = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index"}
@@ -74,7 +78,20 @@ def check_fit(existing: ExistingTable, table: MappedTable, mode: Mode) -> Fit:
     fitted = replace(table, columns=tuple(columns))
     if mode == "upsert":
         problems.extend(_upsert_problems(existing, fitted))
-    return Fit(tuple(problems), fitted)
+    return Fit(tuple(problems), fitted, tuple(_warnings(existing, table)))
+
+
+def _warnings(existing: ExistingTable, table: MappedTable) -> list[str]:
+    warnings = []
+    if existing.triggers:
+        warnings.append(f"{existing.full_name}: its triggers fire for the rows: {', '.join(existing.triggers)}")
+    copied = {column.name for column in table.copied_columns}
+    warnings.extend(
+        f'{existing.full_name}: column "{column.name}" is generated in the target, the source\'s values are not copied'
+        for column in existing.columns
+        if column.generated and column.name in copied
+    )
+    return warnings
 
 
 def _missing(name: str, column: MappedColumn, there: dict[str, ExistingColumn]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -96,8 +97,12 @@ class ExistingTable:
     kind: str
     """pg_class.relkind: ``r`` table, ``p`` partitioned table, ``v`` view, ``m`` materialized view, ``f`` foreign."""
     unlogged: bool
+    referenced_by_logged: bool
+    """Whether a foreign key of another, logged table refers to it: then it cannot become unlogged."""
     columns: tuple[ExistingColumn, ...]
     uniques: tuple[ExistingUnique, ...]
+    triggers: tuple[str, ...] = ()
+    """Enabled user triggers that rows coming in would fire."""
 
     @property
     def full_name(self) -> str:
@@ -105,43 +110,67 @@ class ExistingTable:
         return f"{self.schema}.{self.name}"
 
 
-def read_table(connection: psycopg.Connection[Any], schema: str, name: str) -> ExistingTable | None:
-    """The relation of that name, None when there is none."""
-    row = connection.execute(
-        "SELECT c.oid, c.relkind::text, c.relpersistence = 'u' FROM pg_catalog.pg_class c"
-        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s",
-        (schema, name),
-    ).fetchone()
-    if row is None:
-        return None
-    oid, kind, unlogged = row
-    columns = connection.execute(
-        "SELECT a.attname, b.typname, CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END,"
-        " pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull OR t.typnotnull,"
-        " pg_catalog.pg_get_expr(d.adbin, d.adrelid), a.attidentity::text, a.attgenerated::text <> ''"
-        " FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid"
-        " JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END"
-        " LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
-        " WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
-        (oid,),
+def read_existing(
+    connection: psycopg.Connection[Any], tables: Sequence[MappedTable]
+) -> dict[tuple[str, str], ExistingTable]:
+    """The relations the target has under the names of mapped tables, by (schema, name)."""
+    wanted = {(table.schema, table.name) for table in tables}
+    found = connection.execute(
+        "SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relpersistence = 'u',"
+        " EXISTS (SELECT FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class r ON r.oid = k.conrelid"
+        " WHERE k.confrelid = c.oid AND k.contype = 'f' AND r.relpersistence = 'p' AND r.oid <> c.oid)"
+        " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = ANY (%s) AND c.relname = ANY (%s)",
+        (sorted({schema for schema, _ in wanted}), sorted({name for _, name in wanted})),
     ).fetchall()
-    uniques = connection.execute(
-        "SELECT i.relname, array_agg(a.attname::text) FROM pg_catalog.pg_index x"
-        " JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid"
-        " CROSS JOIN LATERAL unnest(x.indkey) WITH ORDINALITY AS k (attnum, position)"
-        " JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum"
-        " WHERE x.indrelid = %s AND x.indisunique AND x.indisvalid AND x.indimmediate"
-        " AND x.indpred IS NULL AND x.indexprs IS NULL AND k.position <= x.indnkeyatts GROUP BY i.relname",
-        (oid,),
-    ).fetchall()
-    return ExistingTable(
-        schema=schema,
-        name=name,
-        kind=kind,
-        unlogged=unlogged,
-        columns=tuple(ExistingColumn(*column) for column in columns),
-        uniques=tuple(ExistingUnique(unique[0], frozenset(unique[1])) for unique in uniques),
-    )
+    found = [row for row in found if (row[1], row[2]) in wanted]
+    oids = [row[0] for row in found]
+    columns: dict[int, list[ExistingColumn]] = defaultdict(list)
+    for oid, *column in connection.execute(_COLUMNS, (oids,)):
+        columns[oid].append(ExistingColumn(*column))
+    uniques: dict[int, list[ExistingUnique]] = defaultdict(list)
+    for oid, name, names in connection.execute(_UNIQUES, (oids,)):
+        uniques[oid].append(ExistingUnique(name, frozenset(names)))
+    triggers: dict[int, list[str]] = defaultdict(list)
+    for oid, name in connection.execute(_TRIGGERS, (oids,)):
+        triggers[oid].append(name)
+    return {
+        (schema, name): ExistingTable(
+            schema=schema,
+            name=name,
+            kind=kind,
+            unlogged=unlogged,
+            referenced_by_logged=referenced,
+            columns=tuple(columns[oid]),
+            uniques=tuple(uniques[oid]),
+            triggers=tuple(triggers[oid]),
+        )
+        for oid, schema, name, kind, unlogged, referenced in found
+    }
+
+
+_COLUMNS = (
+    "SELECT a.attrelid, a.attname, b.typname, CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END,"
+    " pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull OR t.typnotnull,"
+    " pg_catalog.pg_get_expr(d.adbin, d.adrelid), a.attidentity::text, a.attgenerated::text <> ''"
+    " FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid"
+    " JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END"
+    " LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
+    " WHERE a.attrelid = ANY (%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum"
+)
+_UNIQUES = (
+    "SELECT x.indrelid, i.relname, array_agg(a.attname::text) FROM pg_catalog.pg_index x"
+    " JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid"
+    " CROSS JOIN LATERAL unnest(x.indkey) WITH ORDINALITY AS k (attnum, position)"
+    " JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum"
+    " WHERE x.indrelid = ANY (%s) AND x.indisunique AND x.indisvalid AND x.indimmediate"
+    " AND x.indpred IS NULL AND x.indexprs IS NULL AND k.position <= x.indnkeyatts"
+    " GROUP BY x.indrelid, i.relname ORDER BY i.relname"
+)
+_TRIGGERS = (
+    "SELECT tgrelid, tgname FROM pg_catalog.pg_trigger WHERE tgrelid = ANY (%s) AND NOT tgisinternal"
+    " AND tgenabled IN ('O', 'A') ORDER BY tgname"
+)
 
 
 def read_abilities(connection: psycopg.Connection[Any]) -> TargetAbilities:

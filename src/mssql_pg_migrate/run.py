@@ -31,10 +31,6 @@ if TYPE_CHECKING:
     from .target.ledger import Ledger
     from .transfer.context import WorkerContext
 
-MAINTENANCE_BYTES = 512 * 1024 * 1024
-"""maintenance_work_mem of all sessions that build indexes together: the target server's memory is not known."""
-
-
 class Migration:
     """A configured migration. One command at a time; ``cancel`` may come from any thread or a signal handler.
 
@@ -322,8 +318,8 @@ class Migration:
             plan.database,
             [item.table for item in plan.tables if item.display in complete],
             existing={item.table.full_name for item in plan.tables if data_only or not item.built},
-            parallel=min(plan.tuning.workers, plan.tuning.max_pg_connections - 1),
-            memory_bytes=MAINTENANCE_BYTES,
+            parallel=plan.tuning.index_builds,
+            memory_bytes=plan.tuning.maintenance_bytes,
             on_event=self._emit,
             stop=self._cancelled.is_set,
             before_constraints=partial(

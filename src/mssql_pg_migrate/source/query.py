@@ -6,7 +6,7 @@ and without parameters (a parameter's type could keep the server from using the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -67,7 +67,7 @@ def layout(table: MappedTable, variant: Variant) -> Layout:
 
 def is_finer_than_arrow(sql_type: SqlType) -> bool:
     """Whether Microsoft's driver loses part of a value in its Arrow form (100 ns units become microseconds)."""
-    return sql_type.name in ("time", "datetime2", "datetimeoffset") and sql_type.scale == 7
+    return sql_type.name in ("datetime2", "datetimeoffset") and sql_type.scale == 7
 
 
 def _raw_select(column: Column, variant: Variant) -> str:
@@ -77,8 +77,10 @@ def _raw_select(column: Column, variant: Variant) -> str:
     return quoted
 
 
-def build_select(request: ReadRequest, *, variant: Variant) -> str:
+def build_select(request: ReadRequest, *, variant: Variant, replaced: Mapping[int, str] | None = None) -> str:
     """The statement that returns the rows of a request, in key order where the table has a range key.
+
+    ``replaced`` gives other expressions (complete, no ``{c}``) for some result columns, by position.
 
     Raises:
         ValueError: a key text of the request is not of its column's type (a damaged state or ledger).
@@ -89,8 +91,11 @@ def build_select(request: ReadRequest, *, variant: Variant) -> str:
         (column.driver_select if variant == "driver" else column.wire_select).format(c=quote_name(column.source.name))
         for column in table.copied_columns
     ]
+    expressions += shape.extra
+    for position, expression in (replaced or {}).items():
+        expressions[position] = expression
     top = f"TOP ({request.limit}) " if request.limit is not None else ""
-    parts = [f"SELECT {top}{', '.join([*expressions, *shape.extra])}"]
+    parts = [f"SELECT {top}{', '.join(expressions)}"]
     parts.append(f"FROM {qualified_name(table.source.schema, table.source.name)}")
     if table.range_key is not None:
         after = request.after if request.after is not None else request.range.after

@@ -1,7 +1,8 @@
 """The compiled transcoder, if it was built: TDS row tokens in, COPY BINARY tuples out.
 
-The C sources lie beside this file: ``transcode.c`` (packets, rows, values in pieces), ``columns.c`` (what a column's
-type becomes), ``values.h`` (numbers and times), ``text.c`` (UTF-16, UTF-8, code pages), ``module.c`` (the binding).
+The C sources lie beside this file: ``input.c`` (packets), ``transcode.c`` (rows), ``stream.c`` (values in pieces),
+``columns.c`` (what a column's type becomes), ``values.h`` (numbers and times), ``text.c`` (UTF-16, UTF-8, code pages),
+``memory.c`` (buffers), ``module.c`` (the binding).
 """
 
 from __future__ import annotations

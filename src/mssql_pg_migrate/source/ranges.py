@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import math
+from itertools import pairwise
 from typing import Any
 
 from ..mapping.objects import MappedTable
@@ -52,7 +53,7 @@ def plan_ranges(
     share = row_estimate // (len(boundaries) + 1)
     return [
         KeyRange(number, after=after, upto=upto, row_estimate=share)
-        for number, (after, upto) in enumerate(zip(ends[:-1], ends[1:], strict=True))
+        for number, (after, upto) in enumerate(pairwise(ends))
     ]
 
 

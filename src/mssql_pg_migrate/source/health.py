@@ -1,0 +1,145 @@
+"""Facts about the source for health-check and for the plan: is it there, how is it reached, may it be read?"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..model import Table
+from .catalog import CatalogSession
+from .classify import describe, to_migration_error
+from .connect import SourceSettings
+from .tsql import qualified_name, quote_name, unicode_literal
+
+_PINGS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SourceHealth:
+    """What a connection shows of its server.
+
+    ``latency_ms`` is the median round trip of an empty query. ``encrypted`` is what the server says of the connection,
+    else what the settings ask for (``encryption_known`` tells which).
+    """
+
+    version: str
+    product: str
+    database: str
+    login: str | None
+    latency_ms: float
+    encrypted: bool
+    encryption_known: bool
+    snapshot_allowed: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessProblem:
+    """A table whose rows the login cannot read as they are; ``reason`` is a clause that follows its name."""
+
+    table: str
+    reason: str
+
+
+def check_health(connection: Any, settings: SourceSettings) -> SourceHealth:
+    """Version, latency and encryption of an open source connection. Raises TransientError when it breaks."""
+    session = CatalogSession(connection)
+    version = session.scalar("SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(128)) AS version")
+    banner = session.scalar("SELECT @@VERSION AS version")
+    # Needs VIEW SERVER STATE, which a migration login seldom has: without it the settings must do.
+    option = session.scalar("SELECT encrypt_option FROM sys.dm_exec_connections WHERE session_id = @@SPID")
+    snapshot = session.scalar("SELECT snapshot_isolation_state FROM sys.databases WHERE database_id = DB_ID()")
+    return SourceHealth(
+        version=str(version or "unknown"),
+        product=str(banner).splitlines()[0].strip() if banner else "unknown",
+        database=str(session.scalar("SELECT DB_NAME() AS name") or settings.database),
+        login=_text(session.scalar("SELECT SUSER_SNAME() AS login")),
+        latency_ms=_latency(session),
+        encrypted=str(option).upper() == "TRUE" if option is not None else settings.encrypt is not False,
+        encryption_known=option is not None,
+        snapshot_allowed=None if snapshot is None else int(snapshot) in (1, 3),
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _latency(session: CatalogSession) -> float:
+    times = []
+    for _ in range(_PINGS):
+        start = time.perf_counter()
+        try:
+            session.rows("SELECT 1 AS one")
+        except Exception as error:
+            raise to_migration_error(error) from error
+        times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1000
+
+
+def access_problems(connection: Any, tables: Iterable[Table]) -> tuple[AccessProblem, ...]:
+    """The tables that the login may not read, or that it would read masked. Raises TransientError when it breaks."""
+    session = CatalogSession(connection)
+    tables = tuple(tables)
+    granted = _granted(session, tables)
+    problems: list[AccessProblem] = []
+    for table in tables:
+        if not granted.get(table.object_id):
+            reason = _refusal(session, table)
+            if reason is not None:
+                problems.append(AccessProblem(table.full_name, f"cannot be read: {reason}"))
+                continue
+        masked = [column.name for column in table.columns if column.masked]
+        if masked and not _may_unmask(session, table):
+            problems.append(
+                AccessProblem(
+                    table.full_name,
+                    f"would be read with masked values in {', '.join(masked)}: the login lacks the UNMASK permission",
+                )
+            )
+    return tuple(problems)
+
+
+def _granted(session: CatalogSession, tables: Sequence[Table]) -> dict[int, bool]:
+    """Whether SELECT is granted on whole tables, by object_id; empty when the server does not tell."""
+    try:
+        rows = session.rows(
+            "SELECT t.object_id, HAS_PERMS_BY_NAME(QUOTENAME(s.name) + '.' + QUOTENAME(t.name), 'OBJECT', 'SELECT')"
+            " AS granted FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id"
+            " WHERE t.is_ms_shipped = 0"
+        )
+    except Exception as error:
+        if describe(error).lost:
+            raise to_migration_error(error) from error
+        return {}
+    wanted = {table.object_id for table in tables}
+    return {object_id: bool(granted) for object_id, granted in rows if object_id in wanted}
+
+
+def _refusal(session: CatalogSession, table: Table) -> str | None:
+    """Try to read no row of every column (SELECT may be granted on columns); the server's words when it refuses."""
+    columns = ", ".join(
+        quote_name(column.name) for column in table.columns if column.graph_type is None and not column.column_set
+    )
+    try:
+        session.rows(f"SELECT TOP (0) {columns or '1 AS one'} FROM {qualified_name(table.schema, table.name)}")
+    except Exception as error:
+        found = describe(error)
+        if found.lost:
+            raise to_migration_error(error, table=table.full_name) from error
+        return str(found)
+    return None
+
+
+def _may_unmask(session: CatalogSession, table: Table) -> bool:
+    """UNMASK on the database, or (SQL Server 2022 and later) on the table."""
+    name = unicode_literal(qualified_name(table.schema, table.name))
+    for sql in (
+        "SELECT HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', 'UNMASK') AS may",
+        f"SELECT HAS_PERMS_BY_NAME({name}, 'OBJECT', 'UNMASK') AS may",
+    ):
+        if session.scalar(sql):
+            return True
+    return False

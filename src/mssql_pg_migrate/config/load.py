@@ -137,7 +137,7 @@ def _expand_all(
             return expand(value, environment)
         except ExpansionError as error:
             broken[place] = str(error)
-            return ""
+            return "x"  # whatever else is found about this value is not reported
     return value
 
 
@@ -241,6 +241,8 @@ _PLAIN_REASONS = {
     "model_attributes_type": "must be a mapping of keys to values",
     "dict_type": "must be a mapping of names to names",
 }
+_SHOW_NOTHING = frozenset({"model_type", "model_attributes_type", "dict_type", "tuple_type", "list_type"})
+"""Where a whole section is expected, a text may be a connection URL with a password in it."""
 _BOUNDS = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
 
 
@@ -250,7 +252,7 @@ def _reason(item: dict[str, Any], hidden: bool) -> str:
     if kind != "missing" and (value is None or value == ""):
         return "has no value" if value is None else "must not be empty"
     shown = ""
-    if not hidden and isinstance(value, (str, int, float)) and len(str(value)) <= 40:
+    if not hidden and kind not in _SHOW_NOTHING and isinstance(value, (str, int, float)) and len(str(value)) <= 40:
         shown = f", not {value!r}" if isinstance(value, str) else f", not {value}"
     if kind in _PLAIN_REASONS:
         plain = _PLAIN_REASONS[kind]

@@ -84,8 +84,7 @@ def _patterns(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Patterns: TypeAlias = Annotated[tuple[str, ...], OneOrMany, AfterValidator(_patterns)]
-Count: TypeAlias = Annotated[int | None, Auto, Field(ge=1, le=100_000_000_000)]
-Threads: TypeAlias = Annotated[int | None, Auto, Field(ge=1, le=256)]
+Threads: TypeAlias = Annotated[Annotated[int, Field(ge=1, le=256)] | None, Auto]
 
 
 def login_problems(authentication: Any, *, user: Any, password: Any, access_token: Any) -> list[tuple[str, str]]:
@@ -174,7 +173,7 @@ class Source(Section):
         BeforeValidator(lambda value: {} if value is None else value),
         Key(
             "Further keywords for Microsoft's driver, for example `{ApplicationIntent: ReadOnly}` or"
-            " `{MultiSubnetFailover: yes}`. The wire reader is not used then unless `reader: wire` asks for it."
+            " `{MultiSubnetFailover: yes}`. The wire reader does not know them."
         ),
     ] = Field(default_factory=dict)
 
@@ -309,7 +308,8 @@ class MigrationConfig(Section):
         Key("Tables transferred at the same time.", automatic="min(max(cores/2, 4), 8)", extra=False),
     ] = None
     chunk_size: Annotated[
-        Annotated[int | None, Auto, Field(ge=1, le=10_000_000)],
+        Annotated[int, Field(ge=1, le=10_000_000)] | None,
+        Auto,
         Key(
             "Rows per chunk: one COPY and one commit. A chunk of wide rows ends earlier, by its bytes.",
             automatic="from memory and memory_budget_percent",
@@ -325,26 +325,28 @@ class MigrationConfig(Section):
         Key("Concurrent writes of one table.", automatic="min(max(2*cores/3, 6), 12)", extra=False),
     ] = None
     memory_budget_percent: Annotated[
-        Annotated[int, Field(ge=1, le=95)],
+        int,
+        Field(ge=1, le=95),
         Key("Share of the memory (of the container, where there is a limit) the tool may use.", extra=False),
     ] = 70
     read_ahead_buffers: Annotated[
-        Annotated[int | None, Auto, Field(ge=1, le=1024)],
+        Annotated[int, Field(ge=1, le=1024)] | None,
+        Auto,
         Key("Chunks that may wait between reading and writing.", automatic="8 to 32, by memory", extra=False),
     ] = None
     large_table_threshold: Annotated[
-        Annotated[int, Field(ge=1)], Key("Tables with more rows are read in several ranges.", extra=False)
+        int, Field(ge=1), Key("Tables with more rows are read in several ranges.", extra=False)
     ] = 5_000_000
-    max_partitions: Annotated[Annotated[int, Field(ge=1, le=1024)], Key("Most ranges of one table.", extra=False)] = 12
-    min_rows_per_partition: Annotated[Annotated[int, Field(ge=1)], Key("Fewest rows of one range.", extra=False)] = (
-        200_000
-    )
+    max_partitions: Annotated[int, Field(ge=1, le=1024), Key("Most ranges of one table.", extra=False)] = 12
+    min_rows_per_partition: Annotated[int, Field(ge=1), Key("Fewest rows of one range.", extra=False)] = 200_000
     max_mssql_connections: Annotated[
-        Annotated[int | None, Auto, Field(ge=1, le=1000)],
+        Annotated[int, Field(ge=1, le=1000)] | None,
+        Auto,
         Key("Connections to SQL Server that are never exceeded.", automatic="from workers and readers", extra=False),
     ] = None
     max_pg_connections: Annotated[
-        Annotated[int | None, Auto, Field(ge=2, le=1000)],
+        Annotated[int, Field(ge=2, le=1000)] | None,
+        Auto,
         Key("Connections to PostgreSQL that are never exceeded.", automatic="from workers and writers", extra=False),
     ] = None
     use_binary_copy: Annotated[
@@ -355,13 +357,13 @@ class MigrationConfig(Section):
         Key("Load into UNLOGGED tables and make them LOGGED at the end.", in_hash=True, extra=False),
     ] = False
     copy_buffer_rows: Annotated[
-        Annotated[int, Field(ge=1)], Key("Rows after which COPY data is handed to the server.", extra=False)
+        int, Field(ge=1), Key("Rows after which COPY data is handed to the server.", extra=False)
     ] = 10_000
-    upsert_batch_size: Annotated[
-        Annotated[int, Field(ge=1)], Key("Rows merged by one statement in upsert mode.", extra=False)
-    ] = 2000
+    upsert_batch_size: Annotated[int, Field(ge=1), Key("Rows merged by one statement in upsert mode.", extra=False)] = (
+        2000
+    )
     upsert_parallel_tasks: Annotated[
-        Annotated[int, Field(ge=1, le=256)], Key("Concurrent merges of one table in upsert mode.", extra=False)
+        int, Field(ge=1, le=256), Key("Concurrent merges of one table in upsert mode.", extra=False)
     ] = 4
     include_tables: Annotated[
         Patterns,
@@ -400,7 +402,8 @@ class MigrationConfig(Section):
         Key("SQL to run on the target at four moments."),
     ] = Field(default_factory=HookSet)
     retries: Annotated[
-        Annotated[int, Field(ge=1, le=100)],
+        int,
+        Field(ge=1, le=100),
         Key("Attempts for one chunk before its table fails (lost connections, deadlocks, throttling)."),
     ] = 8
 

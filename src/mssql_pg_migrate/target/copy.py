@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 # PostgreSQL documentation, COPY, "Binary Format": signature, flags, header extension length; trailer is a -1 count.
 BINARY_HEADER = b"PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 BINARY_TRAILER = b"\xff\xff"
-_SLICE = 256 * 1024
+_SLICE = 128 * 1024
 """Bytes handed to libpq at once: enough to amortise the call, little enough to keep its buffer small."""
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .connect import TargetSettings, connect_target
+from .upsert import MERGE_SETTINGS, MergeStatements
 
 if TYPE_CHECKING:
     import psycopg
-
-    from .upsert import MergeStatements
 
 
 class LoadSession:
@@ -19,6 +18,7 @@ class LoadSession:
         self.connection = connection
         self._prepared = False
         self._stage: str | None = None
+        self._merges = False
 
     @classmethod
     def open(cls, settings: TargetSettings) -> LoadSession:
@@ -43,6 +43,9 @@ class LoadSession:
             self.connection.execute(f"DROP TABLE IF EXISTS pg_temp.{self._stage}")
             self._stage = None
         if merge is not None:
+            if not self._merges:
+                self.connection.execute("; ".join(MERGE_SETTINGS))
+                self._merges = True
             self.connection.execute(merge.create_stage)
             self._stage = merge.stage_name
 

@@ -69,12 +69,13 @@ def merge_statements(table: MappedTable, table_id: int) -> MergeStatements:
             f" SELECT {names} FROM {target} WITH NO DATA"
         ),
         merge=(
-            f"INSERT INTO {target} AS d ({names}){overriding}"
+            f"WITH merged AS (INSERT INTO {target} AS d ({names}){overriding}"
             f" SELECT {', '.join(f's.{quote_ident(name)}' for name in columns)}"
             f" FROM pg_temp.{stage} s LEFT JOIN {target} t ON {join}"
             f" WHERE s.ctid >= %(first)s::tid AND s.ctid < %(last)s::tid"
             f" AND (t.{quote_ident(key[0])} IS NULL OR {changed})"
-            f" ON CONFLICT ({', '.join(quote_ident(name) for name in key)}) {action}"
+            f" ON CONFLICT ({', '.join(quote_ident(name) for name in key)}) {action} RETURNING d.xmax = 0 AS new)"
+            " SELECT count(*), count(*) FILTER (WHERE new) FROM merged"
         ),
     )
 
@@ -99,21 +100,70 @@ def _differs(name: str, encoding: str, pg_type: str) -> str:
     return f"t.{name} IS DISTINCT FROM s.{name}"
 
 
-def merge_staged(connection: psycopg.Connection[Any], statements: MergeStatements, rows: int, batch_rows: int) -> int:
-    """Merge the staged rows in batches of about ``batch_rows``; returns how many were inserted or updated.
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What merging a chunk did: ``inserted`` rows were new, ``updated`` ones had changed."""
 
-    Batches are runs of the staging table's pages (a TID range scan on PostgreSQL 14+): small enough for the planner
-    to look the keys up in the index instead of scanning a large target.
-    """
+    inserted: int
+    updated: int
+
+
+def merge_staged(
+    connection: psycopg.Connection[Any], statements: MergeStatements, rows: int, batch_rows: int
+) -> Merged:
+    """Merge the staged rows in batches of about ``batch_rows``, cut by the staging table's pages (TID ranges)."""
     found = connection.execute(f"SELECT pg_relation_size('pg_temp.{statements.stage_name}'::regclass)").fetchone()
     pages = (found[0] if found else 0) // _PAGE
-    if pages == 0 or rows == 0:
-        return 0
     step = max(1, round(pages * min(1.0, batch_rows / rows)))
-    touched = 0
+    touched = inserted = 0
     for first in range(0, pages, step):
         done = connection.execute(
             statements.merge, {"first": f"({first},0)", "last": f"({min(first + step, pages)},0)"}
-        )
-        touched += max(done.rowcount, 0)
-    return touched
+        ).fetchone()
+        assert done is not None
+        touched += done[0]
+        inserted += done[1]
+    return Merged(inserted, touched - inserted)
+
+
+MERGE_SETTINGS = (
+    # Each staged row is looked up in the key's index. Without statistics (a table just filled) the planner would
+    # rather scan the target once per batch; with seqscan's penalty in the costs it would compile every statement.
+    "SET enable_hashjoin = off",
+    "SET enable_mergejoin = off",
+    "SET enable_seqscan = off",
+    "SET enable_material = off",
+    "SET jit = off",
+)
+"""Settings of a session that merges."""
+
+
+class NewRows:
+    """Guesses, for one range, whether the next chunk holds new rows only: then it can be copied straight in.
+
+    True as long as the target is empty or whole chunks turn out to be new. A wrong guess costs the rows copied before
+    the first duplicate, so each doubles the number of new chunks asked for before the next one.
+    """
+
+    def __init__(self) -> None:
+        self._guess: bool | None = None
+        self._seen = 0
+        self._wanted = 1
+
+    def guess(self, connection: psycopg.Connection[Any], table: MappedTable) -> bool:
+        """Whether to try; asks the target once, whether it is empty."""
+        if self._guess is None:
+            row = connection.execute(f"SELECT NOT EXISTS (SELECT 1 FROM {relation(table)})").fetchone()
+            self._guess = bool(row and row[0])
+        return self._guess
+
+    def wrong(self) -> None:
+        """A copied chunk met a row that is there already."""
+        self._guess = False
+        self._seen = 0
+        self._wanted *= 2
+
+    def merged(self, merged: Merged, rows: int) -> None:
+        """A chunk was merged."""
+        self._seen = self._seen + 1 if merged.inserted == rows else 0
+        self._guess = self._seen >= self._wanted

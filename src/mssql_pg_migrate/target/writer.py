@@ -14,7 +14,7 @@ from .copy import copy_statement, copy_tuples
 from .ddl import relation
 from .ledger import ChunkPosition, Ledger
 from .session import LoadSession
-from .upsert import MergeStatements, merge_staged, merge_statements
+from .upsert import MergeStatements, NewRows, merge_staged, merge_statements
 
 if TYPE_CHECKING:
     from ..transfer.pool import Pool
@@ -51,11 +51,12 @@ class ChunkWriter:
         self._options = options
         columns = tuple(column.name for column in table.copied_columns)
         into = relation(table)
+        self._copy = copy_statement(into, columns, options.copy_format)
         self._merge: MergeStatements | None = None
         if options.upsert:
             self._merge = merge_statements(table, table_id)
-            into = f"pg_temp.{self._merge.stage_name}"
-        self._copy = copy_statement(into, columns, options.copy_format)
+            self._stage = copy_statement(f"pg_temp.{self._merge.stage_name}", columns, options.copy_format)
+            self._new_rows = NewRows()
 
     def write(
         self,
@@ -117,13 +118,34 @@ class ChunkWriter:
             raise translate(error, table=self._table.full_name, doing=doing) from error
 
     def _put_rows(self, session: LoadSession, chunk: Chunk) -> int:
-        copied = copy_tuples(session.connection, self._copy, chunk.data, self._options.copy_format)
+        """Copy or merge the chunk; returns how many of its rows were there unchanged."""
+        if self._merge is None:
+            self._copy_in(session, self._copy, chunk)
+            return 0
+        if self._new_rows.guess(session.connection, self._table) and self._copied_as_new(session, chunk):
+            return 0
+        self._copy_in(session, self._stage, chunk)
+        merged = merge_staged(session.connection, self._merge, chunk.rows, self._options.upsert_batch_rows)
+        self._new_rows.merged(merged, chunk.rows)
+        return chunk.rows - merged.inserted - merged.updated
+
+    def _copied_as_new(self, session: LoadSession, chunk: Chunk) -> bool:
+        """COPY straight into the target; False, with nothing changed, when a row of the chunk is there already."""
+        import psycopg
+
+        try:
+            with session.connection.transaction():
+                self._copy_in(session, self._copy, chunk)
+        except psycopg.errors.UniqueViolation:
+            self._new_rows.wrong()
+            return False
+        return True
+
+    def _copy_in(self, session: LoadSession, statement: str, chunk: Chunk) -> None:
+        copied = copy_tuples(session.connection, statement, chunk.data, self._options.copy_format)
         if copied != chunk.rows:
             raise TransferError(
                 f"table {self._table.full_name}: the server kept {copied} of {chunk.rows} rows of a chunk",
                 table=self._table.full_name,
                 hint="a trigger or rule on the target table discards rows; disable it for the migration",
             )
-        if self._merge is None:
-            return 0
-        return chunk.rows - merge_staged(session.connection, self._merge, chunk.rows, self._options.upsert_batch_rows)

@@ -40,7 +40,7 @@ _FIRST_ROWS = 1024
 _MOST_ROWS = 16_384
 # With a (max) column the driver fetches row by row anyway, and a batch of unexpectedly large rows must not be huge.
 _FIRST_LOB_ROWS = 8
-_MOST_LOB_ROWS = 64
+_MOST_LOB_ROWS = 128
 
 
 class DriverReader:

@@ -40,7 +40,8 @@ ARROW_TYPES: dict[str, Any] = {
 
 # 16 bytes of a uniqueidentifier in the order of a PostgreSQL uuid: the first three groups are little-endian.
 _UUID_ORDER = np.array([3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15])
-_INTEGER_DIGITS = {8: 3, 16: 5, 32: 10, 64: 19}
+_INTEGER_DIGITS = 19  # of a 64-bit integer
+_TRAILER = b"\xff\xff"
 
 
 class EncodingError(Exception):
@@ -90,7 +91,7 @@ def _decimal(array: Any) -> Any:
     if pa.types.is_decimal128(array.type):
         return array
     if pa.types.is_integer(array.type):
-        return array.cast(pa.int64()).cast(pa.decimal128(_INTEGER_DIGITS[64], 0))
+        return array.cast(pa.int64()).cast(pa.decimal128(_INTEGER_DIGITS, 0))
     raise EncodingError(f"Arrow type {array.type} cannot be written as numeric")
 
 
@@ -145,8 +146,6 @@ class Encoder:
     def __init__(self, encodings: Sequence[Encoding], copy_format: Literal["binary", "text"]) -> None:
         self._encodings = tuple(encodings)
         self._format = copy_format
-        self._pgpq: Any = None
-        self._schema: Any = None
 
     def encode(self, columns: Sequence[Any], rows: int) -> bytes:
         """The tuples (binary, without file header and trailer) or lines (text) of adapted columns."""
@@ -154,12 +153,17 @@ class Encoder:
             return b"\x00\x00" * rows if self._format == "binary" else b"\n" * rows
         if self._format == "text":
             return _text_lines(columns, self._encodings)
-        batch = pa.record_batch(list(columns), names=[str(position) for position in range(len(columns))])
-        if self._pgpq is None or batch.schema != self._schema:
-            self._pgpq, self._schema = pgpq.ArrowToPostgresBinaryEncoder(batch.schema), batch.schema
-            self._pgpq.write_header()
-        data: bytes = self._pgpq.write_batch(batch)
-        return data
+        return _binary_tuples(columns)
+
+
+def _binary_tuples(columns: Sequence[Any]) -> bytes:
+    batch = pa.record_batch(list(columns), names=[str(position) for position in range(len(columns))])
+    # pgpq keeps small batches back until it is told to finish, which ends it: an encoder serves one batch.
+    encoder = pgpq.ArrowToPostgresBinaryEncoder(batch.schema)
+    encoder.write_header()
+    data: bytes = encoder.write_batch(batch)
+    rest: bytes = encoder.finish()[: -len(_TRAILER)]
+    return data + rest if data and rest else data or rest
 
 
 # --- COPY text -------------------------------------------------------------------------------------------------------

@@ -124,7 +124,8 @@ def _refusal(session: CatalogSession, table: Table) -> str | None:
         quote_name(column.name) for column in table.columns if column.graph_type is None and not column.column_set
     )
     try:
-        session.rows(f"SELECT TOP (0) {columns or '1 AS one'} FROM {qualified_name(table.schema, table.name)}")
+        name = qualified_name(table.schema, table.name)
+        session.rows(f"SELECT COUNT(*) AS found FROM (SELECT TOP (0) {columns or '1 AS one'} FROM {name}) AS q")
     except Exception as error:
         found = describe(error)
         if found.lost:

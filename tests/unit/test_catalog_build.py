@@ -1,0 +1,97 @@
+"""Choosing tables by pattern, and the assembly of catalog rows into the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mssql_pg_migrate.model import SqlType, Table
+from mssql_pg_migrate.source import catalog_sql as q
+from mssql_pg_migrate.source.catalog import select_tables
+from mssql_pg_migrate.source.catalog_build import TypeTable
+
+TABLES = tuple(
+    Table(schema, name, ()) for schema, name in [("dbo", "Orders"), ("dbo", "orders_archive"), ("Sales", "Orders")]
+)
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "chosen"),
+    [
+        ([], [], ["dbo.Orders", "dbo.orders_archive", "Sales.Orders"]),
+        (["ORDERS"], [], ["dbo.Orders", "Sales.Orders"]),
+        (["sales.*"], [], ["Sales.Orders"]),
+        (["*.orders"], [], ["dbo.Orders", "Sales.Orders"]),
+        (["orders*"], ["*_ARCHIVE"], ["dbo.Orders", "Sales.Orders"]),
+        ([], ["dbo.orders"], ["dbo.orders_archive", "Sales.Orders"]),
+        (["order?"], [], ["dbo.Orders", "Sales.Orders"]),
+        (["nothing"], [], []),
+    ],
+)
+def test_patterns_match_names_in_any_case(include: list[str], exclude: list[str], chosen: list[str]) -> None:
+    assert [table.full_name for table in select_tables(TABLES, include, exclude)] == chosen
+
+
+def type_row(user: int, system: int, name: str, **more: Any) -> dict[str, Any]:
+    row = dict.fromkeys(q.TYPES.names)
+    row |= {
+        "user_type_id": user, "system_type_id": system, "name": name, "schema_name": "sys", "max_length": 0,
+        "precision": 0, "scale": 0, "is_nullable": 1, "is_user_defined": 0, "is_assembly_type": 0, "is_table_type": 0,
+    }  # fmt: skip
+    return row | more
+
+
+TYPES = TypeTable(
+    [
+        type_row(1, 1, "nvarchar"),
+        type_row(2, 2, "INT"),
+        type_row(3, 1, "sysname"),
+        type_row(4, 9, "geography", is_assembly_type=1),
+        type_row(5, 1, "Phone", schema_name="dbo", is_user_defined=1, max_length=40, collation_name="C"),
+        type_row(6, 9, "Point", schema_name="dbo", is_user_defined=1, is_assembly_type=1),
+        type_row(7, 243, "Rows", schema_name="dbo", is_user_defined=1, is_table_type=1),
+    ],
+    [{"collation_name": "C", "code_page": 1252}],
+)
+
+
+def resolved(user: int, system: int, **more: Any) -> SqlType:
+    row = {"user_type_id": user, "system_type_id": system, "precision": 0, "scale": 0, "max_length": 20}
+    return TYPES.resolve(row | more)
+
+
+def test_types_are_found_by_id_whatever_the_ids_are() -> None:
+    assert resolved(2, 2) == SqlType("int", max_length=20)
+    assert resolved(3, 1).name == "nvarchar"
+    assert resolved(3, 1).alias is None
+    assert resolved(4, 9).name == "geography"
+    assert resolved(1, 1, collation_name="C").code_page == 1252
+
+
+def test_alias_and_clr_types_keep_their_own_names() -> None:
+    assert (resolved(5, 1).name, resolved(5, 1).alias) == ("nvarchar", "dbo.Phone")
+    assert (resolved(6, 9).name, resolved(6, 9).alias) == ("Point", "dbo.Point")
+    assert resolved(99, 98).name == "type 98"
+
+
+def test_alias_types_are_listed_without_clr_and_table_types() -> None:
+    (phone,) = TYPES.alias_types(None)
+    assert (phone.schema, phone.name, phone.base.name, phone.base.max_length) == ("dbo", "Phone", "nvarchar", 40)
+    assert TYPES.alias_types(frozenset({"other"})) == ()
+
+
+def test_missing_newer_columns_are_replaced_by_their_fallback() -> None:
+    newer = q.TABLES.newer[0]
+    full, reduced = q.TABLES.sql(), q.TABLES.sql([newer])
+    assert "t.temporal_type" in full
+    assert "0 AS temporal_type" in reduced
+    assert len(q.TABLES.names) == full.split(" FROM ")[0].count(",") + 1
+
+
+@pytest.mark.parametrize(
+    "query", [value for value in vars(q).values() if isinstance(value, q.CatalogQuery)], ids=lambda query: query.subject
+)
+def test_result_columns_have_distinct_names(query: q.CatalogQuery) -> None:
+    assert len(set(query.names)) == len(query.names)
+    assert all(name.isidentifier() for name in query.names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -10,7 +11,7 @@ from .format import count, duration, nice_step, short_count, size
 from .history import Incident, PhaseMark, RunHistory, TableHistory, Throughput
 
 WIDTH = 960
-LEFT = 176
+LEFT = 190
 RIGHT = 84
 PLOT = WIDTH - LEFT - RIGHT
 ROW = 22
@@ -86,7 +87,11 @@ def timeline(history: RunHistory) -> tuple[str, int]:
     shown = sorted(longest, key=lambda table: (table.started or 0.0, table.table))
     top = 6.0
     height = top + ROW * (len(shown) + 1) + 10
-    parts = [*axis.grid(top, height), *_phases(history.phases, axis, top)]
+    parts = [
+        *axis.grid(top, height),
+        *_phases(history.phases, axis, top),
+        f'<text x="{WIDTH - 6}" y="{top + 15:.1f}" text-anchor="end">rows</text>',
+    ]
     for index, table in enumerate(shown):
         parts.extend(_table_row(table, axis, top + ROW * (index + 1) + 8))
     title = f"Timeline of {len(shown)} tables over {duration(axis.seconds)}"
@@ -123,28 +128,43 @@ def _table_row(table: TableHistory, axis: _Axis, top: float) -> list[str]:
     if table.error is not None:
         tip += f" - failed: {table.error}"
     parts = [
-        f'<text class="name" x="{LEFT - 10}" y="{top + 13:.1f}" text-anchor="end">{escape(_shorten(table.table, 24))}'
+        f'<text class="name" x="{LEFT - 10}" y="{top + 13:.1f}" text-anchor="end">{escape(_shorten(table.table, 22))}'
         f"<title>{escape(table.table)}</title></text>",
         f'<rect class="bar {state}" x="{x:.1f}" y="{top + 3:.1f}" width="{width:.1f}" height="13" rx="2">'
         f"<title>{escape(tip)}</title></rect>",
     ]
-    last = x + width
     for mark in table.marks:
         if mark.phase not in ("indexes", "constraints"):
             continue
         at = axis.x(mark.at)
-        last = max(last, at + 3)
         text = f"{PHASE_NAMES[mark.phase]}: {mark.detail or table.table}"
         parts.append(
             f'<rect class="bar {mark.phase}" x="{at:.1f}" y="{top + 3:.1f}" width="3" height="13">'
             f"<title>{escape(text)}</title></rect>"
         )
-    parts.append(f'<text class="value" x="{last + 6:.1f}" y="{top + 13:.1f}">{short_count(table.rows)}</text>')
+    parts.append(
+        f'<text class="value" x="{WIDTH - 6}" y="{top + 13:.1f}" text-anchor="end">{short_count(table.rows)}</text>'
+    )
     return parts
 
 
 def _shorten(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    """Cut out the middle: long names of one database often begin alike. Wide (East Asian) characters count twice."""
+    if _cells(text) <= limit:
+        return text
+    head, tail = text, ""
+    while _cells(head) + _cells(tail) > limit - 1:
+        if not tail:
+            head, tail = text[: len(text) // 2], text[len(text) // 2 :]
+        elif _cells(head) > _cells(tail):
+            head = head[:-1]
+        else:
+            tail = tail[1:]
+    return f"{head}…{tail}"
+
+
+def _cells(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 
 # -- throughput ----------------------------------------------------------------------------------------------------
@@ -176,6 +196,9 @@ def _rates(curve: Throughput, values: Sequence[int], axis: _Axis) -> list[tuple[
         begin = curve.start + index * curve.width
         width = min(curve.width * group, max(end - begin, curve.width / 4))
         points.append((begin + width / 2, sum(values[index : index + group]) / width))
+    covered = curve.start + len(values) * curve.width
+    if points and covered < end:
+        points += [(covered, 0.0), (end, 0.0)]
     return points
 
 
@@ -190,7 +213,7 @@ def _curve(
     base = top + height
     most = max((value for _, value in points), default=0.0)
     step = _step(most, kind)
-    limit = step * max(-(-most // step), 1) if most > 0 else 1.0
+    limit = step * max(-(-most * 1.12 // step), 1) if most > 0 else 1.0
     parts = []
     level = 0.0
     while level <= limit * 1.0001:
@@ -208,11 +231,10 @@ def _curve(
         parts.append(f'<polyline class="curve {kind}" points="{line}"/>')
         best_at, best = max(points, key=lambda point: point[1])
         x, y = axis.x(best_at), base - height * best / limit
-        anchor, shift = ("end", -8) if x > LEFT + PLOT * 0.8 else ("start", 8)
         parts.append(f'<circle class="peak {kind}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>')
         parts.append(
-            f'<text class="value halo" x="{x + shift:.1f}" y="{max(y + 4, top + 11):.1f}" text-anchor="{anchor}">'
-            f"peak {show(best)}</text>"
+            f'<text class="value halo" x="{min(max(x, LEFT + 45), LEFT + PLOT - 45):.1f}" y="{y - 7:.1f}"'
+            f' text-anchor="middle">peak {show(best)}</text>'
         )
     return parts
 

@@ -221,7 +221,7 @@ def _cards(facts: _Facts) -> str:
     ]
     moved = facts.history.moved
     if facts.seconds > 0 and moved:
-        cards.append((f"{short_count(moved / facts.seconds)}/s", "rows, average of the run"))
+        cards.append((f"{short_count(moved / facts.seconds)}/s", "rows, on average"))
     if facts.skipped:
         cards.append((count(facts.skipped), "rows already up to date"))
     if facts.history.bytes:
@@ -258,9 +258,11 @@ def _charts(facts: _Facts) -> str:
         return ""
     chart, left_out = timeline(history)
     finishing = any(mark.phase == "indexes" for mark in history.phases)
-    legend = [("--blue", "moving rows")]
+    legend = [("--grey", "preparing"), ("--blue", "moving rows")]
     if finishing:
-        legend += [("--teal", "keys and indexes"), ("--amber", "constraints")]
+        legend += [("--teal", "keys and indexes"), ("--amber", "constraints"), ("--violet", "finishing")]
+    if any(table.status == "running" for table in history.tables):
+        legend.append(("--bluesoft", "not finished"))
     if facts.failed:
         legend.append(("--red", "failed"))
     keys = "".join(f'<span><i style="background:var({colour})"></i>{name}</span>' for colour, name in legend)
@@ -269,8 +271,8 @@ def _charts(facts: _Facts) -> str:
         rest = f'<p class="small">{plural(left_out, "shorter table is", "shorter tables are")} not drawn.</p>'
     parts = [
         '<section class="chart"><h2>Timeline</h2>'
-        '<p class="lead">Each bar is one table, from its first row to its last; the number is its rows.'
-        f'</p><div class="legend">{keys}</div><div class="scroll">{chart}</div>{rest}</section>'
+        '<p class="lead">Each bar is one table, from its first row to its last.</p>'
+        f'<div class="legend">{keys}</div><div class="scroll">{chart}</div>{rest}</section>'
     ]
     if history.throughput.rows:
         marked = any(incident.kind in ("retry", "reset") for incident in history.incidents)

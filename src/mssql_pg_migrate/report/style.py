@@ -33,9 +33,11 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .lead { color: var(--muted); font-size: 14px; }
 .verdict { font-size: 17px; margin: 18px 0 0; }
 .verdict + p { margin: 6px 0 0; color: var(--muted); }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin-top: 16px; }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 12px 14px; }
-.card b { display: block; font-size: 21px; line-height: 1.3; font-weight: 650; font-variant-numeric: tabular-nums; }
+.cards { display: flex; flex-wrap: wrap; gap: 10px; margin-top: 16px; }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 11px 12px; flex: 1 1 auto;
+  min-width: 92px; }
+.card b { display: block; white-space: nowrap; font-size: 20px; line-height: 1.3; font-weight: 650;
+  font-variant-numeric: tabular-nums; }
 .card span { color: var(--muted); font-size: 13px; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }

@@ -110,7 +110,7 @@ def test_unset_variables_name_key_and_variable(tmp_path: Path) -> None:
     )
     with pytest.raises(InvalidConfig) as caught:
         Config.load(path, environment={})
-    assert str(caught.value).splitlines() == [
+    assert [line.strip() for line in str(caught.value).splitlines()[1:]] == [
         f"{path}:1: source.port: environment variable PORT is not set",
         f"{path}:1: source.password: environment variable PW is not set",
         f"{path}:3: migration.include_tables[1]: environment variable T is not set",

@@ -210,7 +210,9 @@ migration:
     path = write(tmp_path, text)
     with pytest.raises(InvalidConfig) as caught:
         Config.load(path, environment={})
-    assert str(caught.value).splitlines() == [
+    heading, *lines = str(caught.value).splitlines()
+    assert heading == "9 problems in the configuration:"
+    assert [line.strip() for line in lines] == [
         f"{path}:1: source.password: is required",
         f"{path}:4: source.prot: unknown key; did you mean port?",
         f"{path}:5: source.database: must not be empty",

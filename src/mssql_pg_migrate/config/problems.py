@@ -25,6 +25,8 @@ class InvalidConfig(ConfigError):
     """A configuration that cannot be used; ``problems`` lists everything wrong with it."""
 
     def __init__(self, file: str, problems: list[Problem], *, hint: str | None = None) -> None:
-        super().__init__("\n".join(problem.render(file) for problem in problems), hint=hint)
+        lines = [problem.render(file) for problem in problems]
+        text = lines[0] if len(lines) == 1 else "\n  ".join([f"{len(lines)} problems in the configuration:", *lines])
+        super().__init__(text, hint=hint)
         self.file = file
         self.problems = tuple(problems)

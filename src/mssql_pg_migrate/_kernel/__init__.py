@@ -21,6 +21,13 @@ except ImportError as error:
     _reason = f"the compiled transcoder is not installed ({error})"
 
 
+def native() -> ModuleType:
+    """The compiled module. Raises RuntimeError when it is not installed; ask `unavailable` first."""
+    if _module is None:
+        raise RuntimeError(_reason)
+    return _module
+
+
 def unavailable() -> str | None:
     """Why the transcoder cannot be used, None when it can."""
     return _reason

@@ -78,6 +78,9 @@ class MappedColumn:
 # How a value is written where the column itself cannot be fetched. {c} is the quoted column.
 _AS_TEXT = "CAST({c} AS nvarchar(max))"
 _TO_STRING = "{c}.ToString()"
+# Text of a code page, converted to Unicode by the server: the driver's own conversion makes "?" of bytes that the code
+# page leaves undefined (0x81 in 1252, say, common in text that was UTF-8 once), where the server keeps them as U+0081.
+_AS_UNICODE = "CAST({c} AS nvarchar({n}))"
 # A uniqueidentifier as 16 bytes (first three groups little-endian): the driver would make a 36-character text of it.
 _AS_BINARY_16 = "CAST({c} AS binary(16))"
 # Each base type of a sql_variant in its exact, language-neutral text form; a bare CAST to text would shorten dates,
@@ -106,8 +109,9 @@ _OFFSET = "the UTC offset is not kept, the instant is"
 class TypeRule:
     """One row of the type table.
 
-    ``pg`` may use ``{n}`` (declared characters), ``{p}`` and ``{s}`` (precision and scale). ``pg_max``, where set, is
-    the type for a (max) declaration. ``lossy`` is said of every column of the type, ``lossy_at_7`` only of scale 7.
+    ``pg`` may use ``{n}`` (declared characters), ``{p}`` and ``{s}`` (precision and scale). ``driver`` and ``wire``
+    take the quoted column for ``{c}`` and, for ``{n}``, the length of an nvarchar that holds it. ``pg_max``, where set,
+    is the type for a (max) declaration. ``lossy`` is said of every column of the type, ``lossy_at_7`` only of scale 7.
     """
 
     pg: str
@@ -138,11 +142,11 @@ RULES: dict[str, TypeRule] = {
     "float": TypeRule("double precision", "float8", arrow="double", note="float(1..24) is real"),
     "real": TypeRule("real", "float4", arrow="float"),
     # text
-    "char": TypeRule("char({n})", "text", arrow="large_string", note="trailing blanks are kept"),
-    "varchar": TypeRule("varchar({n})", "text", arrow="large_string", pg_max="text"),
+    "char": TypeRule("char({n})", "text", driver=_AS_UNICODE, arrow="large_string", note="trailing blanks are kept"),
+    "varchar": TypeRule("varchar({n})", "text", driver=_AS_UNICODE, arrow="large_string", pg_max="text"),
     "nchar": TypeRule("char({n})", "text", arrow="large_string", note="trailing blanks are kept"),
     "nvarchar": TypeRule("varchar({n})", "text", arrow="large_string", pg_max="text", note="UTF-8 in PostgreSQL"),
-    "text": TypeRule("text", "text", arrow="large_string", note="deprecated in SQL Server"),
+    "text": TypeRule("text", "text", driver=_AS_TEXT, arrow="large_string", note="deprecated in SQL Server"),
     "ntext": TypeRule("text", "text", arrow="large_string", note="deprecated in SQL Server"),
     # dates and times
     "date": TypeRule("date", "date", arrow="date32[day]"),
@@ -269,10 +273,16 @@ def map_type(column: Column) -> MappedType:
     return MappedType(
         pg_type=pg_type_of(column.type, rule),
         encoding=rule.encoding,
-        driver_select=rule.driver,
-        wire_select=rule.wire,
+        driver_select=_with_length(rule.driver, column.type),
+        wire_select=_with_length(rule.wire, column.type),
         lossy=lossy,
     )
+
+
+def _with_length(template: str, sql_type: SqlType) -> str:
+    """The template with ``{n}`` filled in: nvarchar is declared with up to 4000 characters, or (max)."""
+    length = sql_type.char_length
+    return template.replace("{n}", str(length) if 0 < length <= 4000 else "max")
 
 
 def rule_of(sql_type: SqlType) -> TypeRule | None:

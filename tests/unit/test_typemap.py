@@ -105,8 +105,8 @@ def test_columns_that_cannot_be_carried_say_why(column: Column, kind: str) -> No
 
 @pytest.mark.parametrize("name", sorted(RULES))
 def test_every_select_expression_holds_the_column_and_nothing_else_to_fill(name: str) -> None:
-    rule = RULES[name]
-    for template in (rule.driver, rule.wire):
+    mapped = map_type(Column("c", SqlType(name, max_length=20)))
+    for template in (mapped.driver_select, mapped.wire_select):
         assert "{c}" in template
         assert "[x]" in template.format(c="[x]")
 
@@ -115,3 +115,20 @@ def test_the_driver_gets_help_with_uniqueidentifier_and_the_wire_reader_does_not
     mapped = map_type(Column("id", SqlType("uniqueidentifier", max_length=16)))
     assert mapped.driver_select == "CAST({c} AS binary(16))"
     assert mapped.wire_select == "{c}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "select"),
+    [
+        (SqlType("varchar", max_length=10), "CAST({c} AS nvarchar(10))"),
+        (SqlType("char", max_length=4000), "CAST({c} AS nvarchar(4000))"),
+        (SqlType("varchar", max_length=4001), "CAST({c} AS nvarchar(max))"),
+        (SqlType("varchar", max_length=-1), "CAST({c} AS nvarchar(max))"),
+        (SqlType("text", max_length=16), "CAST({c} AS nvarchar(max))"),
+        (SqlType("nvarchar", max_length=20), "{c}"),
+    ],
+    ids=str,
+)
+def test_the_server_converts_text_of_a_code_page_for_the_driver(kind: SqlType, select: str) -> None:
+    mapped = map_type(Column("c", kind))
+    assert (mapped.driver_select, mapped.wire_select) == (select, "{c}")

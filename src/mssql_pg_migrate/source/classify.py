@@ -142,23 +142,6 @@ def describe(error: BaseException, diagnostics: Sequence[tuple[str, str]] = ()) 
     return ServerError(message=message, number=number, sqlstate=sqlstate)
 
 
-def diagnostics(cursor: Any) -> list[tuple[str, str]]:
-    """The ODBC diagnostic records of a cursor whose last call failed: ``("[SQLSTATE] (number)", text)``.
-
-    The driver's exceptions leave the server's error number out; the statement handle still has it.
-    """
-    handle = getattr(cursor, "hstmt", None)
-    if handle is None:
-        return []
-    try:
-        from mssql_python import ddbc_bindings
-
-        bindings: Any = ddbc_bindings
-        return list(bindings.DDBCSQLGetAllDiagRecords(handle))
-    except Exception:
-        return []  # the number is a help, not a need: the exception's text remains
-
-
 def clean_message(text: str) -> str:
     """A driver's text without the names of the layers it passed through."""
     return re.sub(r"^(\[[^\]]*\]\s*)+", "", text.strip()).strip() or text.strip()

@@ -30,11 +30,12 @@ from .reader import Chunk, ReadRequest
 from .tsql import qualified_name, quote_name
 
 _REPLACEMENT = "\ufffd".encode()
+_MARK = "\ufeff".encode()
 _DAYS_TO_1970 = 719_162
 _MICROSECONDS_PER_DAY = 86_400_000_000
 
 _CHARACTER_TYPES = ("char", "varchar", "nchar", "nvarchar", "text", "ntext", "xml", "json", "sql_variant")
-_WIDE_TYPES = ("nchar", "nvarchar")
+_SIZED_TEXT = ("char", "varchar", "nchar", "nvarchar")
 
 _FIRST_ROWS = 1024
 _MOST_ROWS = 16_384
@@ -93,7 +94,7 @@ class DriverReader:
             with self._driver_lock:
                 return self._cursor.arrow_batch(rows)
         except Exception as error:
-            raise self._failure(error, table, self._cursor) from error
+            raise self._failure(error, table) from error
 
     def count(self, sql: str, table: str) -> int:
         """The number a statement returns. Raises as `execute`."""
@@ -102,12 +103,12 @@ class DriverReader:
             with self._driver_lock:
                 return int(self._cursor.fetchone()[0])
         except Exception as error:
-            raise self._failure(error, table, self._cursor) from error
+            raise self._failure(error, table) from error
 
-    def _failure(self, error: Exception, table: str, cursor: Any = None) -> MigrationError:
+    def _failure(self, error: Exception, table: str) -> MigrationError:
         if self._cancelled:
             return TransientError(f"Reading {table} was cancelled.", side="source", table=table)
-        failure = classify.to_migration_error(error, table=table, diagnostics=classify.diagnostics(cursor))
+        failure = classify.to_migration_error(error, table=table)
         if failure.retryable:
             self._usable = False
         return failure
@@ -286,6 +287,8 @@ class _Stream:
                     f"{column.pg_type}: {error}",
                     table=self._name,
                 ) from error
+            if column.source.type.name == "xml":
+                array = _without_mark(array)
             arrays.append(self._checked(batch, position, array))
         return self._encoder.encode(arrays, batch.num_rows)
 
@@ -422,12 +425,17 @@ def _is_lob(column: MappedColumn) -> bool:
     return kind.is_max or kind.name in ("text", "ntext", "image", "xml") or "(max)" in column.driver_select.lower()
 
 
+def _without_mark(array: Any) -> Any:
+    """xml without the byte order mark that a server may send before it: it is not part of the value."""
+    if not contains(array, _MARK):
+        return array
+    return pc.if_else(pc.starts_with(array, "\ufeff"), pc.utf8_slice_codeunits(array, 1), array)
+
+
 def _utf16_bytes(column: MappedColumn) -> str:
     """An expression for the UTF-16 bytes of a text column, short enough to stay an ordinary column where it can."""
-    quoted = quote_name(column.source.name)
-    kind = column.source.type
-    if column.driver_select == "{c}" and kind.name in _WIDE_TYPES and not kind.is_max:
-        return f"CAST({quoted} AS varbinary({kind.max_length}))"
-    if column.driver_select == "{c}" and kind.name in ("char", "varchar") and 0 < kind.max_length <= 4000:
-        return f"CAST(CAST({quoted} AS nvarchar({kind.max_length})) AS varbinary({kind.max_length * 2}))"
-    return f"CAST(CAST({column.driver_select.format(c=quoted)} AS nvarchar(max)) AS varbinary(max))"
+    expression = column.driver_select.format(c=quote_name(column.source.name))
+    length = column.source.type.char_length
+    if column.source.type.name in _SIZED_TEXT and 0 < length <= 4000:
+        return f"CAST({expression} AS varbinary({length * 2}))"
+    return f"CAST(CAST({expression} AS nvarchar(max)) AS varbinary(max))"

@@ -64,7 +64,7 @@ class Scheduler:
         then their connections are cut (what was not committed is undone by the server).
         """
         deadline: float | None = None
-        while self._queue or self._futures:
+        while self._queue or self._active:
             stopping = self._context.stop.is_set()
             if stopping:
                 self._queue.clear()
@@ -74,9 +74,7 @@ class Scheduler:
             else:
                 self._submit()
             if not self._futures:
-                if stopping:
-                    break
-                continue
+                break  # stopping: whatever is still active waits for nothing
             completed, _ = wait(self._futures, timeout=_POLL, return_when=FIRST_COMPLETED)
             for future in completed:
                 kind, job = self._futures.pop(future)

@@ -27,7 +27,7 @@ from mssql_pg_migrate.tds.values import encode_value
 Answer = Callable[[str], Iterable[bytes]]
 """From a statement to the tokens of its answer; each item holds whole tokens and is sent at once."""
 
-DONE = Done(0x10, 0xC1, 0).encode()
+DONE = Done(0, 0xC1, 0).encode()
 FAILED = Done(0x02, 0xC1, 0).encode()
 
 

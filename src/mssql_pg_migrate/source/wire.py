@@ -327,7 +327,7 @@ def _transcoder(
             specs, strip_nul=request.on_nul == "strip", input_size=_INPUT_SIZE
         )
     except ValueError as error:
-        why, position = error.args[0]
+        why, position = error.args
         copied = request.table.copied_columns
         name = copied[position].source.name if 0 <= position < shape.fields else "of the key"
         kind = f" (type 0x{specs[position][0]:02X})" if position >= 0 else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from .tables import duration, size
+from .tables import size
 from .tracker import Snapshot, TableProgress, Tracker
 
 if TYPE_CHECKING:
@@ -30,9 +30,10 @@ class ProgressBar:
         from rich.console import Console
         from rich.live import Live
 
+        self._console = Console(file=sys.stderr)
         self._live = Live(
             get_renderable=self._render,
-            console=Console(file=sys.stderr),
+            console=self._console,
             refresh_per_second=REFRESH,
             transient=True,
             redirect_stdout=False,
@@ -46,46 +47,66 @@ class ProgressBar:
             self._live = None
 
     def _render(self) -> RenderableType:
-        return render(self._tracker.snapshot())
+        return render(self._tracker.snapshot(), self._console.width)
 
 
-def render(snapshot: Snapshot) -> Table:
-    """The display for one moment."""
+def render(snapshot: Snapshot, width: int = 80) -> Table:
+    """The display for one moment, for a terminal of that many columns."""
     from rich.progress_bar import ProgressBar as Bar
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(ratio=2, no_wrap=True, overflow="ellipsis", min_width=12)
-    grid.add_column(ratio=3, min_width=10)
-    for _ in range(5):
+    narrow = width < 72
+    grid = Table.grid(padding=(0, 1), expand=True)
+    grid.add_column(ratio=3, no_wrap=True, overflow="ellipsis", min_width=20)
+    grid.add_column(ratio=2, min_width=4)
+    for _ in range(4 if narrow else 5):
         grid.add_column(justify="right", no_wrap=True)
-    grid.expand = True
-    remaining = snapshot.remaining_seconds
+
+    def add(name: Text, bar: object, percent: float | None, rows: int, rate: float, moved: int, times: str) -> None:
+        cells = ["" if percent is None else f"{percent:.0f}%", f"{rows:,}", f"{rate:,.0f}/s" if rate else ""]
+        grid.add_row(name, bar, *cells, *([] if narrow else [size(moved)]), times)  # type: ignore[arg-type]
+
     done = sum(table.status in ("completed", "indexes", "constraints") for table in snapshot.tables)
-    grid.add_row(
-        Text(f"{snapshot.phase}  {done}/{len(snapshot.tables)} tables", style="bold"),
-        Bar(total=max(snapshot.total, 1), completed=min(snapshot.rows, snapshot.total)),
-        f"{100 * snapshot.rows / snapshot.total:.0f}%" if snapshot.total else "",
-        f"{snapshot.rows:,} rows",
-        f"{snapshot.rate:,.0f}/s",
-        size(snapshot.bytes),
-        f"{duration(snapshot.elapsed)}" + (f", {duration(remaining)} left" if remaining is not None else ""),
+    total = snapshot.total
+    add(
+        Text(f"{snapshot.phase} {done}/{len(snapshot.tables)} tables", style="bold"),
+        Bar(total=max(total, 1), completed=min(snapshot.rows, total)),
+        100 * snapshot.rows / total if total else None,
+        snapshot.rows,
+        snapshot.rate,
+        snapshot.bytes,
+        _times(snapshot.elapsed, snapshot.remaining_seconds),
     )
     for table in _in_flight(snapshot.tables):
-        left = table.remaining_seconds
-        grid.add_row(
+        moving = table.status == "transfer"
+        most = max(table.total, 1)
+        add(
             Text(f"  {table.name}"),
-            Bar(total=max(table.total, 1), completed=min(table.rows, max(table.total, 1)))
-            if table.status == "transfer"
-            else Text(table.status, style="dim"),
-            f"{table.percent:.0f}%" if table.total else "",
-            f"{table.rows:,} rows",
-            f"{table.rate:,.0f}/s" if table.status == "transfer" else "",
-            size(table.bytes),
-            f"{duration(left)} left" if left is not None else "",
+            Bar(total=most, completed=min(table.rows, most)) if moving else Text(table.status, style="dim"),
+            table.percent if table.total else None,
+            table.rows,
+            table.rate if moving else 0.0,
+            table.bytes,
+            _times(None, table.remaining_seconds),
         )
     return grid
+
+
+def _times(elapsed: float | None, remaining: float | None) -> str:
+    """``1:05 -0:40``: time gone, time left."""
+    parts = [] if elapsed is None else [clock(elapsed)]
+    if remaining is not None:
+        parts.append(f"-{clock(remaining)}")
+    return " ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """``0:05``, ``12:34``, ``1:02:03``."""
+    whole = int(seconds)
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d}"
+    return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
 
 
 def _in_flight(tables: list[TableProgress]) -> list[TableProgress]:

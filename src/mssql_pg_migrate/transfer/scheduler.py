@@ -31,6 +31,7 @@ class _Job:
     """Futures of this table under way: ranges, opening or finishing."""
     done: dict[int, RangeOutcome] = field(default_factory=dict)
     restart: str | None = None
+    unsupported: bool = False
     started: float = 0.0
     attempts: int = 0
     finished: bool = False
@@ -156,6 +157,15 @@ class Scheduler:
             job.restart = outcome.detail or "its ledger moved"
             job.waiting.clear()
             self._context.stop.stop_table(job.plan.table_id)
+        elif outcome.status == "unsupported":
+            # The wire reader met something its proof had not shown: the driver goes on from the last chunk.
+            job.waiting.clear()
+            self._context.stop.stop_table(job.plan.table_id)
+            try:
+                self._work.use_driver(job.plan, outcome.detail or "the wire reader gave up")
+                job.unsupported = True
+            except MigrationError as error:
+                self._failed(job, error)
 
     def _failed(self, job: _Job, error: MigrationError) -> None:
         job.waiting.clear()
@@ -176,6 +186,10 @@ class Scheduler:
             self._close(job, "failed")
         elif job.restart is not None:
             self._begin_again(job)
+        elif job.unsupported:
+            job.unsupported = False
+            self._context.stop.resume_table(job.plan.table_id)
+            self._start(job, "open", self._work.open, job.plan)
         elif not job.waiting and job.opened is not None:
             self._start(job, "finish", self._work.finish, job.plan, job.opened)
 

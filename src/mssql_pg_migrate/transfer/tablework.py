@@ -126,6 +126,13 @@ class TableWork:
         self._on_target(plan, "beginning the table again", reset)
         return self.open(plan)
 
+    def use_driver(self, plan: TablePlan, reason: str) -> None:
+        """From now on the driver carries the table. Raises ConfigError when only the wire reader is allowed."""
+        if self._options.reader == "wire":
+            raise self._refused(plan, reason)
+        self._readers[plan.table_id] = ("driver", reason)
+        self._tell_driver(plan, reason)
+
     def finish(self, plan: TablePlan, opened: OpenTable) -> tuple[int, int] | None:
         """Declare the rows present, durably; (rows, skipped), or None when chunks turn out to be missing."""
         range_ids = frozenset(opened.done) | frozenset(task.range.id for task in opened.tasks)
@@ -222,13 +229,19 @@ class TableWork:
         if reason is None:
             return "wire", None
         if wanted == "wire":
-            raise ConfigError(
-                f"table {plan.display}: source.reader is wire, but {reason}", hint="set source.reader to auto"
-            )
+            raise self._refused(plan, reason)
+        self._tell_driver(plan, reason)
+        return "driver", reason
+
+    def _refused(self, plan: TablePlan, reason: str) -> ConfigError:
+        return ConfigError(
+            f"table {plan.display}: source.reader is wire, but {reason}", hint="set source.reader to auto"
+        )
+
+    def _tell_driver(self, plan: TablePlan, reason: str) -> None:
         self._context.emit(
             Message(level="warn", table=plan.display, text=f"table {plan.display} goes through the driver: {reason}")
         )
-        return "driver", reason
 
     def _on_target(self, plan: TablePlan, doing: str, work: Callable[[LoadSession], T]) -> T:
         def attempt() -> T:

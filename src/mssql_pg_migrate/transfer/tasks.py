@@ -13,6 +13,7 @@ from ..target.ledger import RangeProgress
 from ..target.writer import WriteOptions
 
 ReaderKind: TypeAlias = Literal["driver", "wire"]
+RangeStatus: TypeAlias = Literal["done", "stopped", "restart", "unsupported"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,12 @@ class RangeTask:
 class RangeOutcome:
     """How a range task ended. Counts are the range's totals, earlier attempts included.
 
-    ``restart`` asks for the whole table to begin again (no key to resume by); its reason is ``detail``.
+    ``restart`` asks for the whole table to begin again (no key to resume by), ``unsupported`` for the driver to go on
+    instead of the wire reader; the reason is ``detail``.
     """
 
     range_id: int
-    status: Literal["done", "stopped", "restart"]
+    status: RangeStatus
     rows: int
     skipped: int
     bytes: int = 0

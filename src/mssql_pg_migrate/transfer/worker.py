@@ -15,6 +15,7 @@ from ..errors import Cancelled, ConnectionFailed, MigrationError, TransientError
 from ..events import ChunkCommitted, Message, RangeFinished, Retry
 from ..model import KeyValue
 from ..source.reader import Chunk, Reader, ReadRequest
+from ..source.wire_connect import WireUnsupported
 from ..target.classify import translated
 from ..target.ledger import ChunkPosition, Ledger, LedgerMovedError, RangeProgress
 from ..target.writer import ChunkWriter
@@ -22,7 +23,7 @@ from .channel import Channel
 from .context import WorkerContext, context_for, open_reader, open_session
 from .pool import PoolClosedError
 from .retry import Backoff
-from .tasks import RangeOutcome, RangeTask
+from .tasks import RangeOutcome, RangeStatus, RangeTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ def run_range(task: RangeTask) -> RangeOutcome:
         return mover.run()
     except (PoolClosedError, Cancelled):
         return mover.outcome("stopped")
+    except WireUnsupported as error:
+        return mover.outcome("unsupported", error.message)
 
 
 class _Producer(threading.Thread):
@@ -177,12 +180,11 @@ class _RangeMover:
         self._retries = 0
         self._backoff = Backoff(task.limits.retries, context.stop.wait)
 
-    def outcome(self, status: str, detail: str | None = None) -> RangeOutcome:
+    def outcome(self, status: RangeStatus, detail: str | None = None) -> RangeOutcome:
         """The result as of now."""
-        assert status in ("done", "stopped", "restart")
         return RangeOutcome(
             self._task.range.id,
-            status,  # type: ignore[arg-type]
+            status,
             self._progress.rows,
             self._progress.skipped,
             self._bytes,

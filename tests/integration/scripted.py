@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from mssql_pg_migrate.source.connect import SourceSettings
+from mssql_pg_migrate.tds.login7 import Login7
 from mssql_pg_migrate.tds.metadata import ColumnMetadata, encode_colmetadata
 from mssql_pg_migrate.tds.packets import PacketStream, PacketType
 from mssql_pg_migrate.tds.prelogin import Encryption, Prelogin
@@ -38,9 +39,12 @@ class Drop(Exception):
 class ScriptedServer:
     """Serves one `Answer` to every connection, in a process of its own: a driver may wait with Python's lock held."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, *, refuse_login: bytes | None = None, always: bool = False) -> None:
+        """``refuse_login`` holds ERROR tokens that answer logins to a database (``always``: all logins)."""
         fork = multiprocessing.get_context("fork")
         self._answer = answer
+        self._refuse_login = refuse_login
+        self._refuse_always = always
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._log = fork.SimpleQueue()
         self._heard: list[str] = []
@@ -57,7 +61,7 @@ class ScriptedServer:
 
     @property
     def heard(self) -> list[str]:
-        """The statements asked so far (without SET), and ``ATTENTION`` for each time the client said stop."""
+        """What clients said so far: ``LOGIN user program database``, ``PASSWORD ...``, statements, ``ATTENTION``."""
         while not self._log.empty():
             self._heard.append(self._log.get())
         return self._heard
@@ -89,6 +93,12 @@ class ScriptedServer:
                     reply = Prelogin((16, 0, 1000), Encryption.NOT_SUPPORTED).encode()
                     stream.write_message(PacketType.TABULAR_RESULT, reply)
                 elif header.type == PacketType.LOGIN7:
+                    login = Login7.decode(payload)
+                    self._log.put(f"LOGIN {login.user} {login.app_name} {login.database}")
+                    self._log.put(f"PASSWORD {login.password}")
+                    if self._refuse_login is not None and (login.database or self._refuse_always):
+                        stream.write_message(PacketType.TABULAR_RESULT, self._refuse_login + FAILED)
+                        raise Drop
                     stream.write_message(PacketType.TABULAR_RESULT, _login_reply())
                 elif header.type == PacketType.ATTENTION:
                     self._log.put("ATTENTION")
@@ -100,10 +110,10 @@ class ScriptedServer:
         connection.close()
 
     def _run(self, connection: socket.socket, stream: PacketStream, sql: str) -> None:
+        self._log.put(sql)
         if sql.upper().startswith("SET "):
             stream.write_message(PacketType.TABULAR_RESULT, Done(0).encode())
             return
-        self._log.put(sql)
         packets = _Packets(connection)
         for tokens in self._answer(sql):
             packets.add(tokens)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ..errors import ConfigError, ConnectionFailed
 from .classify import clean_message, number_of, sqlstate_of
+from .tsql import unicode_literal
 
 Isolation = Literal["read_committed", "snapshot", "read_uncommitted"]
 
@@ -123,12 +124,10 @@ def connect_source(settings: SourceSettings) -> Any:
     """
     _check_reachable(settings)
     words = settings.keywords()
-    connection_class = _connection_class(settings.application_name)
-    before = _token_attribute(settings.access_token) if settings.access_token else None
     try:
-        connection = connection_class("", autocommit=True, timeout=settings.login_timeout, attrs_before=before, **words)
+        connection = _open(settings, words)
     except Exception as error:
-        raise connection_failed(settings, error) from None
+        raise _database_refused(settings, error) or connection_failed(settings, error) from None
     try:
         if settings.query_timeout:
             connection.timeout = settings.query_timeout
@@ -140,10 +139,49 @@ def connect_source(settings: SourceSettings) -> Any:
     return connection
 
 
+def _open(settings: SourceSettings, words: dict[str, str]) -> Any:
+    connection_class = _connection_class(settings.application_name)
+    before = _token_attribute(settings.access_token) if settings.access_token else None
+    return connection_class("", autocommit=True, timeout=settings.login_timeout, attrs_before=before, **words)
+
+
 def _token_attribute(token: str) -> dict[int, bytes]:
     """The driver's attribute SQL_COPT_SS_ACCESS_TOKEN (1256): byte length, then UTF-16 (msodbcsql.h, ACCESSTOKEN)."""
     data = token.encode("utf-16-le")
     return {1256: len(data).to_bytes(4, "little") + data}
+
+
+def _database_refused(settings: SourceSettings, error: BaseException) -> ConnectionFailed | None:
+    """Whether a failed login is really a missing database; None when it is not, or nobody can tell.
+
+    SQL Server answers a login to a database it cannot open with two errors, 4060 and 18456, and the driver shows only
+    the second. The same login without a database tells them apart.
+    """
+    if sqlstate_of(error) != "28000":
+        return None
+    words = settings.keywords()
+    del words["Database"]
+    try:
+        connection = _open(settings, words)
+    except Exception:
+        return None  # the login itself is refused
+    try:
+        cursor = connection.cursor()
+        cursor.execute(f"SELECT DB_ID({unicode_literal(settings.database)}) AS id")
+        found = cursor.fetchone()
+        exists = found is not None and found[0] is not None
+    except Exception:
+        exists = False
+    finally:
+        connection.close()
+    where = f"on the source {settings.address}"
+    if exists:
+        message = f"{_sentence(_who(settings))} may not use database {settings.database!r} {where}."
+        hint = "Create a user for the login in that database, or check source.database."
+    else:
+        message = f"There is no database {settings.database!r} {where} that {_who(settings)} can see."
+        hint = "Check source.database."
+    return ConnectionFailed(message, side="source", hint=hint, retryable=False)
 
 
 def _prepare_session(connection: Any, settings: SourceSettings) -> None:
@@ -246,7 +284,8 @@ def connection_failed(settings: SourceSettings, error: BaseException) -> Connect
     text = clean_message(str(getattr(error, "ddbc_error", "") or error))
     for secret in (settings.password, settings.access_token):
         if secret:
-            text = text.replace(secret, "***")
+            # As a word of its own: a password of one letter must not blank that letter everywhere.
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
     where = f"the source {settings.address}"
 
     def failure(message: str, hint: str | None, *, retryable: bool) -> ConnectionFailed:
@@ -262,7 +301,8 @@ def connection_failed(settings: SourceSettings, error: BaseException) -> Connect
     if number == 18456 or sqlstate_of(error) == "28000":
         return failure(
             f"Login failed for {_who(settings)} on {where}: {text}",
-            "Check source.user and source.password, and that the server allows this kind of login.",
+            "Check source.user and source.password, that the server allows this kind of login, and that the login may "
+            f"use database {settings.database!r}.",
             retryable=False,
         )
     if re.search(r"certificate|self.signed|hostname mismatch|subject name|not trusted", text, re.IGNORECASE):
@@ -280,18 +320,22 @@ def connection_failed(settings: SourceSettings, error: BaseException) -> Connect
         )
     if re.search(r"Locating Server/Instance", text, re.IGNORECASE):
         return failure(
-            f"{where.capitalize()} cannot be found: {text}",
+            f"{_sentence(where)} cannot be found: {text}",
             "Check the instance name, that SQL Server Browser runs, and that UDP port 1434 is open; or name the port "
             "in source.port.",
             retryable=True,
         )
     if re.search(r"timeout expired|0x274C|0x102", text, re.IGNORECASE):
         return failure(
-            f"{where.capitalize()} did not complete the login within {settings.login_timeout} seconds: {text}",
+            f"{_sentence(where)} did not complete the login within {settings.login_timeout} seconds: {text}",
             "The server may be overloaded or starting; source.login_timeout gives it more time.",
             retryable=True,
         )
     return failure(f"Connecting to {where} failed: {text}", None, retryable=True)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _who(settings: SourceSettings) -> str:

@@ -1,0 +1,115 @@
+"""Connecting to the source: what the server is told, and what a user is told when it fails."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from scripted import DONE, ScriptedServer, columns, error, row
+
+from mssql_pg_migrate.errors import ConnectionFailed
+from mssql_pg_migrate.source.connect import connect_source
+from mssql_pg_migrate.tds import types as t
+from mssql_pg_migrate.tds.metadata import ColumnMetadata
+
+ONE = ColumnMetadata(type_id=t.INTN, length=4, name="one")
+
+
+def one(_sql: str) -> Iterator[bytes]:
+    yield columns(ONE) + row([ONE], (1,)) + DONE
+
+
+def test_the_server_sees_who_asks_and_how_it_wants_to_read() -> None:
+    with ScriptedServer(one) as server:
+        connection = connect_source(server.settings(application_name="Nightly load;x={1}", isolation="snapshot"))
+        cursor = connection.cursor()
+        cursor.execute("SELECT 1 AS one")
+        assert [tuple(found) for found in cursor.fetchall()] == [(1,)]
+        connection.close()
+        heard = server.heard
+    assert heard[0] == "LOGIN u Nightly load;x={1} db"
+    assert "SET TRANSACTION ISOLATION LEVEL SNAPSHOT" in heard
+    assert "SET LANGUAGE us_english" in heard
+
+
+@pytest.mark.parametrize("password", ["p;{x}=}y", "{", "}", " spaced ", "'\"", "Пароль", "a=b;PWD=c"])
+def test_any_password_reaches_the_server_as_it_is(password: str) -> None:
+    with ScriptedServer(one) as server:
+        settings = replace(server.settings(), password=password, user="o'br}ie;n")
+        connect_source(settings).close()
+        heard = server.heard
+    assert heard[0] == "LOGIN o'br}ie;n mssql-pg-migrate db"
+    assert heard[1] == f"PASSWORD {password}"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "says", "retryable"),
+    [
+        (
+            error(4060, 'Cannot open database "db" requested by the login. The login failed.', 11),
+            ["'db'", "source.database"],
+            False,
+        ),
+        (
+            error(40613, "Database 'db' on server 's' is not currently available.  Please retry later.", 17),
+            ["not currently available"],
+            True,
+        ),
+    ],
+    ids=["4060", "40613"],
+)
+def test_a_refused_login(tokens: bytes, says: list[str], retryable: bool) -> None:
+    with ScriptedServer(one, refuse_login=tokens) as server, pytest.raises(ConnectionFailed) as caught:
+        connect_source(replace(server.settings(), password="Very-Secret", login_timeout=5))
+    assert all(text in str(caught.value) for text in says)
+    assert caught.value.retryable is retryable
+    assert caught.value.side == "source"
+    assert "Very-Secret" not in str(caught.value)
+
+
+def test_a_wrong_password() -> None:
+    refusal = error(18456, "Login failed for user 'u'.", 14)
+    with ScriptedServer(one, refuse_login=refusal, always=True) as server, pytest.raises(ConnectionFailed) as caught:
+        connect_source(server.settings(login_timeout=5))
+    assert "Login failed for user 'u'" in str(caught.value)
+    assert "source.password" in str(caught.value)
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(("database_id", "says"), [(None, "no database 'db'"), (5, "may not use database 'db'")])
+def test_a_missing_database_is_told_from_a_wrong_password(database_id: int | None, says: str) -> None:
+    """SQL Server answers with 4060 and 18456, the driver shows 18456; the login works without a database."""
+
+    def answer(_sql: str) -> Iterator[bytes]:
+        yield columns(ONE) + row([ONE], (database_id,)) + DONE
+
+    refusal = error(4060, 'Cannot open database "db" requested by the login. The login failed.', 11)
+    refusal += error(18456, "Login failed for user 'u'.", 14)
+    with ScriptedServer(answer, refuse_login=refusal) as server, pytest.raises(ConnectionFailed) as caught:
+        connect_source(server.settings(login_timeout=5))
+    assert says in str(caught.value)
+    assert "source.database" in str(caught.value)
+    assert not caught.value.retryable
+
+
+def test_a_server_without_tls_is_refused_when_encryption_is_asked_for() -> None:
+    with ScriptedServer(one) as server, pytest.raises(ConnectionFailed, match=r"source\.encrypt"):
+        connect_source(replace(server.settings(), encrypt=True, login_timeout=5))
+
+
+def test_a_closed_port_is_told_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with ScriptedServer(one) as server:
+        settings = replace(server.settings(), port=port, login_timeout=30)
+        with pytest.raises(ConnectionFailed, match="nothing listens there"):
+            connect_source(settings)
+
+
+def test_an_unknown_host_is_told_by_name() -> None:
+    with ScriptedServer(one) as server:
+        settings = replace(server.settings(), host="no-such-host.invalid")
+        with pytest.raises(ConnectionFailed, match=r"no-such-host\.invalid.*does not resolve"):
+            connect_source(settings)

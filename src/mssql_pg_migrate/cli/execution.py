@@ -68,6 +68,8 @@ class Execution:
         """Run before the process is ended at once (the terminal's cursor comes back)."""
         self._began = time.monotonic()
         self._printed = threading.Lock()
+        self._ending: int | None = None
+        """The thread that is about to end the process."""
 
     def _log_set_up(self) -> logging.Logger:
         options = self.options
@@ -116,6 +118,8 @@ class Execution:
 
     def abort(self, error: MigrationError) -> None:
         """Print the failure, from any thread, and end the process at once."""
+        self._make_way()
+        self._ending = threading.get_ident()
         for action in self.before_exit:
             with suppress(Exception):
                 action()
@@ -126,8 +130,14 @@ class Execution:
     def _leave(self, _count: int, number: signal.Signals) -> None:
         self.abort(Cancelled(f"stopped by {number.name}"))
 
+    def _make_way(self) -> None:
+        """Wait for the end when another thread is ending the process: it prints the result and chooses the code."""
+        while self._ending is not None and self._ending != threading.get_ident():
+            time.sleep(1)
+
     def print(self, outcome: Outcome) -> int:
         """Print the result once, whoever comes first; returns the exit code."""
+        self._make_way()
         if not self._printed.acquire(blocking=False):
             return outcome.exit_code
         try:
@@ -166,6 +176,7 @@ class Execution:
         return clean
 
     def _failure(self, error: MigrationError) -> Outcome:
+        self._make_way()
         self._complain(str(error))
         self.logger.debug("where it happened", exc_info=error)
         status = "cancelled" if isinstance(error, Cancelled) else "failed"

@@ -1,0 +1,455 @@
+"""The command line as a user meets it: exit codes, messages, where options go. Each case is a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "output.schema.json").read_text())
+SECRETS = ("source-secret", "target-secret")
+COMMANDS = ["run", "resume", "validate", "health-check", "plan", "schema", "init", "tui", "demo"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working directory with a configuration for two servers that are not there."""
+    config(tmp_path)
+    return tmp_path
+
+
+def config(folder: Path, name: str = "config.yaml", **sections: dict[str, Any]) -> Path:
+    """Write a configuration; both sides refuse connections unless changed."""
+    data: dict[str, dict[str, Any]] = {
+        "source": {
+            "type": "mssql",
+            "host": "127.0.0.1",
+            "port": closed_port(),
+            "database": "d",
+            "user": "u",
+            "password": SECRETS[0],
+            "login_timeout": 2,
+        },
+        "target": {
+            "type": "postgres",
+            "host": "127.0.0.1",
+            "port": closed_port(),
+            "database": "d",
+            "user": "u",
+            "password": SECRETS[1],
+            "connect_timeout": 2,
+        },
+        "migration": {},
+    }
+    for section, changes in sections.items():
+        data[section].update(changes)
+    path = folder / name
+    path.write_text(json.dumps(data))
+    return path
+
+
+def closed_port() -> int:
+    """A port nobody listens on."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def mute_server() -> Iterator[int]:
+    """A server that accepts connections and never says a word."""
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        held: list[socket.socket] = []
+
+        def accept() -> None:
+            while True:
+                try:
+                    held.append(listener.accept()[0])
+                except OSError:
+                    return
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        for connection in held:
+            connection.close()
+
+
+def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "mssql_pg_migrate", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+    )
+
+
+def finish(process: subprocess.Popen[str], within: float = 30, *, debug: bool = False) -> tuple[int, str, str]:
+    """Exit code, stdout, stderr; whatever happened, neither shows a traceback or a password."""
+    try:
+        out, err = process.communicate(timeout=within)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
+    assert debug or "Traceback" not in out + err
+    assert not any(secret in out + err for secret in SECRETS)
+    return process.returncode, out, err
+
+
+def tool(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
+    return finish(start(folder, *arguments, **environment))
+
+
+def inside(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, str, str]:
+    """As ``tool``, within this process: for what ends before anything happens."""
+    from mssql_pg_migrate.cli.app import run
+
+    monkeypatch.chdir(folder)
+    code = run(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def document(out: str) -> dict[str, Any]:
+    assert len(out.splitlines()) == 1
+    data: dict[str, Any] = json.loads(out)
+    jsonschema.validate(data, SCHEMA)
+    return data
+
+
+class TestHelp:
+    """--help and --version need nothing and are quick."""
+
+    def test_every_command_is_listed(self, folder: Path) -> None:
+        code, out, err = tool(folder, "--help")
+        assert (code, err) == (0, "")
+        listed = [line.split()[0] for line in out.split("Commands:")[1].splitlines() if line.strip()]
+        assert listed == ["run", "resume", "validate", "health-check", "plan", "schema", "init", "tui", "demo"]
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_help_of_a_command(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+    ) -> None:
+        code, out, _ = inside(folder, monkeypatch, capsys, command, "--help")
+        assert code == 0
+        assert f"mssql-pg-migrate {command}" in out
+        assert "--config" in out.split("Global options")[1]
+
+    def test_version(self, folder: Path) -> None:
+        from mssql_pg_migrate import __version__
+
+        assert tool(folder, "--version")[:2] == (0, f"mssql-pg-migrate, version {__version__}\n")
+
+    def test_it_is_quick(self, folder: Path) -> None:
+        best = 9.9
+        for _ in range(8):
+            began = time.perf_counter()
+            tool(folder, "--help")
+            best = min(best, time.perf_counter() - began)
+            if best < 0.3:
+                return
+        pytest.fail(f"--help took {best:.2f} s at best")
+
+    def test_nothing_heavy_is_imported(self, folder: Path) -> None:
+        script = (
+            "import sys; from mssql_pg_migrate.cli.app import run; run(['run', '--help']);"
+            "print(*sorted({name.split('.')[0] for name in sys.modules}), sep='\\n')"
+        )
+        done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True)
+        heavy = {
+            "mssql_python",
+            "pyarrow",
+            "pgpq",
+            "psycopg",
+            "rich",
+            "textual",
+            "sqlglot",
+            "duckdb",
+            "pydantic",
+            "yaml",
+            "numpy",
+            "psutil",
+            "questionary",
+        }
+        assert not heavy & set(done.stdout.split())
+
+    def test_no_command(self, folder: Path) -> None:
+        code, out, err = tool(folder)
+        assert (code, out) == (1, "")
+        assert "Commands:" in err
+
+
+class TestUsage:
+    """A command line that makes no sense: one message, exit 1."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["rum"], "No such command 'rum'"),
+            (["run", "--dryrun"], "No such option '--dryrun'"),
+            (["run", "--workers", "0"], "'--workers': 0 is not in the range"),
+            (["run", "--workers", "many"], "'--workers': 'many' is not a valid integer"),
+            (["--log-format", "xml", "run"], "'--log-format': 'xml' is not one of"),
+            (["--verbosity", "loud", "run"], "'--verbosity': 'loud' is not one of"),
+            (["--shutdown-timeout", "-1", "run"], "'--shutdown-timeout': -1"),
+            (["run", "extra"], "unexpected extra argument"),
+            (["run", "--schema-only", "--data-only"], "exclude each other"),
+            (["schema", "--pre-data", "--post-data"], "exclude each other"),
+            (["run", "--auto-resume"], "--auto-resume needs --state-file"),
+            (["-c"], "requires an argument"),
+            (["tui", "--output-json"], "tui is for people"),
+        ],
+    )
+    def test_message_and_code(
+        self,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        arguments: list[str],
+        said: str,
+    ) -> None:
+        code, out, err = inside(folder, monkeypatch, capsys, *arguments)
+        assert (code, out) == (1, "" if "--output-json" not in arguments else out)
+        assert err.startswith("Error: ")
+        assert said in err
+        assert "--help" in err
+
+    def test_as_json(self, folder: Path) -> None:
+        code, out, _ = tool(folder, "--output-json", "run", "--nope")
+        data = document(out)
+        assert (code, data["exit_code"], data["error_type"], data["command"]) == (1, 1, "config", "run")
+
+    def test_with_progress_stderr_is_json_too(self, folder: Path) -> None:
+        _, out, err = tool(folder, "--progress", "run", "--nope")
+        assert document(out)["exit_code"] == 1
+        assert {"table", "rows_transferred"} <= set(json.loads(err))
+
+
+class TestConfiguration:
+    """What is wrong with the configuration: exit 1."""
+
+    def test_no_file(self, folder: Path) -> None:
+        code, _, err = tool(folder, "-c", "absent.yaml", "run")
+        assert code == 1
+        assert err.startswith("Error: absent.yaml: there is no such file\n")
+
+    def test_the_default_is_config_yaml(self, tmp_path: Path) -> None:
+        code, _, err = tool(tmp_path, "plan")
+        assert code == 1
+        assert "config.yaml: there is no such file" in err
+
+    def test_a_misspelt_key(self, folder: Path) -> None:
+        config(folder, migration={"chunksize": 5})
+        code, _, err = tool(folder, "run")
+        assert code == 1
+        assert "migration.chunksize: unknown key; did you mean chunk_size?" in err
+
+    def test_an_unset_variable(self, folder: Path) -> None:
+        config(folder, source={"password": "${NOT_SET_ANYWHERE}"})
+        code, _, err = tool(folder, "run")
+        assert code == 1
+        assert "source.password: environment variable NOT_SET_ANYWHERE is not set" in err
+
+    def test_a_secret_in_the_wrong_place(self, folder: Path) -> None:
+        config(folder, source={"port": "${PW}"})
+        code, _, err = tool(folder, "run", PW=SECRETS[0])
+        assert code == 1
+        assert "source.port: must be a whole number" in err
+
+    @pytest.mark.parametrize("command", ["run", "resume", "validate", "health-check", "plan", "schema"])
+    def test_every_command_reads_it(self, folder: Path, command: str) -> None:
+        config(folder, migration={"workers": 0})
+        code, out, _ = tool(folder, "--state-file", "s.state", "--output-json", command)
+        data = document(out)
+        assert (code, data["command"], data["error_type"]) == (1, command, "config")
+        assert "migration.workers: must be at least 1" in data["error"]
+
+
+class TestConnections:
+    """Servers that cannot be reached: exit 2."""
+
+    @pytest.mark.parametrize("command", ["run", "plan", "schema", "validate", "health-check"])
+    def test_both_sides_refuse(self, folder: Path, command: str) -> None:
+        code, out, err = tool(folder, "--output-json", command)
+        data = document(out)
+        assert (code, data["status"], data["error_type"], data["retryable"]) == (2, "failed", "connection", True)
+        assert "Error: " in err
+
+    def test_an_unknown_host(self, folder: Path) -> None:
+        config(folder, source={"host": "no-such-host.invalid"})
+        code, _, err = tool(folder, "plan")
+        assert code == 2
+        assert "no-such-host.invalid" in err
+
+    def test_dry_run_connects_too(self, folder: Path) -> None:
+        assert tool(folder, "run", "--dry-run")[0] == 2
+
+
+class TestState:
+    """resume and its file: exit 6, or 1 when no file was named."""
+
+    def test_no_file_named(self, folder: Path) -> None:
+        code, _, err = tool(folder, "resume")
+        assert code == 1
+        assert "--state-file" in err
+
+    def test_no_such_file(self, folder: Path) -> None:
+        code, out, _ = tool(folder, "--state-file", "absent.state", "--output-json", "resume")
+        assert (code, document(out)["error_type"]) == (6, "state")
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "\x00"])
+    def test_no_state_file_at_all(self, folder: Path, text: str) -> None:
+        (folder / "s.state").write_text(text)
+        assert tool(folder, "--state-file", "s.state", "resume")[0] == 6
+
+    def test_another_configuration(self, folder: Path) -> None:
+        state = {
+            "run_id": "r",
+            "config_hash": "sha256:0",
+            "status": "running",
+            "started_at": "2025-01-15T10:30:00Z",
+            "updated_at": "2025-01-15T10:30:00Z",
+            "tables": {},
+        }
+        (folder / "s.state").write_text(json.dumps(state))
+        code, _, err = tool(folder, "--state-file", "s.state", "resume")
+        assert code == 6
+        assert "Config hash mismatch" in err
+
+
+class TestFiles:
+    """Places that cannot be written: exit 7."""
+
+    def test_report(self, folder: Path) -> None:
+        code, _, err = tool(folder, "run", "--report", "absent/report.html")
+        assert code == 7
+        assert "report absent/report.html cannot be written" in err.replace(os.sep, "/")
+
+
+class TestOptionPlaces:
+    """Global options before the command, as in the guide, and after it."""
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["-c", "other.json", "--output-json", "plan"],
+            ["plan", "-c", "other.json", "--output-json"],
+            ["--output-json", "plan", "--config=other.json"],
+            ["-c", "absent.yaml", "plan", "-c", "other.json", "--output-json"],
+        ],
+    )
+    def test_config_and_output(self, folder: Path, arguments: list[str]) -> None:
+        config(folder, "other.json", migration={"retries": 0})
+        code, out, _ = tool(folder, *arguments)
+        assert code == 1
+        assert document(out)["error"].startswith("other.json: migration.retries")
+
+    def test_a_default_after_does_not_undo_one_before(self, folder: Path) -> None:
+        code, _, err = tool(folder, "--verbosity", "error", "--log-format", "json", "plan")
+        assert code == 2
+        assert [json.loads(line)["level"] for line in err.splitlines()] == ["error"]
+
+
+class TestStreams:
+    """Results on stdout only, logs on stderr only."""
+
+    def test_text(self, folder: Path) -> None:
+        code, out, err = tool(folder, "run")
+        assert (code, out) == (2, "")
+        assert "Error: " in err
+        assert "INFO" in err
+
+    @pytest.mark.parametrize("option", ["--progress", "--log-format=json"])
+    def test_machine_formats_leave_nothing_that_is_not_json(self, folder: Path, option: str) -> None:
+        _, out, err = finish(start(folder, option, "--verbosity", "debug", "run"), debug=True)
+        document(out)
+        assert all(isinstance(json.loads(line), dict) for line in err.splitlines())
+        if option == "--progress":
+            assert all({"table", "rows_transferred"} <= set(json.loads(line)) for line in err.splitlines())
+
+    def test_a_reader_that_leaves_early(self, folder: Path) -> None:
+        process = start(folder, "--output-json", "plan")
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        process.wait(timeout=30)
+        assert process.stderr is not None
+        assert "BrokenPipe" not in process.stderr.read()
+        process.stderr.close()
+
+    def test_a_full_disk(self, folder: Path) -> None:
+        if not Path("/dev/full").exists():
+            pytest.skip("needs /dev/full")
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "mssql_pg_migrate", "--output-json", "health-check"],
+                cwd=folder,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert done.returncode in (2, 7)
+        assert "cannot be printed" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+class TestSignals:
+    """SIGINT and SIGTERM: exit 5, with a document, even while a server does not answer."""
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize("command", ["plan", "validate", "health-check"])
+    def test_a_reading_command_ends_at_once(self, folder: Path, command: str, number: signal.Signals) -> None:
+        with mute_server() as port:
+            config(folder, source={"port": port, "login_timeout": 60}, target={"port": port, "connect_timeout": 60})
+            process = start(folder, "--output-json", command)
+            time.sleep(1.5)
+            process.send_signal(number)
+            began = time.monotonic()
+            code, out, _ = finish(process, within=10)
+        assert time.monotonic() - began < 5
+        data = document(out)
+        assert (code, data["status"], data["error_type"]) == (5, "cancelled", "cancelled")
+        assert number.name in data["error"]
+
+    def test_a_run_that_waits_for_a_server(self, folder: Path) -> None:
+        with mute_server() as port:
+            config(folder, target={"port": port, "connect_timeout": 3})
+            process = start(folder, "--output-json", "run")
+            time.sleep(1.5)
+            process.send_signal(signal.SIGTERM)
+            code, out, err = finish(process, within=15)
+        assert (code, document(out)["status"]) == (5, "cancelled")
+        assert "SIGTERM: stopping" in err
+
+    def test_three_signals_end_anything(self, folder: Path) -> None:
+        with mute_server() as port:
+            config(folder, target={"port": port, "connect_timeout": 60})
+            process = start(folder, "--progress", "run")
+            time.sleep(1.5)
+            for _ in range(3):
+                process.send_signal(signal.SIGTERM)
+                time.sleep(0.3)
+            code, out, err = finish(process, within=10)
+        assert (code, document(out)["status"]) == (5, "cancelled")
+        assert all({"table", "rows_transferred"} <= set(json.loads(line)) for line in err.splitlines())

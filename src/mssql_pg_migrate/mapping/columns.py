@@ -41,6 +41,8 @@ def _map_column(context: Context, table: Table, source: Column) -> MappedColumn 
     lossy = mapped.lossy
     if pg_type == "citext" and mapped.pg_type != "text":
         declared = f"its declared length ({mapped.pg_type}) is not enforced: citext has none"
+        if source.type.name in ("char", "nchar"):
+            declared += "; blanks at its end count in comparisons"
         lossy = f"{lossy}; {declared}" if lossy else declared
     if lossy:
         context.note("lossy", label, lossy)

@@ -148,7 +148,7 @@ class ConstraintMapper:
             self._note(
                 "warning",
                 label,
-                f"NULL in {', '.join(nullable)} will be allowed in several rows: NULLS NOT DISTINCT needs PostgreSQL 15",
+                f"NULL in {', '.join(nullable)} will be allowed in many rows: NULLS NOT DISTINCT needs PostgreSQL 15",
             )
             return False
         return True

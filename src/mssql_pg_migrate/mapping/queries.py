@@ -1,0 +1,544 @@
+"""SELECT statements of views to PostgreSQL: names resolved scope by scope, every expression typed.
+
+The same rule as for expressions: a clause without a rule here is refused, nothing is passed through untranslated.
+Comparisons of text are left to the target's own collation (see ``exact_text``), with a remark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..model import SqlType
+from . import aggregates, casts
+from .context import Context
+from .expressions import ExpressionTranslator, check_arguments, sql_type_of
+from .parse import Untranslatable
+from .quoting import quote_ident
+from .translate import find_sequence
+from .values import INT, Predicate, Value, fixed_length, kind_of
+
+
+@dataclass(frozen=True, slots=True)
+class OutputColumn:
+    """A column of a query or relation: its PostgreSQL name, its type (in ``value``), and the name T-SQL knows it by."""
+
+    name: str
+    value: Value
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A translated query."""
+
+    sql: str
+    columns: tuple[OutputColumn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Something in FROM: its alias and its columns, by lower-case name."""
+
+    alias: str
+    columns: Mapping[str, OutputColumn]
+    schema: str | None = None
+
+    def answers_to(self, parts: Sequence[str]) -> bool:
+        """Whether a column reference's qualifier means this relation."""
+        if parts[-1].lower() != self.alias.lower():
+            return False
+        return len(parts) == 1 or self.schema is None or parts[-2].lower() == self.schema.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class BaseRelation:
+    """A table or view of the target: its quoted name and columns."""
+
+    sql: str
+    columns: tuple[OutputColumn, ...]
+
+
+BaseLookup = Callable[[Sequence[str]], BaseRelation]
+"""Finds a table or view by its (possibly qualified) source name; raises Untranslatable."""
+
+_SELECT = frozenset({"expressions", "from", "from_", "joins", "where", "group", "having", "distinct", "limit", "order",
+                     "with", "with_", "offset", "options"})  # fmt: skip
+_SET_OPERATION = frozenset({"this", "expression", "distinct", "order", "limit", "with", "with_", "offset"})
+
+
+class QueryTranslator(ExpressionTranslator):
+    """Translates one query; subqueries get a translator of their own with this one as ``outer``."""
+
+    def __init__(self, context: Context, schema: str, lookup: BaseLookup, outer: QueryTranslator | None = None) -> None:
+        super().__init__(context.options.abilities, context.catalog.collation, exact_text=False)
+        self._context = context
+        self._schema = schema
+        self._lookup = lookup
+        self._outer = outer
+        self._relations: list[Relation] = []
+        self._ctes: dict[str, tuple[OutputColumn, ...]] = dict(outer._ctes) if outer else {}
+        self._outputs: dict[str, OutputColumn] = {}
+        if outer is not None:
+            self.remarks = outer.remarks
+
+    # -- names -----------------------------------------------------------------------------------------------------
+
+    def column(self, parts: Sequence[str]) -> Value:
+        found = self._own_column(parts)
+        if found is not None:
+            return found
+        if self._outer is not None:
+            return self._outer.column(parts)
+        raise Untranslatable(f"it refers to {'.'.join(parts)}, which is not carried")
+
+    def _own_column(self, parts: Sequence[str]) -> Value | None:
+        qualifier, name = parts[:-1], parts[-1].lower()
+        matches = [
+            relation
+            for relation in self._relations
+            if name in relation.columns and (not qualifier or relation.answers_to(qualifier))
+        ]
+        if len(matches) > 1:
+            raise Untranslatable(f"the column {'.'.join(parts)} is ambiguous")
+        return _qualified(matches[0], matches[0].columns[name]) if matches else None
+
+    def sequence(self, parts: Sequence[str]) -> str:
+        return find_sequence(self._context, parts, self._schema)
+
+    def _function(self, name: str, arguments: list[Any]) -> Value:
+        if name in aggregates.AGGREGATES:
+            return aggregates.call(self, name, arguments)
+        return super()._function(name, arguments)
+
+    # -- queries ---------------------------------------------------------------------------------------------------
+
+    def query(self, node: Any) -> Query:
+        """A SELECT, a set operation, or either in parentheses.
+
+        Raises:
+            Untranslatable: a part of it has no equal in PostgreSQL.
+        """
+        kind = type(node).__name__
+        if kind == "Subquery" and type(node.this).__name__ != "Table":
+            check_arguments(node, frozenset({"this"}))
+            inner = self._child().query(node.this)
+            return replace(inner, sql=f"({inner.sql})")
+        if kind == "Select":
+            return self._select(node)
+        if kind in ("Union", "Except", "Intersect"):
+            return self._set_operation(node, kind)
+        raise Untranslatable(f"a {kind.lower()} is not translated")
+
+    def _child(self) -> QueryTranslator:
+        return QueryTranslator(self._context, self._schema, self._lookup, self)
+
+    def _select(self, node: Any) -> Query:
+        check_arguments(node, _SELECT)
+        clauses: list[str] = []
+        with_sql = self._with(node)
+        source = _argument(node, "from")
+        joins = node.args.get("joins") or []
+        from_sql = self._from(source.this, joins) if source is not None else None
+        outputs = list(self._outputs_of(node.expressions))
+        limit_sql, all_rows = self._limit(node)
+        distinct = node.args.get("distinct")
+        if distinct is not None:
+            check_arguments(distinct, frozenset())
+            self._remark_text([value for _, value in outputs])
+        select = ",\n    ".join(_output_sql(name, value) for name, value in outputs)
+        clauses.append(f"SELECT {'DISTINCT ' if distinct is not None else ''}{select}")
+        if from_sql is not None:
+            clauses.append(f"FROM {from_sql}")
+        if node.args.get("where") is not None:
+            clauses.append(f"WHERE {self.predicate(node.args['where'].this).sql}")
+        if node.args.get("group") is not None:
+            clauses.append(f"GROUP BY {self._group(node.args['group'])}")
+        if node.args.get("having") is not None:
+            clauses.append(f"HAVING {self.predicate(node.args['having'].this).sql}")
+        columns = tuple(_result_column(name, value) for name, value in outputs)
+        self._outputs = {column.name.lower(): column for column in columns if column.name}
+        if node.args.get("order") is not None and not all_rows:
+            clauses.append(f"ORDER BY {self.ordering(node.args['order'])}")
+        return Query(with_sql + "\n".join(clauses) + limit_sql, columns)
+
+    def _set_operation(self, node: Any, kind: str) -> Query:
+        check_arguments(node, _SET_OPERATION)
+        for side in (node.this, node.expression):
+            # INTERSECT binds tighter in T-SQL; only one kind of operation keeps the order beyond doubt.
+            if type(side).__name__ in ("Union", "Except", "Intersect") and "Intersect" in (kind, type(side).__name__):
+                raise Untranslatable("INTERSECT beside UNION or EXCEPT without parentheses")
+        if node.args.get("order") is not None or node.args.get("limit") is not None:
+            raise Untranslatable(f"ORDER BY of a {kind.upper()}")
+        with_sql = self._with(node)
+        left, right = self._child().query(node.this), self._child().query(node.expression)
+        columns = _united(left, right)
+        word = kind.upper() + (" ALL" if node.args.get("distinct") is False else "")
+        if kind != "Union" or node.args.get("distinct") is not False:
+            self._remark_text([column.value for column in columns])
+        return Query(f"{with_sql}{left.sql}\n{word}\n{_bracketed(node.expression, right.sql)}", columns)
+
+    def _with(self, node: Any) -> str:
+        clause = _argument(node, "with")
+        if clause is None:
+            return ""
+        parts, recursive = [], False
+        for cte in clause.expressions:
+            check_arguments(cte, frozenset({"this", "alias"}))
+            name = cte.args["alias"].this.name
+            names = [column.name for column in cte.args["alias"].args.get("columns") or []]
+            if _mentions(cte.this, name):
+                recursive = True
+                body = self._recursive(cte.this, name, names)
+            else:
+                body = self._child().query(cte.this)
+            columns = _renamed(body.columns, names, f"the common table expression {name}")
+            self._ctes[name.lower()] = columns
+            listed = ", ".join(quote_ident(column.name) for column in columns)
+            parts.append(f"{quote_ident(name)} ({listed}) AS (\n{body.sql}\n)")
+        return f"WITH {'RECURSIVE ' if recursive else ''}{', '.join(parts)}\n"
+
+    def _recursive(self, node: Any, name: str, names: list[str]) -> Query:
+        if type(node).__name__ != "Union" or node.args.get("distinct") is not False or _mentions(node.this, name):
+            raise Untranslatable(f"the recursion of {name} is not of the usual form")
+        anchor = self._child().query(node.this)
+        child = self._child()
+        child._ctes[name.lower()] = _renamed(anchor.columns, names, name)
+        step = child._child().query(node.expression)
+        return Query(f"{anchor.sql}\nUNION ALL\n{step.sql}", anchor.columns)
+
+    # -- FROM ------------------------------------------------------------------------------------------------------
+
+    def _from(self, first: Any, joins: Sequence[Any]) -> str:
+        text = self._relation(first)
+        for join in joins:
+            text += "\n    " + self._join(join)
+        return text
+
+    def _join(self, join: Any) -> str:
+        check_arguments(join, frozenset({"this", "kind", "side", "on", "hint"}))
+        kind, side = (join.args.get("kind") or "").upper(), (join.args.get("side") or "").upper()
+        if type(join.this).__name__ == "Lateral":
+            return self._apply(join.this)
+        right = self._relation(join.this)
+        condition = join.args.get("on")
+        if condition is None:
+            if side or kind not in ("", "CROSS"):
+                raise Untranslatable("a join without a condition")
+            return f"CROSS JOIN {right}"
+        if kind not in ("", "INNER", "OUTER") or side not in ("", "LEFT", "RIGHT", "FULL"):
+            raise Untranslatable(f"a {kind} JOIN is not translated")
+        return f"{side + ' ' if side else ''}JOIN {right} ON {self.predicate(condition).sql}"
+
+    def _apply(self, lateral: Any) -> str:
+        check_arguments(lateral, frozenset({"this", "alias", "cross_apply"}))
+        if type(lateral.this).__name__ != "Subquery":
+            raise Untranslatable("it calls a table-valued function")
+        inner = self._child()
+        body = inner.query(lateral.this.this)
+        text = self._derived(body, lateral.args.get("alias"))
+        if lateral.args.get("cross_apply"):
+            return f"CROSS JOIN LATERAL {text}"
+        return f"LEFT JOIN LATERAL {text} ON true"
+
+    def _relation(self, node: Any) -> str:
+        kind = type(node).__name__
+        if kind == "Table":
+            return self._table(node)
+        if kind == "Subquery":
+            check_arguments(node, frozenset({"this", "alias", "joins"}))
+            if type(node.this).__name__ in ("Table", "Subquery") and node.args.get("alias") is None:
+                inner = self._relation(node.this)
+                for join in node.args.get("joins") or []:
+                    inner += "\n    " + self._join(join)
+                return f"({inner})"
+            if node.args.get("joins"):
+                raise Untranslatable("joins beside a derived table")
+            # A derived table does not see its neighbours.
+            child = QueryTranslator(self._context, self._schema, self._lookup, self._outer)
+            child._ctes, child.remarks = dict(self._ctes), self.remarks
+            return self._derived(child.query(node.this), node.args.get("alias"))
+        raise Untranslatable(f"FROM a {kind.lower()} is not translated")
+
+    def _table(self, node: Any) -> str:
+        check_arguments(node, frozenset({"this", "db", "catalog", "alias", "hints", "joins"}))
+        if type(node.this).__name__ != "Identifier":
+            raise Untranslatable("it calls a table-valued function")
+        parts = [part.name for part in node.parts]
+        alias_node = node.args.get("alias")
+        alias = alias_node.this.name if alias_node is not None else parts[-1]
+        cte = self._ctes.get(parts[0].lower()) if len(parts) == 1 else None
+        if cte is not None:
+            sql, columns, schema = quote_ident(parts[0]), cte, None
+        else:
+            base = self._lookup(parts)
+            sql, columns = base.sql, base.columns
+            schema = None if alias_node is not None else (parts[-2] if len(parts) > 1 else self._schema)
+        self._add(Relation(alias, {column.source.lower(): column for column in columns}, schema))
+        text = f"{sql} AS {quote_ident(alias)}"
+        joins = node.args.get("joins") or []
+        for join in joins:
+            text += "\n    " + self._join(join)
+        return f"({text})" if joins else text
+
+    def _derived(self, body: Query, alias_node: Any) -> str:
+        if alias_node is None:
+            raise Untranslatable("a derived table without a name")
+        alias = alias_node.this.name
+        names = [column.name for column in alias_node.args.get("columns") or []]
+        columns = _renamed(body.columns, names, f"the derived table {alias}")
+        self._add(Relation(alias, {column.source.lower(): column for column in columns}))
+        listed = ", ".join(quote_ident(column.name) for column in columns)
+        return f"(\n{body.sql}\n) AS {quote_ident(alias)} ({listed})"
+
+    def _add(self, relation: Relation) -> None:
+        if any(relation.alias.lower() == other.alias.lower() for other in self._relations):
+            raise Untranslatable(f"two relations are called {relation.alias}")
+        self._relations.append(relation)
+
+    # -- SELECT list, GROUP BY, ORDER BY, TOP ------------------------------------------------------------------------
+
+    def _outputs_of(self, nodes: Sequence[Any]) -> Iterator[tuple[str, Value]]:
+        for node in nodes:
+            kind = type(node).__name__
+            if kind == "Star" or (kind == "Column" and type(node.this).__name__ == "Star"):
+                check_arguments(node, frozenset({"this", "table", "db"}))
+                qualifier = [part.name for part in node.parts[:-1]] if kind == "Column" else []
+                yield from self._all_columns(qualifier)
+            elif kind == "Alias":
+                check_arguments(node, frozenset({"this", "alias"}))
+                yield node.args["alias"].name, self.value(node.this)
+            elif kind == "Column":
+                yield node.this.name, self.value(node)
+            else:
+                yield "", self.value(node)
+
+    def _all_columns(self, qualifier: Sequence[str]) -> Iterator[tuple[str, Value]]:
+        found = [relation for relation in self._relations if not qualifier or relation.answers_to(qualifier)]
+        if not found:
+            raise Untranslatable(f"{'.'.join([*qualifier, '*'])} matches nothing")
+        for relation in found:
+            for column in relation.columns.values():
+                yield column.source, _qualified(relation, column)
+
+    def _group(self, group: Any) -> str:
+        check_arguments(group, frozenset({"expressions"}))
+        values = [self.value(node) for node in group.expressions]
+        self._remark_text(values)
+        return ", ".join(value.sql for value in values)
+
+    def ordering(self, order: Any) -> str:
+        """The columns of ORDER BY: SQL Server sorts NULL first, before everything."""
+        check_arguments(order, frozenset({"expressions"}))
+        parts = []
+        for item in order.expressions:
+            check_arguments(item, frozenset({"this", "desc", "nulls_first"}))
+            parts.append(self._sort_key(item.this) + (" DESC NULLS LAST" if item.args.get("desc") else " NULLS FIRST"))
+        return ", ".join(parts)
+
+    def _sort_key(self, node: Any) -> str:
+        if type(node).__name__ == "Column" and len(node.parts) == 1:
+            output = self._outputs.get(node.this.name.lower())
+            if output is not None:
+                self._must_sort(output.value)
+                return quote_ident(output.name)
+        if type(node).__name__ == "Literal":
+            raise Untranslatable("ORDER BY a column's number")
+        value = self.value(node)
+        self._must_sort(value)
+        return value.operand
+
+    def _must_sort(self, value: Value) -> None:
+        if value.kind == "uuid":
+            raise Untranslatable("SQL Server orders uniqueidentifier by other bytes first")
+        if value.kind == "str":
+            self.remark("text is sorted by PostgreSQL's collation")
+
+    def _limit(self, node: Any) -> tuple[str, bool]:
+        """TOP and OFFSET/FETCH; True when the order has no effect (TOP 100 PERCENT)."""
+        limit, offset = node.args.get("limit"), node.args.get("offset")
+        text = ""
+        if offset is not None:
+            text += f"\nOFFSET {self._row_count(offset.expression)}"
+        if limit is None:
+            return text, False
+        options = limit.args.get("limit_options")
+        percent = bool(options and options.args.get("percent"))
+        ties = bool(options and options.args.get("with_ties"))
+        count = self._row_count(limit.args.get("expression") or limit.args.get("count"))
+        if percent:
+            if count != 100:
+                raise Untranslatable("TOP with PERCENT")
+            return text, True
+        if ties:
+            return f"{text}\nFETCH FIRST {count} ROWS WITH TIES", False
+        return f"{text}\nLIMIT {count}", False
+
+    def _row_count(self, node: Any) -> int:
+        count = self.value(node).literal
+        if not isinstance(count, int):
+            raise Untranslatable("TOP or OFFSET with something that is no constant")
+        return count
+
+    def _remark_text(self, values: Sequence[Value]) -> None:
+        if any(
+            value.kind == "str" and value.plain_text is None and not self.sensitivity(value).case for value in values
+        ):
+            self.remark("text is grouped with its case, the source ignores it")
+
+    # -- expressions only queries have -------------------------------------------------------------------------------
+
+    def _value_cast(self, node: Any) -> Value:
+        return self._rounded_cast(node.this, sql_type_of(node.args["to"])) or super()._value_cast(node)
+
+    def _value_convert(self, node: Any) -> Value:
+        return self._rounded_cast(node.expression, sql_type_of(node.this)) or super()._value_convert(node)
+
+    def _rounded_cast(self, node: Any, target: SqlType) -> Value | None:
+        """float to money or decimal: exact up to the last digit of the float, which a view may well use."""
+        if kind_of(target) not in ("money", "decimal"):
+            return None
+        value = self.value(node)
+        if value.kind != "float":
+            return None
+        self.remark("float and real are rounded by PostgreSQL's rules when they become decimals")
+        scale = 4 if kind_of(target) == "money" else target.scale
+        return Value(f"round({value.operand}::numeric, {scale})", target, value.immutable)
+
+    def _money_arithmetic(self, operator: str, left: Value, right: Value, sql: str) -> Value:
+        if operator == "/" or (operator == "*" and left.kind == right.kind == "money"):
+            self.remark("money is rounded to four decimals by PostgreSQL's rules")
+            over = f"{left.operand}::numeric / {right.operand}" if operator == "/" else sql
+            return Value(f"round({over}, 4)", SqlType("money", 8, 19, 4), left.immutable and right.immutable)
+        return super()._money_arithmetic(operator, left, right, sql)
+
+    def _value_subquery(self, node: Any) -> Value:
+        check_arguments(node, frozenset({"this"}))
+        inner = self._child().query(node.this)
+        if len(inner.columns) != 1:
+            raise Untranslatable("a subquery with several columns as a value")
+        return replace(inner.columns[0].value, sql=f"(\n{inner.sql}\n)", immutable=False, plain_text=None)
+
+    def _value_window(self, node: Any) -> Value:
+        check_arguments(node, frozenset({"this", "partition_by", "order", "over"}))
+        value = aggregates.windowed(self, node.this)
+        over = []
+        if node.args.get("partition_by"):
+            partition = [self.value(part) for part in node.args["partition_by"]]
+            self._remark_text(partition)
+            over.append(f"PARTITION BY {', '.join(part.sql for part in partition)}")
+        if node.args.get("order") is not None:
+            outputs, self._outputs = self._outputs, {}
+            over.append(f"ORDER BY {self.ordering(node.args['order'])}")
+            self._outputs = outputs
+        window = f" OVER ({' '.join(over)})"
+        return replace(value, sql=value.sql.replace(aggregates.WINDOW_MARK, window))
+
+    def _value_groupconcat(self, node: Any) -> Value:
+        check_arguments(node, frozenset({"this", "separator"}))
+        if type(node.this).__name__ == "Order":
+            raise Untranslatable("STRING_AGG WITHIN GROUP")
+        return aggregates.string_agg(self, node.this, node.args["separator"])
+
+    def special_predicate(self, node: Any) -> Predicate | None:
+        kind = type(node).__name__
+        if kind == "Exists":
+            check_arguments(node, frozenset({"this"}))
+            body = node.this.this if type(node.this).__name__ == "Subquery" else node.this
+            return Predicate(f"EXISTS (\n{self._child().query(body).sql}\n)", immutable=False, atomic=True)
+        if kind == "In" and node.args.get("query") is not None:
+            value = self.value(node.this)
+            body = node.args["query"]
+            inner = self._child().query(body.this if type(body).__name__ == "Subquery" else body)
+            if len(inner.columns) != 1 or inner.columns[0].value.kind != value.kind:
+                raise Untranslatable("IN with a subquery of another type")
+            if value.kind == "str":
+                self.compare("=", value, inner.columns[0].value)
+            return Predicate(f"{value.operand} IN (\n{inner.sql}\n)", immutable=False, atomic=True)
+        return None
+
+
+def _argument(node: Any, name: str) -> Any:
+    """``from`` and ``with`` are called ``from_`` and ``with_`` by newer sqlglot releases."""
+    found = node.args.get(f"{name}_")
+    return node.args.get(name) if found is None else found
+
+
+def _qualified(relation: Relation, column: OutputColumn) -> Value:
+    sql = f"{quote_ident(relation.alias)}.{quote_ident(column.name)}"
+    plain = column.value.plain_text
+    if plain is not None:
+        plain = f"{sql}::text" if plain.endswith("::text") else f'({sql} COLLATE "default")'
+    return replace(column.value, sql=sql, plain_text=plain, literal=None, atomic=True, folded=None, clock=False)
+
+
+def _output_sql(name: str, value: Value) -> str:
+    if value.kind == "null":
+        value = Value("NULL::integer", INT)
+    elif fixed_length(value.type) is not None and not (value.trimmed and value.sql.endswith('"')):
+        value = casts.padded(value)
+    return f"{value.sql} AS {quote_ident(name)}" if name else value.sql
+
+
+def _result_column(name: str, value: Value) -> OutputColumn:
+    if value.kind == "null":
+        value = Value("NULL", INT)
+    is_column = value.sql.endswith('"')
+    return OutputColumn(
+        name,
+        Value(
+            quote_ident(name) if name else "",
+            value.type,
+            immutable=False,
+            plain_text=value.plain_text if is_column else None,
+            trimmed=value.trimmed and is_column,
+        ),
+        name,
+    )
+
+
+def _renamed(columns: Sequence[OutputColumn], names: Sequence[str], what: str) -> tuple[OutputColumn, ...]:
+    if names and len(names) != len(columns):
+        raise Untranslatable(f"{what} names {len(names)} columns but has {len(columns)}")
+    chosen = names or [column.name for column in columns]
+    result = tuple(replace(column, name=name, source=name) for name, column in zip(chosen, columns, strict=True))
+    if any(not column.name for column in result):
+        raise Untranslatable(f"{what} has a column without a name")
+    return result
+
+
+def _united(left: Query, right: Query) -> tuple[OutputColumn, ...]:
+    if len(left.columns) != len(right.columns):
+        raise Untranslatable("a set operation over different numbers of columns")
+    columns = []
+    for mine, theirs in zip(left.columns, right.columns, strict=True):
+        kinds = {mine.value.kind, theirs.value.kind}
+        if len(kinds) > 1 and not kinds <= {"int", "decimal", "money", "float"}:
+            raise Untranslatable(f"a set operation mixes {mine.value.type} and {theirs.value.type}")
+        if (fixed_length(mine.value.type) is None) != (fixed_length(theirs.value.type) is None):
+            raise Untranslatable("a set operation mixes char and varchar")
+        wider = mine.value if kind_of(mine.value.type) == theirs.value.kind else _wider(mine.value, theirs.value)
+        columns.append(replace(mine, value=replace(wider, sql=mine.value.sql)))
+    return tuple(columns)
+
+
+def _wider(left: Value, right: Value) -> Value:
+    from .values import common_type
+
+    target: SqlType = common_type([left, right])
+    return replace(left, type=target)
+
+
+def _bracketed(node: Any, sql: str) -> str:
+    return f"({sql})" if type(node).__name__ in ("Union", "Except", "Intersect") else sql
+
+
+def _mentions(node: Any, name: str) -> bool:
+    from sqlglot import exp
+
+    return any(
+        table.this.name.lower() == name.lower() and table.args.get("db") is None
+        for table in node.find_all(exp.Table)
+        if hasattr(table.this, "name")
+    )

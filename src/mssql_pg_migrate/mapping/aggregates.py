@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import casts
-from .expressions import check_arguments
+from .nodes import check_arguments
 from .parse import Untranslatable
 from .values import BIGINT, FLOAT, INT, PG_INTS, Value, decimal_type, varchar
 

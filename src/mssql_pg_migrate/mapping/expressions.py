@@ -18,10 +18,12 @@ from typing import Any
 
 from ..model import SqlType
 from . import casts
+from .arithmetic import Arithmetic
 from .collation import Sensitivity
 from .collation import sensitivity as read_sensitivity
 from .like import translate_pattern
 from .literals import number_from_text, text_literal
+from .nodes import ARITHMETIC, BITWISE, COMPARISONS, check_arguments, describe, number_literal, sql_type_of
 from .options import TargetAbilities
 from .parse import Untranslatable
 from .values import (
@@ -33,77 +35,15 @@ from .values import (
     TEMPORAL_KINDS,
     Predicate,
     Value,
-    as_decimal,
     common_type,
-    decimal_result,
-    decimal_type,
     fixed_length,
     kind_of,
     varchar,
     with_collation,
 )
 
-_COMPARISONS = {"EQ": "=", "NEQ": "<>", "LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}
-_ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/", "Mod": "%"}
-_BITWISE = {"BitwiseAnd": "&", "BitwiseOr": "|", "BitwiseXor": "#"}
 
-
-_TWO = frozenset({"this", "expression"})
-_NODE_ARGUMENTS: dict[str, frozenset[str]] = {
-    "Paren": frozenset({"this"}),
-    "Literal": frozenset({"this", "is_string"}),
-    "National": frozenset({"this"}),
-    "Null": frozenset(),
-    "HexString": frozenset({"this"}),
-    "Column": frozenset({"this", "table", "db", "catalog"}),
-    "Collate": _TWO,
-    "Neg": frozenset({"this"}),
-    "BitwiseNot": frozenset({"this"}),
-    "Cast": frozenset({"this", "to"}),
-    "Convert": frozenset({"this", "expression", "style", "safe"}),
-    "TryCast": frozenset({"this", "to", "safe"}),
-    "Case": frozenset({"this", "ifs", "default"}),
-    "If": frozenset({"this", "true"}),
-    "CurrentTimestamp": frozenset(),
-    "CurrentUser": frozenset(),
-    "SessionUser": frozenset(),
-    "CurrentDate": frozenset(),
-    "NextValueFor": frozenset({"this"}),
-    "Anonymous": frozenset({"this", "expressions"}),
-    "Trim": frozenset({"this"}),
-    "Dot": _TWO,
-    "And": _TWO,
-    "Or": _TWO,
-    "Not": frozenset({"this"}),
-    "Is": _TWO,
-    "Between": frozenset({"this", "low", "high"}),
-    "In": frozenset({"this", "expressions", "query"}),
-    "Like": _TWO | {"negate"},
-    "Escape": _TWO,
-    "Div": _TWO | {"typed", "safe"},
-    **dict.fromkeys(_COMPARISONS, _TWO),
-    **dict.fromkeys(_BITWISE, _TWO),
-    **dict.fromkeys(("Add", "Sub", "Mul", "Mod"), _TWO),
-}
-"""The syntax tree's nodes that have a rule, with the arguments the rule looks at.
-
-A node with anything else set is refused: a new sqlglot may keep part of the meaning in a new argument.
-"""
-
-
-def check_arguments(node: Any, allowed: frozenset[str] | None = None) -> None:
-    """Refuse a node that carries more than its rule reads.
-
-    Raises:
-        Untranslatable: it does.
-    """
-    known = allowed if allowed is not None else _NODE_ARGUMENTS.get(type(node).__name__)
-    present = {name for name, value in node.args.items() if value not in (None, False, [], ())}
-    if known is not None and present - known:
-        raise Untranslatable(f"{_describe(node)} is not translated")
-
-
-class ExpressionTranslator:
+class ExpressionTranslator(Arithmetic):
     """Translates the expressions of one place; subclasses say what a column name means there."""
 
     def __init__(self, abilities: TargetAbilities, default_collation: str | None, *, exact_text: bool = True) -> None:
@@ -146,14 +86,14 @@ class ExpressionTranslator:
         handler: Callable[[Any], Value] | None = getattr(self, f"_value_{name.lower()}", None)
         if handler is not None:
             return handler(node)
-        if name in _ARITHMETIC:
-            return self._arithmetic(_ARITHMETIC[name], node)
-        if name in _BITWISE:
-            return self._bitwise(_BITWISE[name], node)
+        if name in ARITHMETIC:
+            return self._arithmetic(ARITHMETIC[name], node)
+        if name in BITWISE:
+            return self._bitwise(BITWISE[name], node)
         special = self.special(node)
         if special is not None:
             return special
-        raise Untranslatable(f"{_describe(node)} is not translated")
+        raise Untranslatable(f"{describe(node)} is not translated")
 
     def _value_paren(self, node: Any) -> Value:
         return self.value(node.this)
@@ -256,10 +196,6 @@ class ExpressionTranslator:
         converted = casts.convert(value, target, explicit=False)
         return self.padded(converted) if fixed_length(value.type) and not fixed_length(target) else converted
 
-    def padded(self, value: Value) -> Value:
-        """Text with the trailing blanks that char(n) has in T-SQL."""
-        return casts.padded(value) if value.kind == "str" else value
-
     def _value_trim(self, node: Any) -> Value:
         return self._function("trim", [node.this])
 
@@ -297,111 +233,21 @@ class ExpressionTranslator:
 
         return call(self, name, arguments)
 
-    # -- arithmetic --------------------------------------------------------------------------------------------------
-
-    def _arithmetic(self, operator: str, node: Any) -> Value:
-        left, right = self.value(node.this), self.value(node.expression)
-        if left.kind == "str" and right.kind == "str" and operator == "+":
-            return self.concatenated(left, right)
-        if operator in "+-" and left.kind == "datetime" and right.kind == "int":
-            return self._shift_days(operator, left, right)
-        if left.kind == "bit" or right.kind == "bit":
-            left, right = (casts.convert(side, INT) if side.kind == "bit" else side for side in (left, right))
-        if left.kind not in NUMERIC_KINDS or right.kind not in NUMERIC_KINDS:
-            raise Untranslatable(f"{left.type} {operator} {right.type} is not translated")
-        return self._number_arithmetic(operator, left, right)
-
-    def _number_arithmetic(self, operator: str, left: Value, right: Value) -> Value:
-        immutable = left.immutable and right.immutable
-        kinds = {left.kind, right.kind}
-        sql = f"{left.operand} {operator} {right.operand}"
-        if "float" in kinds:
-            if operator == "%":
-                raise Untranslatable("% on float")
-            floats = {side.type.name for side in (left, right) if side.kind == "float"}
-            target = SqlType("real", 4, 24) if floats == {"real"} else SqlType("float", 8, 53)
-            both = [casts.convert(side, target) for side in (left, right)]
-            return Value(f"{both[0].operand} {operator} {both[1].operand}", target, immutable, atomic=False)
-        if kinds == {"int"}:
-            target = common_type([left, right])
-            widened = [casts.convert(side, target) if side.literal is None else side for side in (left, right)]
-            return Value(f"{widened[0].operand} {operator} {widened[1].operand}", target, immutable, atomic=False)
-        if "decimal" not in kinds:
-            return self._money_arithmetic(operator, left, right, sql)
-        target, cut = decimal_result(operator, as_decimal(left), as_decimal(right))  # type: ignore[arg-type]
-        if operator == "/":
-            # SQL Server cuts the quotient off at its scale; numeric division alone would round, elsewhere.
-            one = f"1{'0' * target.scale}::numeric"
-            unit = f"0.{'0' * (target.scale - 1)}1"
-            return Value(f"div({left.operand} * {one}, {right.sql}) * {unit}", target, immutable, atomic=False)
-        if cut:
-            sql = f"round({sql}, {target.scale})"
-        return Value(sql, target, immutable, atomic=cut)
-
-    def _money_arithmetic(self, operator: str, left: Value, right: Value, sql: str) -> Value:
-        immutable = left.immutable and right.immutable
-        both_money = left.kind == right.kind == "money"
-        if operator in "+-" or (operator == "*" and not both_money):
-            return Value(sql, SqlType("money", 8, 19, 4), immutable, atomic=False)
-        raise Untranslatable(f"money {operator} {right.type} rounds in a way of its own")
-
-    def _shift_days(self, operator: str, left: Value, right: Value) -> Value:
-        if left.type.name == "datetime2":
-            raise Untranslatable("datetime2 and a number cannot be added")
-        if isinstance(right.literal, int) and right.literal >= 0:
-            interval = f"interval '{right.literal} days'"
-        else:
-            interval = f"{right.operand} * interval '1 day'"
-        return Value(
-            f"{left.operand} {operator} {interval}", left.type, left.immutable and right.immutable, atomic=False
-        )
-
-    def concatenated(self, left: Value, right: Value) -> Value:
-        """Text + text: NULL when either is NULL, as with ||."""
-        unicode = any(side.type.name in ("nchar", "nvarchar", "ntext") for side in (left, right))
-        lengths = [side.type.char_length for side in (left, right)]
-        total = -1 if -1 in lengths else sum(lengths)
-        limit = 4000 if unicode else 8000
-        if total > limit:
-            raise Untranslatable(f"the joined text may be longer than {limit} characters, where SQL Server cuts it off")
-        collation = left.type.collation or right.type.collation
-        sides = [self.padded(side) for side in (left, right)]
-        sql = " || ".join(side.text for side in sides)
-        return Value(
-            sql,
-            varchar(total, unicode=unicode, collation=collation),
-            left.immutable and right.immutable,
-            atomic=False,
-        )
-
-    def _bitwise(self, operator: str, node: Any) -> Value:
-        for side in (node.this, node.expression):
-            # T-SQL gives & | ^ the precedence of + and -, sqlglot a lower one.
-            if type(side).__name__ in ("Add", "Sub", *_BITWISE):
-                raise Untranslatable("bit operators and sums without parentheses")
-        left, right = self.value(node.this), self.value(node.expression)
-        if left.kind != "int" or right.kind != "int":
-            raise Untranslatable(f"bit operators on {left.type} and {right.type}")
-        target = common_type([left, right])
-        return Value(
-            f"{left.operand} {operator} {right.operand}", target, left.immutable and right.immutable, atomic=False
-        )
-
     # -- conditions --------------------------------------------------------------------------------------------------
 
     def predicate(self, node: Any) -> Predicate:
         """A condition."""
         name = type(node).__name__
         check_arguments(node)
-        if name in _COMPARISONS:
-            return self._comparison(_COMPARISONS[name], node)
+        if name in COMPARISONS:
+            return self._comparison(COMPARISONS[name], node)
         handler: Callable[[Any], Predicate] | None = getattr(self, f"_predicate_{name.lower()}", None)
         if handler is not None:
             return handler(node)
         special = self.special_predicate(node)
         if special is not None:
             return special
-        raise Untranslatable(f"{_describe(node)} is no condition PostgreSQL knows")
+        raise Untranslatable(f"{describe(node)} is no condition PostgreSQL knows")
 
     def _predicate_paren(self, node: Any) -> Predicate:
         return self.predicate(node.this)
@@ -426,7 +272,7 @@ class ExpressionTranslator:
 
     def _predicate_is(self, node: Any) -> Predicate:
         if type(node.expression).__name__ != "Null":
-            raise Untranslatable(f"{_describe(node)} is not translated")
+            raise Untranslatable(f"{describe(node)} is not translated")
         value = self.value(node.this)
         return Predicate(f"{value.operand} IS NULL", value.immutable, atomic=True)
 
@@ -576,83 +422,8 @@ class ExpressionTranslator:
         return f"{fold}({value.text})" if value.trimmed else f"{fold}(rtrim({value.text}))"
 
 
-def number_literal(text: str) -> Value:
-    """A numeric constant: int, decimal with just its digits, or float in E notation."""
-    if "e" in text.lower():
-        return Value(f"'{float(text)!r}'::double precision", SqlType("float", 8, 53))
-    if "." in text:
-        number = Decimal(text)
-        _, digits, exponent = number.as_tuple()
-        scale = -int(exponent)
-        precision = max(len(digits), scale, 1)
-        if precision > 38:
-            raise Untranslatable(f"{text} has too many digits")
-        return Value(f"{number:f}", decimal_type(precision, scale), literal=number, atomic=number >= 0)
-    whole = int(text)
-    if not -(2**31) <= whole < 2**31:
-        # T-SQL takes larger constants as decimals.
-        return Value(str(whole), decimal_type(len(str(abs(whole))), 0), literal=Decimal(whole), atomic=whole >= 0)
-    return Value(str(whole), INT, literal=whole, atomic=whole >= 0)
-
-
-_TYPE_NAMES = {
-    "integer": "int", "int4": "int", "int8": "bigint", "int2": "smallint", "boolean": "bit", "bool": "bit",
-    "character varying": "varchar", "bpchar": "char", "character": "char", "dec": "decimal", "double": "float",
-    "double precision": "float", "udouble": "real", "timestamp": "rowversion", "uuid": "uniqueidentifier",
-    "utinyint": "tinyint", "datetime2": "datetime2", "timestamptz": "datetimeoffset", "timestampltz": "datetimeoffset",
-    "timestampntz": "datetime2", "smallmoney": "smallmoney", "text": "text", "blob": "varbinary",
-}  # fmt: skip
-_SIZES = {
-    "bit": SqlType("bit", 1, 1),
-    "tinyint": SqlType("tinyint", 1, 3),
-    "smallint": SqlType("smallint", 2, 5),
-    "int": INT,
-    "bigint": BIGINT,
-    "money": SqlType("money", 8, 19, 4),
-    "smallmoney": SqlType("smallmoney", 4, 10, 4),
-    "float": SqlType("float", 8, 53),
-    "real": SqlType("real", 4, 24),
-    "date": SqlType("date", 3, 10),
-    "datetime": DATETIME,
-    "smalldatetime": SqlType("smalldatetime", 4, 16),
-    "uniqueidentifier": SqlType("uniqueidentifier", 16),
-    "sysname": SqlType("nvarchar", 256),
-    "xml": SqlType("xml", -1),
-    "text": SqlType("varchar", -1),
-    "ntext": SqlType("nvarchar", -1),
-}
-
-
-def sql_type_of(node: Any) -> SqlType:
-    """The type of a CAST or CONVERT, with T-SQL's default lengths (30 characters, decimal(18,0))."""
-    written = node.args.get("kind") or getattr(node.this, "name", node.this)
-    raw = str(written).split("(")[0].rpartition(".")[2].strip('"[] ').lower()
-    sizes = [str(item.this.this if hasattr(item.this, "this") else item.this).lower() for item in node.expressions]
-    name = _TYPE_NAMES.get(raw, raw)
-    if name in _SIZES and not (name == "float" and sizes):
-        return _SIZES[name]
-    if any(not (size.isdigit() or size == "max") for size in sizes):
-        raise Untranslatable(f"the type {raw} is not known")
-    if name == "float":
-        return _SIZES["real"] if int(sizes[0]) <= 24 else _SIZES["float"]
-    if name in ("decimal", "numeric"):
-        precision = int(sizes[0]) if sizes else 18
-        return SqlType(name, 17, precision, int(sizes[1]) if len(sizes) > 1 else 0)
-    if name in ("char", "varchar", "nchar", "nvarchar", "binary", "varbinary"):
-        length = -1 if sizes == ["max"] else int(sizes[0]) if sizes else 30
-        return SqlType(name, length * 2 if name[0] == "n" and length > 0 else length)
-    if name in ("time", "datetime2", "datetimeoffset"):
-        return SqlType(name, 10, 0, int(sizes[0]) if sizes else 7)
-    raise Untranslatable(f"the type {raw} is not translated")
-
-
 def assigned(value: Value, target: SqlType) -> Value:
     """The value stored into a column of type ``target``."""
     if kind_of(target) == "other" and target.name not in ("xml", "json"):
         raise Untranslatable(f"the column's type {target.name} has no constants in PostgreSQL")
     return casts.convert(value, target, explicit=False)
-
-
-def _describe(node: Any) -> str:
-    text = node.sql(dialect="tsql")
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -6,62 +6,33 @@ Comparisons of text are left to the target's own collation (see ``exact_text``),
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..model import SqlType
-from . import aggregates, casts
+from . import aggregates
 from .context import Context
-from .expressions import ExpressionTranslator, check_arguments, sql_type_of
+from .expressions import ExpressionTranslator
+from .nodes import check_arguments, sql_type_of
 from .parse import Untranslatable
 from .quoting import quote_ident
+from .relations import (
+    BaseLookup,
+    OutputColumn,
+    Query,
+    Relation,
+    argument,
+    bracketed,
+    mentions,
+    output_sql,
+    qualified_column,
+    renamed,
+    result_column,
+    united,
+)
 from .translate import find_sequence
-from .values import INT, Predicate, Value, fixed_length, kind_of
-
-
-@dataclass(frozen=True, slots=True)
-class OutputColumn:
-    """A column of a query or relation: its PostgreSQL name, its type (in ``value``), and the name T-SQL knows it by."""
-
-    name: str
-    value: Value
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A translated query."""
-
-    sql: str
-    columns: tuple[OutputColumn, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """Something in FROM: its alias and its columns, by lower-case name."""
-
-    alias: str
-    columns: Mapping[str, OutputColumn]
-    schema: str | None = None
-
-    def answers_to(self, parts: Sequence[str]) -> bool:
-        """Whether a column reference's qualifier means this relation."""
-        if parts[-1].lower() != self.alias.lower():
-            return False
-        return len(parts) == 1 or self.schema is None or parts[-2].lower() == self.schema.lower()
-
-
-@dataclass(frozen=True, slots=True)
-class BaseRelation:
-    """A table or view of the target: its quoted name and columns."""
-
-    sql: str
-    columns: tuple[OutputColumn, ...]
-
-
-BaseLookup = Callable[[Sequence[str]], BaseRelation]
-"""Finds a table or view by its (possibly qualified) source name; raises Untranslatable."""
+from .values import Predicate, Value, kind_of
 
 _SELECT = frozenset({"expressions", "from", "from_", "joins", "where", "group", "having", "distinct", "limit", "order",
                      "with", "with_", "offset", "options"})  # fmt: skip
@@ -102,7 +73,7 @@ class QueryTranslator(ExpressionTranslator):
         ]
         if len(matches) > 1:
             raise Untranslatable(f"the column {'.'.join(parts)} is ambiguous")
-        return _qualified(matches[0], matches[0].columns[name]) if matches else None
+        return qualified_column(matches[0], matches[0].columns[name]) if matches else None
 
     def sequence(self, parts: Sequence[str]) -> str:
         return find_sequence(self._context, parts, self._schema)
@@ -138,7 +109,7 @@ class QueryTranslator(ExpressionTranslator):
         check_arguments(node, _SELECT)
         clauses: list[str] = []
         with_sql = self._with(node)
-        source = _argument(node, "from")
+        source = argument(node, "from")
         joins = node.args.get("joins") or []
         from_sql = self._from(source.this, joins) if source is not None else None
         outputs = list(self._outputs_of(node.expressions))
@@ -147,7 +118,7 @@ class QueryTranslator(ExpressionTranslator):
         if distinct is not None:
             check_arguments(distinct, frozenset())
             self._remark_text([value for _, value in outputs])
-        select = ",\n    ".join(_output_sql(name, value) for name, value in outputs)
+        select = ",\n    ".join(output_sql(name, value) for name, value in outputs)
         clauses.append(f"SELECT {'DISTINCT ' if distinct is not None else ''}{select}")
         if from_sql is not None:
             clauses.append(f"FROM {from_sql}")
@@ -157,7 +128,7 @@ class QueryTranslator(ExpressionTranslator):
             clauses.append(f"GROUP BY {self._group(node.args['group'])}")
         if node.args.get("having") is not None:
             clauses.append(f"HAVING {self.predicate(node.args['having'].this).sql}")
-        columns = tuple(_result_column(name, value) for name, value in outputs)
+        columns = tuple(result_column(name, value) for name, value in outputs)
         self._outputs = {column.name.lower(): column for column in columns if column.name}
         if node.args.get("order") is not None and not all_rows:
             clauses.append(f"ORDER BY {self.ordering(node.args['order'])}")
@@ -173,14 +144,14 @@ class QueryTranslator(ExpressionTranslator):
             raise Untranslatable(f"ORDER BY of a {kind.upper()}")
         with_sql = self._with(node)
         left, right = self._child().query(node.this), self._child().query(node.expression)
-        columns = _united(left, right)
+        columns = united(left, right)
         word = kind.upper() + (" ALL" if node.args.get("distinct") is False else "")
         if kind != "Union" or node.args.get("distinct") is not False:
             self._remark_text([column.value for column in columns])
-        return Query(f"{with_sql}{left.sql}\n{word}\n{_bracketed(node.expression, right.sql)}", columns)
+        return Query(f"{with_sql}{left.sql}\n{word}\n{bracketed(node.expression, right.sql)}", columns)
 
     def _with(self, node: Any) -> str:
-        clause = _argument(node, "with")
+        clause = argument(node, "with")
         if clause is None:
             return ""
         parts, recursive = [], False
@@ -188,23 +159,23 @@ class QueryTranslator(ExpressionTranslator):
             check_arguments(cte, frozenset({"this", "alias"}))
             name = cte.args["alias"].this.name
             names = [column.name for column in cte.args["alias"].args.get("columns") or []]
-            if _mentions(cte.this, name):
+            if mentions(cte.this, name):
                 recursive = True
                 body = self._recursive(cte.this, name, names)
             else:
                 body = self._child().query(cte.this)
-            columns = _renamed(body.columns, names, f"the common table expression {name}")
+            columns = renamed(body.columns, names, f"the common table expression {name}")
             self._ctes[name.lower()] = columns
             listed = ", ".join(quote_ident(column.name) for column in columns)
             parts.append(f"{quote_ident(name)} ({listed}) AS (\n{body.sql}\n)")
         return f"WITH {'RECURSIVE ' if recursive else ''}{', '.join(parts)}\n"
 
     def _recursive(self, node: Any, name: str, names: list[str]) -> Query:
-        if type(node).__name__ != "Union" or node.args.get("distinct") is not False or _mentions(node.this, name):
+        if type(node).__name__ != "Union" or node.args.get("distinct") is not False or mentions(node.this, name):
             raise Untranslatable(f"the recursion of {name} is not of the usual form")
         anchor = self._child().query(node.this)
         child = self._child()
-        child._ctes[name.lower()] = _renamed(anchor.columns, names, name)
+        child._ctes[name.lower()] = renamed(anchor.columns, names, name)
         step = child._child().query(node.expression)
         return Query(f"{anchor.sql}\nUNION ALL\n{step.sql}", anchor.columns)
 
@@ -287,7 +258,7 @@ class QueryTranslator(ExpressionTranslator):
             raise Untranslatable("a derived table without a name")
         alias = alias_node.this.name
         names = [column.name for column in alias_node.args.get("columns") or []]
-        columns = _renamed(body.columns, names, f"the derived table {alias}")
+        columns = renamed(body.columns, names, f"the derived table {alias}")
         self._add(Relation(alias, {column.source.lower(): column for column in columns}))
         listed = ", ".join(quote_ident(column.name) for column in columns)
         return f"(\n{body.sql}\n) AS {quote_ident(alias)} ({listed})"
@@ -320,7 +291,7 @@ class QueryTranslator(ExpressionTranslator):
             raise Untranslatable(f"{'.'.join([*qualifier, '*'])} matches nothing")
         for relation in found:
             for column in relation.columns.values():
-                yield column.source, _qualified(relation, column)
+                yield column.source, qualified_column(relation, column)
 
     def _group(self, group: Any) -> str:
         check_arguments(group, frozenset({"expressions"}))
@@ -457,88 +428,3 @@ class QueryTranslator(ExpressionTranslator):
                 self.compare("=", value, inner.columns[0].value)
             return Predicate(f"{value.operand} IN (\n{inner.sql}\n)", immutable=False, atomic=True)
         return None
-
-
-def _argument(node: Any, name: str) -> Any:
-    """``from`` and ``with`` are called ``from_`` and ``with_`` by newer sqlglot releases."""
-    found = node.args.get(f"{name}_")
-    return node.args.get(name) if found is None else found
-
-
-def _qualified(relation: Relation, column: OutputColumn) -> Value:
-    sql = f"{quote_ident(relation.alias)}.{quote_ident(column.name)}"
-    plain = column.value.plain_text
-    if plain is not None:
-        plain = f"{sql}::text" if plain.endswith("::text") else f'({sql} COLLATE "default")'
-    return replace(column.value, sql=sql, plain_text=plain, literal=None, atomic=True, folded=None, clock=False)
-
-
-def _output_sql(name: str, value: Value) -> str:
-    if value.kind == "null":
-        value = Value("NULL::integer", INT)
-    elif fixed_length(value.type) is not None and not (value.trimmed and value.sql.endswith('"')):
-        value = casts.padded(value)
-    return f"{value.sql} AS {quote_ident(name)}" if name else value.sql
-
-
-def _result_column(name: str, value: Value) -> OutputColumn:
-    if value.kind == "null":
-        value = Value("NULL", INT)
-    is_column = value.sql.endswith('"')
-    return OutputColumn(
-        name,
-        Value(
-            quote_ident(name) if name else "",
-            value.type,
-            immutable=False,
-            plain_text=value.plain_text if is_column else None,
-            trimmed=value.trimmed and is_column,
-        ),
-        name,
-    )
-
-
-def _renamed(columns: Sequence[OutputColumn], names: Sequence[str], what: str) -> tuple[OutputColumn, ...]:
-    if names and len(names) != len(columns):
-        raise Untranslatable(f"{what} names {len(names)} columns but has {len(columns)}")
-    chosen = names or [column.name for column in columns]
-    result = tuple(replace(column, name=name, source=name) for name, column in zip(chosen, columns, strict=True))
-    if any(not column.name for column in result):
-        raise Untranslatable(f"{what} has a column without a name")
-    return result
-
-
-def _united(left: Query, right: Query) -> tuple[OutputColumn, ...]:
-    if len(left.columns) != len(right.columns):
-        raise Untranslatable("a set operation over different numbers of columns")
-    columns = []
-    for mine, theirs in zip(left.columns, right.columns, strict=True):
-        kinds = {mine.value.kind, theirs.value.kind}
-        if len(kinds) > 1 and not kinds <= {"int", "decimal", "money", "float"}:
-            raise Untranslatable(f"a set operation mixes {mine.value.type} and {theirs.value.type}")
-        if (fixed_length(mine.value.type) is None) != (fixed_length(theirs.value.type) is None):
-            raise Untranslatable("a set operation mixes char and varchar")
-        wider = mine.value if kind_of(mine.value.type) == theirs.value.kind else _wider(mine.value, theirs.value)
-        columns.append(replace(mine, value=replace(wider, sql=mine.value.sql)))
-    return tuple(columns)
-
-
-def _wider(left: Value, right: Value) -> Value:
-    from .values import common_type
-
-    target: SqlType = common_type([left, right])
-    return replace(left, type=target)
-
-
-def _bracketed(node: Any, sql: str) -> str:
-    return f"({sql})" if type(node).__name__ in ("Union", "Except", "Intersect") else sql
-
-
-def _mentions(node: Any, name: str) -> bool:
-    from sqlglot import exp
-
-    return any(
-        table.this.name.lower() == name.lower() and table.args.get("db") is None
-        for table in node.find_all(exp.Table)
-        if hasattr(table.this, "name")
-    )

@@ -11,8 +11,9 @@ from .context import Context
 from .names import Namespace
 from .objects import MappedTable, MappedView
 from .parse import Untranslatable, parse_view
-from .queries import BaseRelation, OutputColumn, QueryTranslator
+from .queries import QueryTranslator
 from .quoting import qualified, quote_ident
+from .relations import BaseRelation, OutputColumn
 from .translate import column_value
 
 

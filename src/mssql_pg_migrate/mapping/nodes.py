@@ -1,0 +1,145 @@
+"""sqlglot's nodes: which are known, with what in them; the types and numbers they spell."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from ..model import SqlType
+from .parse import Untranslatable
+from .values import BIGINT, DATETIME, INT, Value, decimal_type
+
+COMPARISONS = {"EQ": "=", "NEQ": "<>", "LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}
+ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/", "Mod": "%"}
+BITWISE = {"BitwiseAnd": "&", "BitwiseOr": "|", "BitwiseXor": "#"}
+
+
+_TWO = frozenset({"this", "expression"})
+_NODE_ARGUMENTS: dict[str, frozenset[str]] = {
+    "Paren": frozenset({"this"}),
+    "Literal": frozenset({"this", "is_string"}),
+    "National": frozenset({"this"}),
+    "Null": frozenset(),
+    "HexString": frozenset({"this"}),
+    "Column": frozenset({"this", "table", "db", "catalog"}),
+    "Collate": _TWO,
+    "Neg": frozenset({"this"}),
+    "BitwiseNot": frozenset({"this"}),
+    "Cast": frozenset({"this", "to"}),
+    "Convert": frozenset({"this", "expression", "style", "safe"}),
+    "TryCast": frozenset({"this", "to", "safe"}),
+    "Case": frozenset({"this", "ifs", "default"}),
+    "If": frozenset({"this", "true"}),
+    "CurrentTimestamp": frozenset(),
+    "CurrentUser": frozenset(),
+    "SessionUser": frozenset(),
+    "CurrentDate": frozenset(),
+    "NextValueFor": frozenset({"this"}),
+    "Anonymous": frozenset({"this", "expressions"}),
+    "Trim": frozenset({"this"}),
+    "Dot": _TWO,
+    "And": _TWO,
+    "Or": _TWO,
+    "Not": frozenset({"this"}),
+    "Is": _TWO,
+    "Between": frozenset({"this", "low", "high"}),
+    "In": frozenset({"this", "expressions", "query"}),
+    "Like": _TWO | {"negate"},
+    "Escape": _TWO,
+    "Div": _TWO | {"typed", "safe"},
+    **dict.fromkeys(COMPARISONS, _TWO),
+    **dict.fromkeys(BITWISE, _TWO),
+    **dict.fromkeys(("Add", "Sub", "Mul", "Mod"), _TWO),
+}
+"""The syntax tree's nodes that have a rule, with the arguments the rule looks at.
+
+A node with anything else set is refused: a new sqlglot may keep part of the meaning in a new argument.
+"""
+
+
+def check_arguments(node: Any, allowed: frozenset[str] | None = None) -> None:
+    """Refuse a node that carries more than its rule reads.
+
+    Raises:
+        Untranslatable: it does.
+    """
+    known = allowed if allowed is not None else _NODE_ARGUMENTS.get(type(node).__name__)
+    present = {name for name, value in node.args.items() if value not in (None, False, [], ())}
+    if known is not None and present - known:
+        raise Untranslatable(f"{describe(node)} is not translated")
+
+
+def number_literal(text: str) -> Value:
+    """A numeric constant: int, decimal with just its digits, or float in E notation."""
+    if "e" in text.lower():
+        return Value(f"'{float(text)!r}'::double precision", SqlType("float", 8, 53))
+    if "." in text:
+        number = Decimal(text)
+        _, digits, exponent = number.as_tuple()
+        scale = -int(exponent)
+        precision = max(len(digits), scale, 1)
+        if precision > 38:
+            raise Untranslatable(f"{text} has too many digits")
+        return Value(f"{number:f}", decimal_type(precision, scale), literal=number, atomic=number >= 0)
+    whole = int(text)
+    if not -(2**31) <= whole < 2**31:
+        # T-SQL takes larger constants as decimals.
+        return Value(str(whole), decimal_type(len(str(abs(whole))), 0), literal=Decimal(whole), atomic=whole >= 0)
+    return Value(str(whole), INT, literal=whole, atomic=whole >= 0)
+
+
+_TYPE_NAMES = {
+    "integer": "int", "int4": "int", "int8": "bigint", "int2": "smallint", "boolean": "bit", "bool": "bit",
+    "character varying": "varchar", "bpchar": "char", "character": "char", "dec": "decimal", "double": "float",
+    "double precision": "float", "udouble": "real", "timestamp": "rowversion", "uuid": "uniqueidentifier",
+    "utinyint": "tinyint", "datetime2": "datetime2", "timestamptz": "datetimeoffset", "timestampltz": "datetimeoffset",
+    "timestampntz": "datetime2", "smallmoney": "smallmoney", "text": "text", "blob": "varbinary",
+}  # fmt: skip
+_SIZES = {
+    "bit": SqlType("bit", 1, 1),
+    "tinyint": SqlType("tinyint", 1, 3),
+    "smallint": SqlType("smallint", 2, 5),
+    "int": INT,
+    "bigint": BIGINT,
+    "money": SqlType("money", 8, 19, 4),
+    "smallmoney": SqlType("smallmoney", 4, 10, 4),
+    "float": SqlType("float", 8, 53),
+    "real": SqlType("real", 4, 24),
+    "date": SqlType("date", 3, 10),
+    "datetime": DATETIME,
+    "smalldatetime": SqlType("smalldatetime", 4, 16),
+    "uniqueidentifier": SqlType("uniqueidentifier", 16),
+    "sysname": SqlType("nvarchar", 256),
+    "xml": SqlType("xml", -1),
+    "text": SqlType("varchar", -1),
+    "ntext": SqlType("nvarchar", -1),
+}
+
+
+def sql_type_of(node: Any) -> SqlType:
+    """The type of a CAST or CONVERT, with T-SQL's default lengths (30 characters, decimal(18,0))."""
+    written = node.args.get("kind") or getattr(node.this, "name", node.this)
+    raw = str(written).split("(")[0].rpartition(".")[2].strip('"[] ').lower()
+    sizes = [str(item.this.this if hasattr(item.this, "this") else item.this).lower() for item in node.expressions]
+    name = _TYPE_NAMES.get(raw, raw)
+    if name in _SIZES and not (name == "float" and sizes):
+        return _SIZES[name]
+    if any(not (size.isdigit() or size == "max") for size in sizes):
+        raise Untranslatable(f"the type {raw} is not known")
+    if name == "float":
+        return _SIZES["real"] if int(sizes[0]) <= 24 else _SIZES["float"]
+    if name in ("decimal", "numeric"):
+        precision = int(sizes[0]) if sizes else 18
+        return SqlType(name, 17, precision, int(sizes[1]) if len(sizes) > 1 else 0)
+    if name in ("char", "varchar", "nchar", "nvarchar", "binary", "varbinary"):
+        length = -1 if sizes == ["max"] else int(sizes[0]) if sizes else 30
+        return SqlType(name, length * 2 if name[0] == "n" and length > 0 else length)
+    if name in ("time", "datetime2", "datetimeoffset"):
+        return SqlType(name, 10, 0, int(sizes[0]) if sizes else 7)
+    raise Untranslatable(f"the type {raw} is not translated")
+
+
+def describe(node: Any) -> str:
+    """A node's T-SQL, shortened, for messages."""
+    text = node.sql(dialect="tsql")
+    return text if len(text) <= 60 else f"{text[:57]}..."

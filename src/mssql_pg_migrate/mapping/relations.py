@@ -1,0 +1,140 @@
+"""Relations and result columns of queries: how they are named and typed on their way from T-SQL to PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..model import SqlType
+from . import casts
+from .parse import Untranslatable
+from .quoting import quote_ident
+from .values import INT, Value, common_type, fixed_length, kind_of
+
+
+@dataclass(frozen=True, slots=True)
+class OutputColumn:
+    """A column of a query or relation: its PostgreSQL name, its type (in ``value``), and the name T-SQL knows it by."""
+
+    name: str
+    value: Value
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A translated query."""
+
+    sql: str
+    columns: tuple[OutputColumn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Something in FROM: its alias and its columns, by lower-case name."""
+
+    alias: str
+    columns: Mapping[str, OutputColumn]
+    schema: str | None = None
+
+    def answers_to(self, parts: Sequence[str]) -> bool:
+        """Whether a column reference's qualifier means this relation."""
+        if parts[-1].lower() != self.alias.lower():
+            return False
+        return len(parts) == 1 or self.schema is None or parts[-2].lower() == self.schema.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class BaseRelation:
+    """A table or view of the target: its quoted name and columns."""
+
+    sql: str
+    columns: tuple[OutputColumn, ...]
+
+
+BaseLookup = Callable[[Sequence[str]], BaseRelation]
+"""Finds a table or view by its (possibly qualified) source name; raises Untranslatable."""
+
+
+def argument(node: Any, name: str) -> Any:
+    """``from`` and ``with`` are called ``from_`` and ``with_`` by newer sqlglot releases."""
+    found = node.args.get(f"{name}_")
+    return node.args.get(name) if found is None else found
+
+
+def qualified_column(relation: Relation, column: OutputColumn) -> Value:
+    sql = f"{quote_ident(relation.alias)}.{quote_ident(column.name)}"
+    plain = column.value.plain_text
+    if plain is not None:
+        plain = f"{sql}::text" if plain.endswith("::text") else f'({sql} COLLATE "default")'
+    return replace(column.value, sql=sql, plain_text=plain, literal=None, atomic=True, folded=None, clock=False)
+
+
+def output_sql(name: str, value: Value) -> str:
+    if value.kind == "null":
+        value = Value("NULL::integer", INT)
+    elif fixed_length(value.type) is not None and not (value.trimmed and value.sql.endswith('"')):
+        value = casts.padded(value)
+    return f"{value.sql} AS {quote_ident(name)}" if name else value.sql
+
+
+def result_column(name: str, value: Value) -> OutputColumn:
+    if value.kind == "null":
+        value = Value("NULL", INT)
+    is_column = value.sql.endswith('"')
+    return OutputColumn(
+        name,
+        Value(
+            quote_ident(name) if name else "",
+            value.type,
+            immutable=False,
+            plain_text=value.plain_text if is_column else None,
+            trimmed=value.trimmed and is_column,
+        ),
+        name,
+    )
+
+
+def renamed(columns: Sequence[OutputColumn], names: Sequence[str], what: str) -> tuple[OutputColumn, ...]:
+    if names and len(names) != len(columns):
+        raise Untranslatable(f"{what} names {len(names)} columns but has {len(columns)}")
+    chosen = names or [column.name for column in columns]
+    result = tuple(replace(column, name=name, source=name) for name, column in zip(chosen, columns, strict=True))
+    if any(not column.name for column in result):
+        raise Untranslatable(f"{what} has a column without a name")
+    return result
+
+
+def united(left: Query, right: Query) -> tuple[OutputColumn, ...]:
+    if len(left.columns) != len(right.columns):
+        raise Untranslatable("a set operation over different numbers of columns")
+    columns = []
+    for mine, theirs in zip(left.columns, right.columns, strict=True):
+        kinds = {mine.value.kind, theirs.value.kind}
+        if len(kinds) > 1 and not kinds <= {"int", "decimal", "money", "float"}:
+            raise Untranslatable(f"a set operation mixes {mine.value.type} and {theirs.value.type}")
+        if (fixed_length(mine.value.type) is None) != (fixed_length(theirs.value.type) is None):
+            raise Untranslatable("a set operation mixes char and varchar")
+        wider = mine.value if kind_of(mine.value.type) == theirs.value.kind else _wider(mine.value, theirs.value)
+        columns.append(replace(mine, value=replace(wider, sql=mine.value.sql)))
+    return tuple(columns)
+
+
+def _wider(left: Value, right: Value) -> Value:
+    target: SqlType = common_type([left, right])
+    return replace(left, type=target)
+
+
+def bracketed(node: Any, sql: str) -> str:
+    return f"({sql})" if type(node).__name__ in ("Union", "Except", "Intersect") else sql
+
+
+def mentions(node: Any, name: str) -> bool:
+    from sqlglot import exp
+
+    return any(
+        table.this.name.lower() == name.lower() and table.args.get("db") is None
+        for table in node.find_all(exp.Table)
+        if hasattr(table.this, "name")
+    )

@@ -42,6 +42,8 @@ _MOST_ROWS = 16_384
 # With a (max) column the driver fetches row by row anyway, and a batch of unexpectedly large rows must not be huge.
 _FIRST_LOB_ROWS = 8
 _MOST_LOB_ROWS = 128
+_MOST_DECLARED = 64 * 1024 * 1024
+"""Bytes of a fetch if every column were as long as it is declared."""
 
 
 class DriverReader:
@@ -162,7 +164,7 @@ class _Stream:
         self._raw: frozenset[int] = frozenset()
         # Tables without a key: how many values of each column showed U+FFFD.
         self._replaced: dict[int, int] = {}
-        self._pacer = _Pacer(request, lob=any(_is_lob(column) for column in self._columns))
+        self._pacer = _Pacer(request)
 
     def chunks(self) -> Iterator[Chunk]:
         while True:
@@ -395,11 +397,16 @@ class _Pacer:
     Begins small and at most doubles; from then on follows the largest bytes per row of the recent batches.
     """
 
-    def __init__(self, request: ReadRequest, *, lob: bool) -> None:
+    def __init__(self, request: ReadRequest) -> None:
         self._chunk_rows = max(1, request.chunk_rows)
         self._chunk_bytes = max(1, request.chunk_bytes)
-        self._next = _FIRST_LOB_ROWS if lob else _FIRST_ROWS
-        self._most = _MOST_LOB_ROWS if lob else _MOST_ROWS
+        columns = request.table.copied_columns
+        if any(_is_lob(column) for column in columns):
+            self._next, self._most = _FIRST_LOB_ROWS, _MOST_LOB_ROWS
+        else:
+            declared = sum(max(8, column.source.type.max_length) for column in columns)
+            self._most = max(_FIRST_LOB_ROWS, min(_MOST_ROWS, _MOST_DECLARED // max(1, declared)))
+            self._next = min(_FIRST_ROWS, self._most)
         self._row_bytes = 0.0
 
     def saw(self, rows: int, size: int) -> None:

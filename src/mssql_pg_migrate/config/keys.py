@@ -24,6 +24,13 @@ class Key:
     """Whether the key goes beyond the guide's complete example."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What values a key takes, for the reference, where the annotation does not tell."""
+
+    text: str
+
+
 class KeyProblems(ValueError):
     """Faults of several keys of one section, found together: ``items`` is (key, reason)."""
 
@@ -119,7 +126,7 @@ def _file(value: str | None, info: ValidationInfo) -> str | None:
     return str(path)
 
 
-ExistingFile = Annotated[Text | None, AfterValidator(_file)]
+ExistingFile = Annotated[Text | None, AfterValidator(_file), Kind("path")]
 """The path of a file that must exist; kept with the configuration's folder in front."""
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
 
 from .hooks import Hook, parse_hooks
-from .keys import AnyCase, Auto, ExistingFile, Host, Key, KeyProblems, OneOrMany, Port, Secret, Section, Text
+from .keys import AnyCase, Auto, ExistingFile, Host, Key, KeyProblems, Kind, OneOrMany, Port, Secret, Section, Text
 
 if TYPE_CHECKING:
     from ..source.connect import SourceSettings
@@ -83,7 +83,7 @@ def _patterns(value: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(pattern.strip() for pattern in value)
 
 
-Patterns: TypeAlias = Annotated[tuple[str, ...], OneOrMany, AfterValidator(_patterns)]
+Patterns: TypeAlias = Annotated[tuple[str, ...], OneOrMany, AfterValidator(_patterns), Kind("glob or a list")]
 Threads: TypeAlias = Annotated[Annotated[int, Field(ge=1, le=256)] | None, Auto]
 
 
@@ -123,6 +123,7 @@ class Source(Section):
         tuple[Text, ...],
         OneOrMany,
         AfterValidator(_schemas),
+        Kind('name, list, or `"*"`'),
         Key('Schema to migrate; a list of schemas; or `"*"` for all of them.', in_hash=True, extra=False),
     ] = Field(("dbo",), alias="schema")
     encrypt: Annotated[
@@ -284,7 +285,7 @@ class Target(Section):
         )
 
 
-Hooks: TypeAlias = Annotated[tuple[Hook, ...], BeforeValidator(parse_hooks)]
+Hooks: TypeAlias = Annotated[tuple[Hook, ...], BeforeValidator(parse_hooks), Kind("SQL, path, or a list")]
 
 
 class HookSet(Section):

@@ -1,6 +1,7 @@
-"""Builds the optional native transcoder; everything else is in pyproject.toml.
+"""Builds the two optional native modules; everything else is in pyproject.toml.
 
-Without a compiler the extension is left out with a warning: the tool then reads through Microsoft's driver only.
+Without a compiler they are left out with a warning: the tool then reads through Microsoft's driver only, and
+`validate --checksum` digests rows in Python.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from setuptools import Extension, setup
 KERNEL = "src/mssql_pg_migrate/_kernel"
 SOURCES = ("module", "transcode", "input", "stream", "memory", "columns", "text")
 HEADERS = ("transcode", "core", "columns", "text", "values", "codepages")
+ARGUMENTS = [] if sys.platform == "win32" else ["-O3", "-std=c11"]
 
 setup(
     ext_modules=[
@@ -19,8 +21,15 @@ setup(
             "mssql_pg_migrate._kernel._native",
             sources=[f"{KERNEL}/{name}.c" for name in SOURCES],
             depends=[f"{KERNEL}/{name}.h" for name in HEADERS],
-            extra_compile_args=[] if sys.platform == "win32" else ["-O3", "-std=c11"],
+            extra_compile_args=ARGUMENTS,
             optional=True,
-        )
+        ),
+        Extension(
+            "mssql_pg_migrate._kernel._digest",
+            sources=[f"{KERNEL}/{name}.c" for name in ("digest_module", "digest")],
+            depends=[f"{KERNEL}/{name}.h" for name in ("digest", "rowhash")],
+            extra_compile_args=ARGUMENTS,
+            optional=True,
+        ),
     ]
 )

@@ -83,6 +83,8 @@ class TableCheck:
     changed: int | None = None
     sample_keys: dict[str, list[str]] = field(default_factory=dict)
     """``missing``, ``extra``, ``changed`` -> a few keys as text."""
+    estimated: bool = False
+    """Whether so many rows differ that their numbers are projected from a part of them."""
     error: str | None = None
 
 

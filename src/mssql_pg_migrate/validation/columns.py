@@ -1,0 +1,162 @@
+"""How the columns of a table are compared: what each side is asked for, and in which canonical form both are equal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..mapping.objects import MappedTable
+from ..mapping.quoting import quote_ident
+from ..target.inspect import ExistingColumn, ExistingTable
+from ..typemap import MappedColumn
+from .digest import Kind, Role
+from .texts import LabelField
+
+LABELS = 4
+"""Columns shown of a row in a table without a key."""
+
+_INTEGERS = ("int2", "int4", "int8")
+_FLOATS = ("float4", "float8")
+_TIMES = ("timestamp", "timestamptz")
+_PLAIN_TEXT = ("text", "varchar", "citext", "name")
+_CAST_TEXT = ("json", "xml")
+_RELATIONS = frozenset("rpvmf")
+
+
+class NotComparable(Exception):
+    """The target's table cannot hold what it is compared with; the message is a clause after the table's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedColumn:
+    """One column on both sides. ``target_sql`` is its expression in the target's SELECT."""
+
+    column: MappedColumn
+    target_sql: str
+    source_kind: Kind
+    target_kind: Kind
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The columns of one table, in COPY order.
+
+    ``keyed``: rows are told apart by the columns whose role is KEY; else they are compared as a multiset.
+    """
+
+    columns: tuple[ComparedColumn, ...]
+    keyed: bool
+
+    @property
+    def source_kinds(self) -> tuple[Kind, ...]:
+        """Canonical kinds of the source's COPY fields."""
+        return tuple(column.source_kind for column in self.columns)
+
+    @property
+    def target_kinds(self) -> tuple[Kind, ...]:
+        """Canonical kinds of the target's COPY fields."""
+        return tuple(column.target_kind for column in self.columns)
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """What each column is used for."""
+        return tuple(column.role for column in self.columns)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Source names of the columns."""
+        return tuple(column.column.source.name for column in self.columns)
+
+    @property
+    def label_fields(self) -> tuple[LabelField, ...]:
+        """The fields that name a row, as the source's digest lists them."""
+        return tuple(
+            LabelField(column.column, column.source_kind, cut=column.role is Role.LABEL)
+            for column in self.columns
+            if column.role is not Role.DATA
+        )
+
+
+def compare_columns(table: MappedTable, existing: ExistingTable) -> tuple[MappedTable, Comparison]:
+    """The mapped table reduced to the columns that are compared, and how.
+
+    Columns that PostgreSQL computes itself are not compared. Raises NotComparable when the target lacks a column or
+    holds it in a type whose values have no common form with the source's.
+    """
+    if existing.kind not in _RELATIONS:
+        raise NotComparable("is not a table in the target")
+    there = {column.name: column for column in existing.columns}
+    chosen: list[tuple[MappedColumn, ExistingColumn]] = []
+    for column in table.copied_columns:
+        found = there.get(column.name)
+        if found is None:
+            raise NotComparable(f'lacks the column "{column.name}" in the target')
+        if not found.generated:
+            chosen.append((column, found))
+    key = _key_names(table, {column.source.name for column, _ in chosen})
+    compared = []
+    for position, (column, found) in enumerate(chosen):
+        sql, source_kind, target_kind = _forms(column, found)
+        if key:
+            role = Role.KEY if column.source.name in key else Role.DATA
+        else:
+            role = Role.LABEL if position < LABELS else Role.DATA
+        compared.append(ComparedColumn(column, sql, source_kind, target_kind, role))
+    return _reduced(table, compared), Comparison(tuple(compared), keyed=bool(key))
+
+
+def _reduced(table: MappedTable, compared: Sequence[ComparedColumn]) -> MappedTable:
+    """The table with only the compared columns copied: what a reader is asked for."""
+    kept = {column.column.name for column in compared}
+    columns = tuple(
+        column if column.name in kept or not column.copied else replace(column, copied=False)
+        for column in table.columns
+    )
+    return replace(table, columns=columns)
+
+
+def _key_names(table: MappedTable, compared: set[str]) -> frozenset[str]:
+    """Source names of the columns that tell rows apart: the primary key, else the key that ranges use."""
+    for key in (table.source.primary_key, table.range_key):
+        names = frozenset(part.name for part in key.columns) if key is not None else frozenset()
+        if names and names <= compared:
+            return names
+    return frozenset()
+
+
+def _forms(column: MappedColumn, found: ExistingColumn) -> tuple[str, Kind, Kind]:
+    """The target's expression, and the canonical kinds of both sides."""
+    name = quote_ident(column.name)
+    kinds = _kinds(column, found)
+    if kinds is None:
+        raise NotComparable(
+            f'has the column "{column.name}" as {found.display} in the target, which is not comparable with'
+            f" {column.source.type} of the source (mapped to {column.pg_type})"
+        )
+    # The text of json and xml as it was stored: their own binary forms may add to it.
+    return (f"{name}::text" if found.base in _CAST_TEXT else name), *kinds
+
+
+def _kinds(column: MappedColumn, found: ExistingColumn) -> tuple[Kind, Kind] | None:
+    wanted, base = column.encoding, found.base
+    if wanted == "text":
+        if base == "bpchar":  # char(n) pads, and its trailing blanks mean nothing
+            return Kind.TRIMMED, Kind.TRIMMED
+        return (Kind.RAW, Kind.RAW) if base in (*_PLAIN_TEXT, *_CAST_TEXT) else None
+    if wanted == "numeric" or base == "numeric":
+        sides = [_numeric_kind(side) for side in (wanted, base)]
+        return (sides[0], sides[1]) if sides[0] is not None and sides[1] is not None else None
+    if wanted == base or (wanted in _TIMES and base in _TIMES):
+        return Kind.RAW, Kind.RAW
+    if wanted in _INTEGERS and base in _INTEGERS:
+        return Kind.INTEGER, Kind.INTEGER
+    if wanted in _FLOATS and base in _FLOATS:
+        return Kind.FLOAT, Kind.FLOAT
+    return None
+
+
+def _numeric_kind(form: str) -> Kind | None:
+    if form == "numeric":
+        return Kind.NUMERIC
+    return Kind.INT_NUMERIC if form in _INTEGERS else None

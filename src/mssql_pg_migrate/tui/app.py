@@ -95,7 +95,7 @@ class MigrationApp(App[int]):
         self._state = ""
         self._peak = 0.0
         self._bar_width = _BAR[0]
-        self._early_lines: list[LogLine] = []
+        self._unwritten: list[LogLine] = []
         self._quitting = False
         self._resumable: str | None = None
 
@@ -164,8 +164,8 @@ class MigrationApp(App[int]):
 
     def _tick(self) -> None:
         session = self._session
-        for line in session.take_lines():
-            self._write_line(line)
+        self._unwritten += session.take_lines()
+        self._write_lines()
         history = self._history()
         now = time.monotonic()
         rate = self._rates.add(_ALL, now, history.moved)
@@ -247,15 +247,18 @@ class MigrationApp(App[int]):
         )
 
     def _write_line(self, line: LogLine) -> None:
+        self._unwritten.append(line)
+        self._write_lines()
+
+    def _write_lines(self) -> None:
         log = self.query_one("#log", RichLog)
         width = log.scrollable_content_region.width
-        if width < 20:  # not laid out yet
-            self._early_lines.append(line)
+        if width < 20:  # not laid out yet: the next tick writes them
             return
-        early, self._early_lines = self._early_lines, []
-        for item in (*early, line):
-            text = Text(time.strftime("%H:%M:%S ", time.localtime(item.at)), style="dim")
-            text.append(item.text, style=_STYLES[item.level])
+        lines, self._unwritten = self._unwritten, []
+        for line in lines:
+            text = Text(time.strftime("%H:%M:%S ", time.localtime(line.at)), style="dim")
+            text.append(line.text, style=_STYLES[line.level])
             log.write(text, width=width)
 
     def _changed_state(self) -> None:

@@ -13,8 +13,11 @@ from .context import Context
 from .naming import NamePlan
 from .objects import MappedDatabase, MappedTable, Note
 from .options import MappingOptions
-from .sequences import map_sequences
+from .sequences import map_sequences, with_feeds
 from .views import map_views
+
+MAX_COLUMNS = 1600
+"""MaxHeapAttributeNumber of PostgreSQL."""
 
 
 def build(catalog: Catalog, options: MappingOptions) -> MappedDatabase:
@@ -30,6 +33,7 @@ def build(catalog: Catalog, options: MappingOptions) -> MappedDatabase:
     sequences = map_sequences(context)
     tables = [_map_table(context, table) for table in selected]
     tables = _with_foreign_keys(context, tables)
+    sequences = with_feeds(sequences, tables)
     views = map_views(context, tables)
     _note_modules(context)
     schemas = dict.fromkeys([*(t.schema for t in tables), *(s.schema for s in sequences), *(v.schema for v in views)])
@@ -72,6 +76,8 @@ def _map_table(context: Context, table: Table) -> MappedTable:
     if context.options.mode == "upsert" and (table.primary_key is None or table.primary_key.disabled):
         context.note("error", table.full_name, f"Table '{table.name}' has no primary key, required for upsert mode")
     range_key = choose_range_key(table)
+    if len(table.columns) > MAX_COLUMNS:
+        context.note("error", table.full_name, f"has {len(table.columns)} columns, PostgreSQL allows {MAX_COLUMNS}")
     columns = map_columns(context, table, range_key)
     mapped = MappedTable(
         source=table,

@@ -46,6 +46,8 @@ def _map_column(context: Context, table: Table, source: Column) -> MappedColumn 
         lossy = f"{lossy}; {declared}" if lossy else declared
     if lossy:
         context.note("lossy", label, lossy)
+    if source.filestream:
+        context.note("info", label, "FILESTREAM: its values become ordinary column values")
     if source.masked:
         context.note(
             "warning", label, "dynamic data masking is not carried; without the right UNMASK the masked values are read"

@@ -58,8 +58,13 @@ class ConstraintMapper:
         elif self._source.checks:
             dropped = ", ".join(check.name for check in self._source.checks)
             self._note("not_carried", "", f"create_check_constraints is false: no check {dropped}")
+        notes = self._context.notes
+        if not self._context.options.create_indexes:
+            # Only those a foreign key refers to will stay, and `build` says which do not: no notes on them here.
+            self._context.notes = []
         keys = [self._key(key) for key in self._source.unique_keys]
         indexes = [self._index(index) for index in self._source.indexes]
+        self._context.notes = notes
         return replace(
             self._table,
             primary_key=None if primary is None else self._key(primary),

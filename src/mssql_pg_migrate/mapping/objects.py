@@ -131,6 +131,8 @@ class MappedSequence:
     """Whether ``source.current`` was handed out already: the next value follows it."""
     owner: tuple[str, str, str] | None = None
     """Target schema, table and column whose identity this sequence stands in for (decimal identities)."""
+    feeds: tuple[tuple[str, str, str], ...] = ()
+    """Target schema, table and column of every default that takes its values."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,13 @@ def argument(node: Any, name: str) -> Any:
     return node.args.get(name) if found is None else found
 
 
+def _is_column(value: Value) -> bool:
+    """Whether the text is a bare column name: every other expression ends differently."""
+    return value.sql.endswith('"')
+
+
 def qualified_column(relation: Relation, column: OutputColumn) -> Value:
+    """A relation's column as an expression."""
     sql = f"{quote_ident(relation.alias)}.{quote_ident(column.name)}"
     plain = column.value.plain_text
     if plain is not None:
@@ -72,17 +78,19 @@ def qualified_column(relation: Relation, column: OutputColumn) -> Value:
 
 
 def output_sql(name: str, value: Value) -> str:
+    """An item of a SELECT list."""
     if value.kind == "null":
         value = Value("NULL::integer", INT)
-    elif fixed_length(value.type) is not None and not (value.trimmed and value.sql.endswith('"')):
+    elif fixed_length(value.type) is not None and not (value.trimmed and _is_column(value)):
         value = casts.padded(value)
     return f"{value.sql} AS {quote_ident(name)}" if name else value.sql
 
 
 def result_column(name: str, value: Value) -> OutputColumn:
+    """What a query that selects ``value`` as ``name`` looks like from outside."""
     if value.kind == "null":
         value = Value("NULL", INT)
-    is_column = value.sql.endswith('"')
+    is_column = _is_column(value)
     return OutputColumn(
         name,
         Value(
@@ -97,6 +105,7 @@ def result_column(name: str, value: Value) -> OutputColumn:
 
 
 def renamed(columns: Sequence[OutputColumn], names: Sequence[str], what: str) -> tuple[OutputColumn, ...]:
+    """The columns under the names of a column list, or their own where there is none."""
     if names and len(names) != len(columns):
         raise Untranslatable(f"{what} names {len(names)} columns but has {len(columns)}")
     chosen = names or [column.name for column in columns]
@@ -107,6 +116,7 @@ def renamed(columns: Sequence[OutputColumn], names: Sequence[str], what: str) ->
 
 
 def united(left: Query, right: Query) -> tuple[OutputColumn, ...]:
+    """The columns of a set operation."""
     if len(left.columns) != len(right.columns):
         raise Untranslatable("a set operation over different numbers of columns")
     columns = []
@@ -127,10 +137,12 @@ def _wider(left: Value, right: Value) -> Value:
 
 
 def bracketed(node: Any, sql: str) -> str:
+    """The right side of a set operation: in parentheses when it is one itself."""
     return f"({sql})" if type(node).__name__ in ("Union", "Except", "Intersect") else sql
 
 
 def mentions(node: Any, name: str) -> bool:
+    """Whether a query reads the common table expression ``name`` (it then recurses)."""
     from sqlglot import exp
 
     return any(

@@ -7,7 +7,8 @@ from dataclasses import replace
 from ..model import Identity, Sequence, SqlType, Table
 from ..typemap import MappedColumn
 from .context import Context
-from .objects import MappedSequence
+from .objects import MappedSequence, MappedTable
+from .quoting import qualified, quote_literal
 
 _BIGINT = (-(2**63), 2**63 - 1)
 _TYPES = {"tinyint": "smallint", "smallint": "smallint", "int": "integer"}
@@ -37,10 +38,26 @@ def map_sequences(context: Context) -> list[MappedSequence]:
     return result
 
 
+def with_feeds(sequences: list[MappedSequence], tables: list[MappedTable]) -> list[MappedSequence]:
+    """The sequences with the columns whose defaults draw from them."""
+    result = []
+    for sequence in sequences:
+        call = f"nextval({quote_literal(qualified(sequence.schema, sequence.name))}::regclass)"
+        feeds = tuple(
+            (table.schema, table.name, column.name)
+            for table in tables
+            for column in table.columns
+            if column.default_sql is not None and call in column.default_sql
+        )
+        result.append(replace(sequence, feeds=feeds))
+    return result
+
+
 def _is_used(source: Sequence) -> bool:
     """Whether ``current`` was handed out.
 
-    sys.sequences shows START WITH as the current value of a sequence that was never used, and of one used once.
+    sys.sequences shows START WITH as the current value of a sequence that was never used, and of one used once; the
+    values in the columns it feeds tell them apart (``target.finalize``).
     """
     return source.current != source.start
 

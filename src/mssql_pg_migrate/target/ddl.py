@@ -354,6 +354,24 @@ def has_identity(column: MappedColumn) -> bool:
     return column.copied and column.source.identity is not None and (column.identity or column.default_sql is not None)
 
 
+def next_fed_value(sequence: MappedSequence, *, always: bool = False) -> str | None:
+    """A query for the sequence's next value: past its own position and all that the columns it feeds hold.
+
+    None when the position is enough. It is not when the sequence looks unused: one used once looks the same, and only
+    its columns tell. ``always`` asks them in any case.
+    """
+    source = sequence.source
+    if (sequence.is_called and not always) or source.cycle or not sequence.feeds:
+        return None
+    pick, extreme = ("greatest", "max") if source.increment > 0 else ("least", "min")
+    queries = " UNION ALL ".join(
+        f"SELECT {extreme}({quote_ident(column)})::numeric AS v FROM {qualified(schema, table)}"
+        for schema, table, column in sequence.feeds
+    )
+    following = source.current + (source.increment if sequence.is_called else 0)
+    return f"SELECT {pick}({following}, {extreme}(v) + ({source.increment})) FROM ({queries}) AS fed"
+
+
 def sequence_position(sequence: MappedSequence) -> tuple[int, bool]:
     """setval's value and is_called for a migrated sequence."""
     source = sequence.source

@@ -1,0 +1,141 @@
+"""The last phase of finalizing: sequences set past the data, comments, views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..mapping.objects import MappedDatabase, MappedSequence, MappedTable
+from . import ddl
+from .classify import is_transient
+from .jobs import JobPool
+from .statements import StatementRunner
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+class Ending(StatementRunner):
+    """Runs after keys and constraints. ``loaded`` tables have their rows, ``built`` ones their structure by this run."""
+
+    pool: JobPool
+    database: MappedDatabase
+    loaded: list[MappedTable]
+    built: list[MappedTable]
+
+    def set_sequences(self) -> None:
+        """Identities and sequences go on past the data."""
+        jobs: list[Callable[[psycopg.Connection[Any]], None]] = []
+        for table in self.loaded:
+            for column in table.columns:
+                if ddl.has_identity(column):
+                    jobs.append(self._identity_job(table, column.name))
+        for sequence in self.database.sequences:
+            if sequence.owner is None:
+                jobs.append(self._sequence_job(sequence))
+        self.pool.run(jobs)
+
+    def _sequence_job(self, sequence: MappedSequence) -> Callable[[psycopg.Connection[Any]], None]:
+        name = f"{sequence.schema}.{sequence.name}"
+        loaded = {(table.schema, table.name) for table in self.loaded}
+        feeds = tuple(feed for feed in sequence.feeds if feed[:2] in loaded)
+        # Rows the run found in the target may be ahead of the source's sequence.
+        kept = loaded - {(table.schema, table.name) for table in self.built}
+        mixed = any(feed[:2] in kept for feed in feeds)
+
+        def run(connection: psycopg.Connection[Any]) -> None:
+            import psycopg
+
+            value, is_called = ddl.sequence_position(sequence)
+            question = ddl.next_fed_value(replace(sequence, feeds=feeds), always=mixed)
+            if question is not None:
+                try:
+                    row = connection.execute(question.encode()).fetchone()
+                except psycopg.Error as error:
+                    self.refuse(error, "sequence", name, sequence.name, question)
+                    return
+                assert row is not None
+                value = min(max(int(row[0]), sequence.source.minimum), sequence.source.maximum)
+                is_called = False
+            expression = f"{ddl.quote_literal(ddl.relation(sequence))}::regclass"
+            statement = ddl.set_sequence_value(expression, value, is_called=is_called)
+            if self.execute(connection, "sequence", name, sequence.name, statement):
+                self.count("created", "sequence")
+
+        return run
+
+    def _identity_job(self, table: MappedTable, column_name: str) -> Callable[[psycopg.Connection[Any]], None]:
+        column = next(column for column in table.columns if column.name == column_name)
+
+        def run(connection: psycopg.Connection[Any]) -> None:
+            import psycopg
+
+            sequence = ddl.identity_sequence(table, column)
+            try:
+                found = connection.execute(
+                    "SELECT s.seqmin, s.seqmax, s.seqrelid::regclass::text FROM pg_catalog.pg_sequence s"
+                    f" WHERE s.seqrelid = {sequence}::regclass".encode()
+                ).fetchone()
+                if found is None:
+                    return  # a table the run found: its column draws its values from elsewhere
+                low, high, _ = found
+                row = connection.execute(ddl.next_identity_value(table, column).encode()).fetchone()
+                assert row is not None
+                following = int(row[0])
+                value = min(max(following, low), high)
+                # Beyond the type: the next insert fails, as it does in the source.
+                exhausted = following > high or following < low
+                statement = ddl.set_sequence_value(sequence, value, is_called=exhausted)
+                connection.execute(statement.encode())
+                self.count("created", "sequence")
+            except psycopg.Error as error:
+                self.refuse(error, "sequence", table.full_name, column_name, f"the identity of {column_name}")
+
+        return run
+
+    def write_comments(self) -> None:
+        """Descriptions of tables and columns."""
+
+        def job(table: MappedTable) -> Callable[[psycopg.Connection[Any]], None]:
+            def run(connection: psycopg.Connection[Any]) -> None:
+                for statement in ddl.comments(table):
+                    if self.execute(connection, "comment", table.full_name, "comment", statement):
+                        self.count("created", "comment")
+
+            return run
+
+        self.pool.run([job(table) for table in self.built if any(True for _ in ddl.comments(table))])
+
+    def create_views(self) -> None:
+        """Views read each other: go round until a round creates none."""
+        import psycopg
+
+        waiting = list(self.database.views)
+        refused: dict[str, psycopg.Error] = {}
+
+        def run(connection: psycopg.Connection[Any]) -> None:
+            nonlocal waiting
+            progress = True
+            while waiting and progress:
+                progress = False
+                for view in list(waiting):
+                    try:
+                        connection.execute(ddl.create_view(view, or_replace=True).encode())
+                    except psycopg.Error as error:
+                        if is_transient(error) or isinstance(error, psycopg.errors.QueryCanceled):
+                            raise
+                        refused[f"{view.schema}.{view.name}"] = error
+                        continue
+                    waiting.remove(view)
+                    progress = True
+                    self.count("created", "view")
+                    comment = ddl.comment_on_view(view)
+                    if comment is not None:
+                        self.execute(connection, "comment", f"{view.schema}.{view.name}", "comment", comment)
+
+        if waiting:
+            self.pool.run([run])
+        for view in waiting:
+            name = f"{view.schema}.{view.name}"
+            self.refuse(refused[name], "view", name, view.name, ddl.create_view(view))

@@ -1,0 +1,83 @@
+"""Running DDL one statement at a time: refusals become problems, what may pass by itself goes back to the pool."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..events import EventSink, Message, Phase, PhaseStarted, Retry
+from ..mapping.objects import MappedTable
+from . import problems
+from .classify import is_transient
+from .inspect import read_built_objects
+from .problems import FinalizeResult, Kind, Problem
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+class StatementRunner:
+    """What the phases of finalizing share; its methods are called from the pool's threads."""
+
+    def __init__(self, on_event: EventSink | None) -> None:
+        self.on_event = on_event
+        self.result = FinalizeResult()
+        self.lock = threading.Lock()
+
+    def execute(
+        self,
+        connection: psycopg.Connection[Any],
+        kind: Kind,
+        owner: str,
+        name: str,
+        statement: str,
+        *,
+        table: MappedTable | None = None,
+    ) -> bool:
+        """Execute; a refusal becomes a problem and False, what may pass by itself goes up to the pool."""
+        import psycopg
+
+        try:
+            connection.execute(statement.encode())
+        except psycopg.Error as error:
+            # After a lost connection the previous try may have been committed.
+            if table is not None and not is_transient(error) and self.is_there_now(connection, table, name):
+                return True
+            return self.refuse(error, kind, owner, name, statement)
+        return True
+
+    @staticmethod
+    def is_there_now(connection: psycopg.Connection[Any], table: MappedTable, name: str) -> bool:
+        """Whether the table has a constraint of that name by now."""
+        return read_built_objects(connection, [table.schema]).has_constraint(table, name)
+
+    def refuse(self, error: psycopg.Error, kind: Kind, owner: str, name: str, statement: str) -> bool:
+        """Record a refusal; always False. Raises the error again when it may pass by itself, or means a stop."""
+        import psycopg
+
+        if is_transient(error) or isinstance(error, psycopg.errors.QueryCanceled):
+            raise error
+        self.report(problems.refused(error, kind, owner, name, statement))
+        return False
+
+    def count(self, what: Literal["created", "present"], kind: Kind) -> None:
+        """One more object of a kind."""
+        with self.lock:
+            getattr(self.result, what)[kind] += 1
+
+    def report(self, problem: Problem) -> None:
+        """Keep a problem and tell the listener."""
+        with self.lock:
+            self.result.problems.append(problem)
+        if self.on_event is not None:
+            self.on_event(Message(level="error", text=problem.message, table=problem.table))
+
+    def phase(self, phase: Phase, table: MappedTable | None = None, detail: str | None = None) -> None:
+        """Tell the listener what begins."""
+        if self.on_event is not None:
+            self.on_event(PhaseStarted(phase=phase, table=table.source.full_name if table else None, detail=detail))
+
+    def retry(self, reason: str, attempt: int, delay: float) -> None:
+        """Tell the listener that a job is done again."""
+        if self.on_event is not None:
+            self.on_event(Retry(table=None, reason=reason, attempt=attempt, delay=delay))

@@ -1,0 +1,193 @@
+"""Translated expressions tried out on the target itself, before anything is touched.
+
+Tables are made as temporary ones, with their computed columns, defaults, checks, filtered indexes and views, inside a
+transaction that is rolled back. What PostgreSQL refuses leaves the plan as "not carried", with the server's reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from ..mapping.build import build
+from ..mapping.objects import MappedDatabase, MappedTable, Note
+from ..mapping.options import MappingOptions
+from ..model import Catalog
+from ..typemap import MappedColumn
+from . import ddl
+
+if TYPE_CHECKING:
+    import psycopg
+
+_TEMPORARY = "pg_temp"
+"""PostgreSQL's name for the session's temporary schema, in qualified names too."""
+
+
+@dataclass(slots=True)
+class _Refusals:
+    """Server messages, by source names."""
+
+    columns: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    checks: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    indexes: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    views: dict[tuple[str, str], str] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+
+
+def verify(
+    connection: psycopg.Connection[Any], catalog: Catalog, options: MappingOptions, database: MappedDatabase
+) -> MappedDatabase:
+    """``database`` (built from ``catalog`` and ``options``) without what the server refuses, and with notes on it.
+
+    ``connection`` must not be inside a transaction; it needs the right to create temporary tables, and without it the
+    database is returned as it is, with a note.
+    """
+    import psycopg
+
+    schemas = dict.fromkeys(_source_schemas(catalog), _TEMPORARY)
+    trial = build(catalog, replace(options, schemas=schemas))
+    if not trial.views and not trial.extensions and not trial.collations_sql and not any(map(_is_tried, trial.tables)):
+        return database
+    refusals = _Refusals()
+    try:
+        with connection.transaction(force_rollback=True):
+            _try_all(connection, trial, refusals)
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
+        text = f"the translated expressions were not tried out beforehand: {_reason(error)}"
+        return replace(database, notes=(*database.notes, Note("info", "target", text)))
+    return _without(database, refusals)
+
+
+def _source_schemas(catalog: Catalog) -> set[str]:
+    return {item.schema for group in (catalog.tables, catalog.sequences, catalog.modules) for item in group}
+
+
+def _is_tried(table: MappedTable) -> bool:
+    return (
+        bool(table.checks)
+        or any(index.filter_sql is not None for index in table.indexes)
+        or any(column.generated_sql is not None or _has_expression(column) for column in table.columns)
+    )
+
+
+def _has_expression(column: MappedColumn) -> bool:
+    """Whether the default is more than a plain constant of a type that takes any constant."""
+    default = column.default_sql
+    return default is not None and not default.lstrip("-").replace(".", "", 1).isdigit()
+
+
+def _try_all(connection: psycopg.Connection[Any], trial: MappedDatabase, refusals: _Refusals) -> None:
+    def attempt(statement: str) -> str | None:
+        """Run a statement in a savepoint; the server's reason when it refuses."""
+        import psycopg
+
+        try:
+            with connection.transaction():
+                connection.execute(statement.encode())
+        except psycopg.Error as error:
+            if connection.closed:
+                raise
+            return _reason(error)
+        return None
+
+    # The first temporary object shows whether the session may make any.
+    connection.execute(f"CREATE TABLE {_TEMPORARY}._mpm_trial ()".encode())
+    for extension in trial.extensions:
+        reason = attempt(ddl.create_extension(extension))
+        if reason is not None:
+            refusals.notes.append(Note("error", "collation", f"the extension {extension} is needed: {reason}"))
+    for statement in trial.collations_sql:
+        reason = attempt(statement)
+        if reason is not None:
+            refusals.notes.append(Note("error", "collation", f"a collation cannot be created: {reason}"))
+    if refusals.notes:
+        return
+    for sequence in trial.sequences:
+        attempt(ddl.create_sequence(sequence))
+    for table in trial.tables:
+        if trial.views or _is_tried(table):
+            _try_table(table, attempt, refusals)
+    for view in trial.views:
+        reason = attempt(ddl.create_view(view))
+        if reason is not None:
+            refusals.views[view.source.schema, view.source.name] = reason
+
+
+def _try_table(table: MappedTable, attempt: Callable[[str], str | None], refusals: _Refusals) -> None:
+    schema, name = table.source.schema, table.source.name
+    plain = replace(table, columns=tuple(replace(column, generated_sql=None) for column in table.columns))
+    if attempt(ddl.create_table(plain, defaults=False)) is not None:
+        return  # the run itself will say why, where it matters
+    for position, column in enumerate(table.columns):
+        reason = None
+        if column.generated_sql is not None:
+            probe = replace(column, name=f"_mpm_{position}", nullable=True)
+            reason = attempt(f"ALTER TABLE {ddl.relation(table)} ADD COLUMN {ddl.column_definition(probe)}")
+            if reason is None:
+                attempt(f"ALTER TABLE {ddl.relation(table)} DROP COLUMN {ddl.quote_ident(probe.name)}")
+        elif column.default_sql is not None and not column.identity:
+            reason = attempt(ddl.add_default(table, column))
+        if reason is not None:
+            refusals.columns[schema, name, column.source.name] = reason
+    for check in table.checks:
+        reason = attempt(ddl.add_check(table, check))
+        if reason is not None:
+            refusals.checks[schema, name, check.source.name] = reason
+    for index in table.indexes:
+        reason = attempt(ddl.create_index(table, index)) if index.filter_sql is not None else None
+        if reason is not None:
+            refusals.indexes[schema, name, index.source.name] = reason
+
+
+def _without(database: MappedDatabase, refusals: _Refusals) -> MappedDatabase:
+    notes = list(refusals.notes)
+    tables = tuple(_table_without(table, refusals, notes) for table in database.tables)
+    views = []
+    for view in database.views:
+        reason = refusals.views.get((view.source.schema, view.source.name))
+        if reason is None:
+            views.append(view)
+        else:
+            label = f"{view.source.schema}.{view.source.name}"
+            notes.append(Note("not_carried", label, f"view: PostgreSQL refuses its translation: {reason}"))
+    return replace(database, tables=tables, views=tuple(views), notes=(*database.notes, *notes))
+
+
+def _table_without(table: MappedTable, refusals: _Refusals, notes: list[Note]) -> MappedTable:
+    schema, name, full_name = table.source.schema, table.source.name, table.source.full_name
+    columns = []
+    for column in table.columns:
+        reason = refusals.columns.get((schema, name, column.source.name))
+        if reason is None:
+            columns.append(column)
+            continue
+        label = f"{full_name}.{column.source.name}"
+        if column.generated_sql is not None:
+            text = f"computed column: PostgreSQL refuses its translation: {reason}; a plain column with its data"
+            columns.append(replace(column, generated_sql=None, copied=True))
+        else:
+            text = f"default: PostgreSQL refuses its translation: {reason}"
+            columns.append(replace(column, default_sql=None))
+        notes.append(Note("not_carried", label, text))
+    checks = []
+    for check in table.checks:
+        reason = refusals.checks.get((schema, name, check.source.name))
+        if reason is None:
+            checks.append(check)
+        else:
+            text = f"check {check.source.definition}: PostgreSQL refuses its translation: {reason}"
+            notes.append(Note("not_carried", f"{full_name} constraint {check.source.name}", text))
+    indexes = []
+    for index in table.indexes:
+        reason = refusals.indexes.get((schema, name, index.source.name))
+        if reason is None:
+            indexes.append(index)
+        else:
+            text = f"filtered index WHERE {index.source.filter}: PostgreSQL refuses its translation: {reason}"
+            notes.append(Note("not_carried", f"{full_name} index {index.source.name}", text))
+    return replace(table, columns=tuple(columns), checks=tuple(checks), indexes=tuple(indexes))
+
+
+def _reason(error: psycopg.Error) -> str:
+    return error.diag.message_primary or str(error).strip() or type(error).__name__

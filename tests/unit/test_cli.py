@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jsonschema
 import pytest
@@ -117,16 +117,27 @@ def tool(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, s
     return finish(start(folder, *arguments, **environment))
 
 
-def inside(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
-) -> tuple[int, str, str]:
-    """As ``tool``, within this process: for what ends before anything happens."""
+class Inside(Protocol):
+    """As ``tool``, within this process: for what needs no process of its own."""
+
+    def __call__(self, folder: Path, *arguments: str, **environment: str) -> tuple[int, str, str]: ...
+
+
+@pytest.fixture
+def inside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
     from mssql_pg_migrate.cli.app import run
 
-    monkeypatch.chdir(folder)
-    code = run(list(arguments))
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
+    def call(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
+        monkeypatch.chdir(folder)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        code = run(list(arguments))
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.out + captured.err
+        assert not any(secret in captured.out + captured.err for secret in SECRETS)
+        return code, captured.out, captured.err
+
+    return call
 
 
 def document(out: str) -> dict[str, Any]:
@@ -146,10 +157,8 @@ class TestHelp:
         assert listed == ["run", "resume", "validate", "health-check", "plan", "schema", "init", "tui", "demo"]
 
     @pytest.mark.parametrize("command", COMMANDS)
-    def test_help_of_a_command(
-        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
-    ) -> None:
-        code, out, _ = inside(folder, monkeypatch, capsys, command, "--help")
+    def test_help_of_a_command(self, folder: Path, inside: Inside, command: str) -> None:
+        code, out, _ = inside(folder, command, "--help")
         assert code == 0
         assert f"mssql-pg-migrate {command}" in out
         assert "--config" in out.split("Global options")[1]
@@ -219,27 +228,20 @@ class TestUsage:
             (["tui", "--output-json"], "tui is for people"),
         ],
     )
-    def test_message_and_code(
-        self,
-        folder: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
-        arguments: list[str],
-        said: str,
-    ) -> None:
-        code, out, err = inside(folder, monkeypatch, capsys, *arguments)
+    def test_message_and_code(self, folder: Path, inside: Inside, arguments: list[str], said: str) -> None:
+        code, out, err = inside(folder, *arguments)
         assert (code, out) == (1, "" if "--output-json" not in arguments else out)
         assert err.startswith("Error: ")
         assert said in err
         assert "--help" in err
 
-    def test_as_json(self, folder: Path) -> None:
-        code, out, _ = tool(folder, "--output-json", "run", "--nope")
+    def test_as_json(self, folder: Path, inside: Inside) -> None:
+        code, out, _ = inside(folder, "--output-json", "run", "--nope")
         data = document(out)
         assert (code, data["exit_code"], data["error_type"], data["command"]) == (1, 1, "config", "run")
 
-    def test_with_progress_stderr_is_json_too(self, folder: Path) -> None:
-        _, out, err = tool(folder, "--progress", "run", "--nope")
+    def test_with_progress_stderr_is_json_too(self, folder: Path, inside: Inside) -> None:
+        _, out, err = inside(folder, "--progress", "run", "--nope")
         assert document(out)["exit_code"] == 1
         assert {"table", "rows_transferred"} <= set(json.loads(err))
 
@@ -247,38 +249,38 @@ class TestUsage:
 class TestConfiguration:
     """What is wrong with the configuration: exit 1."""
 
-    def test_no_file(self, folder: Path) -> None:
-        code, _, err = tool(folder, "-c", "absent.yaml", "run")
+    def test_no_file(self, folder: Path, inside: Inside) -> None:
+        code, _, err = inside(folder, "-c", "absent.yaml", "run")
         assert code == 1
         assert err.startswith("Error: absent.yaml: there is no such file\n")
 
-    def test_the_default_is_config_yaml(self, tmp_path: Path) -> None:
-        code, _, err = tool(tmp_path, "plan")
+    def test_the_default_is_config_yaml(self, tmp_path: Path, inside: Inside) -> None:
+        code, _, err = inside(tmp_path, "plan")
         assert code == 1
         assert "config.yaml: there is no such file" in err
 
-    def test_a_misspelt_key(self, folder: Path) -> None:
+    def test_a_misspelt_key(self, folder: Path, inside: Inside) -> None:
         config(folder, migration={"chunksize": 5})
-        code, _, err = tool(folder, "run")
+        code, _, err = inside(folder, "run")
         assert code == 1
         assert "migration.chunksize: unknown key; did you mean chunk_size?" in err
 
-    def test_an_unset_variable(self, folder: Path) -> None:
+    def test_an_unset_variable(self, folder: Path, inside: Inside) -> None:
         config(folder, source={"password": "${NOT_SET_ANYWHERE}"})
-        code, _, err = tool(folder, "run")
+        code, _, err = inside(folder, "run")
         assert code == 1
         assert "source.password: environment variable NOT_SET_ANYWHERE is not set" in err
 
-    def test_a_secret_in_the_wrong_place(self, folder: Path) -> None:
+    def test_a_secret_in_the_wrong_place(self, folder: Path, inside: Inside) -> None:
         config(folder, source={"port": "${PW}"})
-        code, _, err = tool(folder, "run", PW=SECRETS[0])
+        code, _, err = inside(folder, "run", PW=SECRETS[0])
         assert code == 1
         assert "source.port: must be a whole number" in err
 
     @pytest.mark.parametrize("command", ["run", "resume", "validate", "health-check", "plan", "schema"])
-    def test_every_command_reads_it(self, folder: Path, command: str) -> None:
+    def test_every_command_reads_it(self, folder: Path, inside: Inside, command: str) -> None:
         config(folder, migration={"workers": 0})
-        code, out, _ = tool(folder, "--state-file", "s.state", "--output-json", command)
+        code, out, _ = inside(folder, "--state-file", "s.state", "--output-json", command)
         data = document(out)
         assert (code, data["command"], data["error_type"]) == (1, command, "config")
         assert "migration.workers: must be at least 1" in data["error"]
@@ -307,21 +309,21 @@ class TestConnections:
 class TestState:
     """resume and its file: exit 6, or 1 when no file was named."""
 
-    def test_no_file_named(self, folder: Path) -> None:
-        code, _, err = tool(folder, "resume")
+    def test_no_file_named(self, folder: Path, inside: Inside) -> None:
+        code, _, err = inside(folder, "resume")
         assert code == 1
         assert "--state-file" in err
 
-    def test_no_such_file(self, folder: Path) -> None:
-        code, out, _ = tool(folder, "--state-file", "absent.state", "--output-json", "resume")
+    def test_no_such_file(self, folder: Path, inside: Inside) -> None:
+        code, out, _ = inside(folder, "--state-file", "absent.state", "--output-json", "resume")
         assert (code, document(out)["error_type"]) == (6, "state")
 
     @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "\x00"])
-    def test_no_state_file_at_all(self, folder: Path, text: str) -> None:
+    def test_no_state_file_at_all(self, folder: Path, inside: Inside, text: str) -> None:
         (folder / "s.state").write_text(text)
-        assert tool(folder, "--state-file", "s.state", "resume")[0] == 6
+        assert inside(folder, "--state-file", "s.state", "resume")[0] == 6
 
-    def test_another_configuration(self, folder: Path) -> None:
+    def test_another_configuration(self, folder: Path, inside: Inside) -> None:
         state = {
             "run_id": "r",
             "config_hash": "sha256:0",
@@ -331,7 +333,7 @@ class TestState:
             "tables": {},
         }
         (folder / "s.state").write_text(json.dumps(state))
-        code, _, err = tool(folder, "--state-file", "s.state", "resume")
+        code, _, err = inside(folder, "--state-file", "s.state", "resume")
         assert code == 6
         assert "Config hash mismatch" in err
 
@@ -339,8 +341,8 @@ class TestState:
 class TestFiles:
     """Places that cannot be written: exit 7."""
 
-    def test_report(self, folder: Path) -> None:
-        code, _, err = tool(folder, "run", "--report", "absent/report.html")
+    def test_report(self, folder: Path, inside: Inside) -> None:
+        code, _, err = inside(folder, "run", "--report", "absent/report.html")
         assert code == 7
         assert "report absent/report.html cannot be written" in err.replace(os.sep, "/")
 
@@ -357,14 +359,14 @@ class TestOptionPlaces:
             ["-c", "absent.yaml", "plan", "-c", "other.json", "--output-json"],
         ],
     )
-    def test_config_and_output(self, folder: Path, arguments: list[str]) -> None:
+    def test_config_and_output(self, folder: Path, inside: Inside, arguments: list[str]) -> None:
         config(folder, "other.json", migration={"retries": 0})
-        code, out, _ = tool(folder, *arguments)
+        code, out, _ = inside(folder, *arguments)
         assert code == 1
         assert document(out)["error"].startswith("other.json: migration.retries")
 
-    def test_a_default_after_does_not_undo_one_before(self, folder: Path) -> None:
-        code, _, err = tool(folder, "--verbosity", "error", "--log-format", "json", "plan")
+    def test_a_default_after_does_not_undo_one_before(self, folder: Path, inside: Inside) -> None:
+        code, _, err = inside(folder, "--verbosity", "error", "--log-format", "json", "plan")
         assert code == 2
         assert [json.loads(line)["level"] for line in err.splitlines()] == ["error"]
 
@@ -417,8 +419,10 @@ class TestStreams:
 class TestSignals:
     """SIGINT and SIGTERM: exit 5, with a document, even while a server does not answer."""
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    @pytest.mark.parametrize("command", ["plan", "validate", "health-check"])
+    @pytest.mark.parametrize(
+        ("command", "number"),
+        [("plan", signal.SIGINT), ("validate", signal.SIGTERM), ("health-check", signal.SIGTERM)],
+    )
     def test_a_reading_command_ends_at_once(self, folder: Path, command: str, number: signal.Signals) -> None:
         with mute_server() as port:
             config(folder, source={"port": port, "login_timeout": 60}, target={"port": port, "connect_timeout": 60})

@@ -221,7 +221,7 @@ def init_command(options: GlobalOptions, output: Path, advanced: bool, force: bo
 
         execution.machine = options.output_json
         written = run_wizard(output, advanced=advanced, force=force)
-        return Outcome(fields={"path": str(written)}, blocks=[f"Wrote {written}"])
+        return Outcome(fields={"path": str(written)})
 
     return _execute("init", options, _needing_ui(body), signals=False)
 

@@ -85,8 +85,8 @@ class Engine:
             self._databases[name.lower()] = database
             return database
 
-    def drop_database(self, name: str) -> None:
-        """Drop a database.
+    def drop_database(self, name: str, *, force: bool = False) -> None:
+        """Drop a database. With `force`, sessions in it find themselves in master.
 
         Raises:
             SqlError: 3701 there is none, 3702 somebody uses it.
@@ -95,7 +95,10 @@ class Engine:
             database = self._databases.get(name.lower())
             if database is None or name.lower() in SYSTEM_DATABASES:
                 raise SqlError(3701, f"Cannot drop the database '{name}', because it does not exist.", 11)
-            if any(session.database is database for session in self.sessions.values()):
+            users = [session for session in self.sessions.values() if session.database is database]
+            for session in users if force else ():
+                session.database = self._databases["master"]
+            if users and not force:
                 raise SqlError(3702, f'Cannot drop database "{name}" because it is currently in use.')
             del self._databases[name.lower()]
             self.duckdb.cursor().execute(f"DETACH {database.alias}")

@@ -385,6 +385,11 @@ def _fault(session: Session, arguments: Arguments) -> int:
     )
 
 
+def _drop_database(session: Session, arguments: Arguments) -> int:
+    session.server.drop_database(_text(arguments, "@name", 1) or "", force=True)
+    return 0
+
+
 def _counters(session: Session, _arguments: Arguments) -> int:
     from .compile_query import OutputColumn
 
@@ -419,6 +424,7 @@ _PROCEDURES: dict[str, Callable[[Any, Arguments], int]] = {
     "sp_refreshview": _nothing,
     "sandbox_fault": _fault,
     "sandbox_counters": _counters,
+    "sandbox_drop_database": _drop_database,
 }
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .target.finalize import Finalizer
     from .target.ledger import Ledger
     from .transfer.context import WorkerContext
+    from .transfer.control import Control
+
 
 class Migration:
     """A configured migration. One command at a time; ``cancel`` may come from any thread or a signal handler.
@@ -125,9 +127,8 @@ class Migration:
     ) -> RunResult:
         from .config.tuning import tune
         from .preflight import make_plan
-        from .target import lock
-        from .target.connect import connect_target
         from .target.ledger import Ledger
+        from .transfer.control import Control
 
         started = time.monotonic()
         keeper = self._keeper = StateKeeper(self.state_file, state)
@@ -135,14 +136,19 @@ class Migration:
         if resumed and state.finished:
             return self._already_complete(state)
         self._emit(PhaseStarted(phase="connect"))
-        with connect_target(self.config.target.settings(), purpose="control") as control:
+        with Control(
+            self.config.target.settings(),
+            retries=self.config.migration.retries,
+            wait=self._cancelled.wait,
+            on_event=self._emit,
+        ) as control:
             with self._source() as source:
                 self._emit(PhaseStarted(phase="extract"))
                 tuning = tune(self.config)
-                plan = make_plan(self.config, tuning, source, control, data_only=data_only)
+                plan = make_plan(self.config, tuning, source, control.live(), data_only=data_only)
             plan.refuse_errors()
             self._check_cancelled()
-            lock.acquire(control, plan.database.schemas)
+            control.lock(plan.database.schemas)
             ledger = Ledger(plan.database.schemas[0], state.run_id)
             if resumed:
                 plan = self._rejoin(control, ledger, plan, state)
@@ -164,7 +170,7 @@ class Migration:
                 )
                 result.seconds = time.monotonic() - started
                 self._finish(control, ledger, keeper, result)
-            except MigrationError as error:
+            except BaseException as error:
                 if keeper.state.status == "running":
                     keeper.state.status = "cancelled" if isinstance(error, Cancelled) else "failed"
                     self._write_quietly(keeper)
@@ -182,7 +188,7 @@ class Migration:
 
     def _carry_out(
         self,
-        control: psycopg.Connection[Any],
+        control: Control,
         ledger: Ledger,
         plan: RunPlan,
         state: RunState,
@@ -196,14 +202,12 @@ class Migration:
         from .transfer.preparation import Preparation
 
         hooks = self.config.migration.hooks
-        preparation = Preparation(control, ledger, plan, self._emit)
+        preparation = Preparation(ledger, plan, self._emit)
         if not resumed:
-            self._supersede(control, ledger)
-            ledger.create(control, config_hash=state.config_hash, mode=plan.mode, tool_version=__version__)
-            preparation.enter_tables()
+            self._begin(control, ledger, plan, state)
         if not data_only:
-            preparation.create_surroundings()
-        preparation.prepare_tables()
+            control.call("creating schemas and sequences", preparation.create_surroundings)
+        control.call("preparing the tables", preparation.prepare_tables)
         self._check_cancelled()
         result = RunResult(
             run_id=state.run_id,
@@ -216,20 +220,18 @@ class Migration:
         if schema_only:
             result.tables = [TableResult(item.display, "completed") for item in plan.tables]
         else:
-            run_hooks(control, "before_data", hooks.before_data, self._emit)
+            run_hooks(control.live(), "before_data", hooks.before_data, self._emit)
             result.tables = self._transfer(control, ledger, plan, state)
             if not self._cancelled.is_set():
-                run_hooks(control, "after_data", hooks.after_data, self._emit)
+                run_hooks(control.live(), "after_data", hooks.after_data, self._emit)
         if not self._cancelled.is_set():
             self._finalize(control, ledger, plan, result, data_only=data_only)
         self._judge(result)
         if result.status == "completed":
-            run_hooks(control, "after_all", hooks.after_all, self._emit)
+            run_hooks(control.live(), "after_all", hooks.after_all, self._emit)
         return result
 
-    def _transfer(
-        self, control: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, state: RunState
-    ) -> list[TableResult]:
+    def _transfer(self, control: Control, ledger: Ledger, plan: RunPlan, state: RunState) -> list[TableResult]:
         """Move the rows of every table that the ledger does not know as loaded."""
         from .target.connect import read_server_facts
         from .target.writer import WriteOptions
@@ -240,7 +242,7 @@ class Migration:
 
         tuning, migration = plan.tuning, self.config.migration
         self._emit(PhaseStarted(phase="transfer"))
-        entries = ledger.tables(control)
+        entries = control.call("reading the ledger", ledger.tables)
         loaded = {entry.table_id: entry for entry in entries.values() if entry.status == "loaded"}
         upsert = plan.mode == "upsert"
         limits = Limits(
@@ -261,7 +263,7 @@ class Migration:
             write=WriteOptions(
                 copy_format="binary" if migration.use_binary_copy else "text",
                 upsert_batch_rows=migration.upsert_batch_size,
-                lz4=read_server_facts(control).lz4,
+                lz4=control.call("asking the target", read_server_facts).lz4,
             ),
             chunk_rows=tuning.chunk_size,
             chunk_bytes=tuning.chunk_bytes,
@@ -297,7 +299,7 @@ class Migration:
 
     def _finalize(
         self,
-        control: psycopg.Connection[Any],
+        control: Control,
         ledger: Ledger,
         plan: RunPlan,
         result: RunResult,
@@ -307,7 +309,6 @@ class Migration:
         """Keys, indexes, constraints, sequences of the tables that arrived; put foreign keys back."""
         from functools import partial
 
-        from .hooks import run_hooks
         from .target.connect import connect_target
         from .target.finalize import Finalizer
         from .target.prepare import restore_foreign_keys
@@ -322,13 +323,7 @@ class Migration:
             memory_bytes=plan.tuning.maintenance_bytes,
             on_event=self._emit,
             stop=self._cancelled.is_set,
-            before_constraints=partial(
-                run_hooks,
-                control,
-                "before_constraints",
-                self.config.migration.hooks.before_constraints,
-                self._emit,
-            ),
+            before_constraints=partial(self._hooks_before_constraints, control),
         )
         self._finalizer = finalizer
         try:
@@ -336,7 +331,8 @@ class Migration:
         finally:
             self._finalizer = None
         if not self._cancelled.is_set() and len(complete) == len(result.tables):
-            result.problems += restore_foreign_keys(control, ledger, validate=True)
+            restore = partial(restore_foreign_keys, ledger=ledger, validate=True)
+            result.problems += control.call("putting foreign keys back", restore)
         elif plan.suspended:
             result.problems += [
                 f"foreign key {name} of {schema}.{table} is set aside until the run is resumed and complete"
@@ -358,14 +354,14 @@ class Migration:
         elif result.problems:
             result.status, result.exit_code = "invalid", 4
 
-    def _finish(self, control: psycopg.Connection[Any], ledger: Ledger, keeper: StateKeeper, result: RunResult) -> None:
+    def _finish(self, control: Control, ledger: Ledger, keeper: StateKeeper, result: RunResult) -> None:
         """Write the final state, then drop the ledger of a complete run (in this order: see ``resume``)."""
         result.peak_memory_bytes = peak_memory()
         if keeper.failure is not None:
             return
         if result.status in ("completed", "invalid"):
             keeper.close("completed")
-            ledger.drop(control)
+            control.call("removing the ledger", ledger.drop)
         else:
             keeper.close("cancelled" if result.status == "cancelled" else "failed")
 
@@ -386,14 +382,14 @@ class Migration:
             return None
         return state
 
-    def _rejoin(self, control: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, state: RunState) -> RunPlan:
+    def _rejoin(self, control: Control, ledger: Ledger, plan: RunPlan, state: RunState) -> RunPlan:
         """The plan as the interrupted run had it: table ids, actions and persistence come from its ledger.
 
         Raises StateError when the ledger is of another run, or when the source's tables changed since.
         """
         from .transfer.fingerprint import fingerprint
 
-        current = ledger.current_run(control)
+        current = control.call("reading the ledger", ledger.current_run)
         if current is None or current[0] != state.run_id:
             if any(table.transferred_rows for table in state.tables.values()):
                 found = "there is none" if current is None else f"there is one of run {current[0]}"
@@ -401,10 +397,10 @@ class Migration:
                     f"the ledger of run {state.run_id} is not in target schema {ledger.schema} ({found})",
                     hint="its progress is unknown: start a new run (delete the state file)",
                 )
-            return self._start_over(control, ledger, plan, state)
-        entries = {entry.source: entry for entry in ledger.tables(control).values()}
+            return self._begin(control, ledger, plan, state)
+        entries = {entry.source: entry for entry in control.call("reading the ledger", ledger.tables).values()}
         if not entries:
-            return self._start_over(control, ledger, plan, state)
+            return self._begin(control, ledger, plan, state)
         tables = []
         for item in plan.tables:
             name = item.table.source.full_name
@@ -431,24 +427,31 @@ class Migration:
             )
         return replace(plan, tables=tuple(tables))
 
-    def _start_over(self, control: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, state: RunState) -> RunPlan:
-        """The interrupted run died before it had a ledger: begin under the same run id."""
+    def _begin(self, control: Control, ledger: Ledger, plan: RunPlan, state: RunState) -> RunPlan:
+        """A new ledger with every table as planned; an unfinished earlier run gives way to it."""
         from .transfer.preparation import Preparation
 
-        self._supersede(control, ledger)
-        ledger.create(control, config_hash=state.config_hash, mode=plan.mode, tool_version=__version__)
-        Preparation(control, ledger, plan, self._emit).enter_tables()
+        preparation = Preparation(ledger, plan, self._emit)
+        control.call("creating schemas", preparation.create_schemas)
+        control.call("ending an earlier run", lambda connection: self._supersede(connection, ledger))
+
+        def enter(connection: psycopg.Connection[Any]) -> None:
+            with connection.transaction():
+                ledger.create(connection, config_hash=state.config_hash, mode=plan.mode, tool_version=__version__)
+                preparation.enter_tables(connection)
+
+        control.call("creating the ledger", enter)
         return plan
 
-    def _supersede(self, control: psycopg.Connection[Any], ledger: Ledger) -> None:
+    def _supersede(self, connection: psycopg.Connection[Any], ledger: Ledger) -> None:
         """An unfinished earlier run gives way: put back the foreign keys it set aside."""
         from .target.prepare import restore_foreign_keys
 
-        current = ledger.current_run(control)
+        current = ledger.current_run(connection)
         if current is None:
             return
         self._emit(Message(level="warn", text=f"the unfinished run {current[0]} is given up for this one"))
-        for problem in restore_foreign_keys(control, ledger, validate=False):
+        for problem in restore_foreign_keys(connection, ledger=ledger, validate=False):
             self._emit(Message(level="warn", text=problem))
 
     def _already_complete(self, state: RunState) -> RunResult:
@@ -482,6 +485,11 @@ class Migration:
             yield connection
         finally:
             connection.close()
+
+    def _hooks_before_constraints(self, control: Control) -> None:
+        from .hooks import run_hooks
+
+        run_hooks(control.live(), "before_constraints", self.config.migration.hooks.before_constraints, self._emit)
 
     def _check_cancelled(self) -> None:
         if self._cancelled.is_set():

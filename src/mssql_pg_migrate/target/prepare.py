@@ -110,10 +110,10 @@ def suspend_foreign_key(
         " WHERE conrelid = to_regclass(%s) AND conname = %s ON CONFLICT DO NOTHING",
         (schema, table, target, constraint),
     )
-    connection.execute(f"ALTER TABLE {target} DROP CONSTRAINT {quote_ident(constraint)}")
+    connection.execute(f"ALTER TABLE {target} DROP CONSTRAINT IF EXISTS {quote_ident(constraint)}")
 
 
-def restore_foreign_keys(connection: psycopg.Connection[Any], ledger: Ledger, *, validate: bool) -> list[str]:
+def restore_foreign_keys(connection: psycopg.Connection[Any], *, ledger: Ledger, validate: bool) -> list[str]:
     """Put back what ``suspend_foreign_key`` took away; returns problems as sentences.
 
     Each constraint is added NOT VALID (new rows are checked from then on) and leaves the ledger in the same

@@ -21,113 +21,111 @@ if TYPE_CHECKING:
 
 
 class Preparation:
-    """Prepares the tables of a run over its control connection; ``resume`` repeats only what is missing."""
+    """Prepares the tables of a run. Every step can be done again: it looks first at what is there already."""
 
-    def __init__(self, connection: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, on_event: EventSink) -> None:
-        self._connection = connection
+    def __init__(self, ledger: Ledger, plan: RunPlan, on_event: EventSink) -> None:
         self._ledger = ledger
         self._plan = plan
         self._emit = on_event
 
-    def enter_tables(self) -> None:
-        """A new run: enter every table as planned."""
-        with self._connection.transaction():
-            for plan in self._plan.tables:
-                self._ledger.add_table(
-                    self._connection,
-                    LedgerTable(
-                        table_id=plan.table_id,
-                        source=plan.table.source.full_name,
-                        target=plan.table.full_name,
-                        status="planned",
-                        generation=0,
-                        unlogged=plan.unlogged,
-                        restore_logged=plan.restore_logged,
-                        resumable=plan.resumable,
-                        action=plan.action,
-                        fingerprint=fingerprint(plan.table),
-                    ),
-                )
+    def create_schemas(self, connection: psycopg.Connection[Any]) -> None:
+        """The target schemas; the ledger is to be in the first of them."""
+        for schema in self._plan.database.schemas:
+            if not _schema_exists(connection, schema):  # CREATE SCHEMA IF NOT EXISTS asks for the right even then
+                connection.execute(ddl.create_schema(schema))
 
-    def create_surroundings(self) -> None:
-        """Schemas, extensions, collations and sequences the tables need; what exists already stays."""
+    def enter_tables(self, connection: psycopg.Connection[Any]) -> None:
+        """A new run: enter every table as planned. Within the caller's transaction."""
+        for plan in self._plan.tables:
+            entry = LedgerTable(
+                table_id=plan.table_id,
+                source=plan.table.source.full_name,
+                target=plan.table.full_name,
+                status="planned",
+                generation=0,
+                unlogged=plan.unlogged,
+                restore_logged=plan.restore_logged,
+                resumable=plan.resumable,
+                action=plan.action,
+                fingerprint=fingerprint(plan.table),
+            )
+            self._ledger.add_table(connection, entry)
+
+    def create_surroundings(self, connection: psycopg.Connection[Any]) -> None:
+        """Extensions, schemas, collations and sequences the tables need; what exists already stays."""
         database = self._plan.database
-        with translated("target", "creating schemas and sequences"), self._connection.transaction():
+        with connection.transaction():
             for extension in database.extensions:
-                self._connection.execute(ddl.create_extension(extension))
-            for schema in database.schemas:
-                if not self._schema_exists(schema):  # CREATE SCHEMA IF NOT EXISTS asks for the right even then
-                    self._connection.execute(ddl.create_schema(schema))
+                connection.execute(ddl.create_extension(extension))
+            self.create_schemas(connection)
             for statement in database.collations_sql:
-                self._connection.execute(statement)
+                connection.execute(statement)
             for sequence in database.sequences:
-                if not self._relation_exists(ddl.relation(sequence)):
-                    self._connection.execute(ddl.create_sequence(sequence))
+                if not _relation_exists(connection, ddl.relation(sequence)):
+                    connection.execute(ddl.create_sequence(sequence))
 
-    def prepare_tables(self) -> None:
+    def prepare_tables(self, connection: psycopg.Connection[Any]) -> None:
         """Bring every table that is still ``planned``, or holds nothing yet, into its starting state."""
         self._emit(PhaseStarted(phase="prepare"))
-        entries = self._ledger.tables(self._connection)
-        due = [plan for plan in self._plan.tables if self._due(plan, entries[plan.table_id])]
-        with translated("target", "setting foreign keys aside"), self._connection.transaction():
+        entries = self._ledger.tables(connection)
+        due = [plan for plan in self._plan.tables if self._due(connection, plan, entries[plan.table_id])]
+        with translated("target", "setting foreign keys aside"), connection.transaction():
             for schema, table, name in self._plan.suspended:
-                suspend_foreign_key(self._connection, self._ledger, schema, table, name)
+                suspend_foreign_key(connection, self._ledger, schema, table, name)
         together = [plan for plan in due if plan.action == "truncate"]
-        with translated("target", "emptying the tables"), self._connection.transaction():
+        with translated("target", "emptying the tables"), connection.transaction():
             # One statement: tables that reference one another can only be emptied together.
-            empty_tables(self._connection, [plan.table for plan in together])
+            empty_tables(connection, [plan.table for plan in together])
             for plan in together:
                 if plan.restore_logged:
-                    set_unlogged(self._connection, plan.table)
-                self._set_prepared(plan)
+                    set_unlogged(connection, plan.table)
+                self._set_prepared(connection, plan)
         for plan in due:
             if plan.action != "truncate":
-                with translated(plan.display, "preparing the table"), self._connection.transaction():
-                    self._prepare(plan)
+                with translated(plan.display, "preparing the table"), connection.transaction():
+                    self._prepare(connection, plan)
 
-    def _due(self, plan: TablePlan, entry: LedgerTable) -> bool:
+    def _due(self, connection: psycopg.Connection[Any], plan: TablePlan, entry: LedgerTable) -> bool:
         if entry.status == "planned":
             return True
         if entry.status == "loaded" or plan.merges:
             return False
         # Prepared, but no chunk is known: an unlogged table may have lost its rows, or hold rows of a lost ledger.
-        return not self._ledger.progress(self._connection, entry)
+        return not self._ledger.progress(connection, entry)
 
-    def _prepare(self, plan: TablePlan) -> None:
-        connection = self._connection
+    def _prepare(self, connection: psycopg.Connection[Any], plan: TablePlan) -> None:
         if plan.merges:
             if plan.action == "create_merge":
                 connection.execute(ddl.create_table(plan.table, if_not_exists=True, defaults=False))
-                self._add_primary_key(plan)
-        elif plan.action == "recreate" or self._relation_exists(ddl.relation(plan.table)):
+                _add_primary_key(connection, plan)
+        elif plan.action == "recreate" or _relation_exists(connection, ddl.relation(plan.table)):
             connection.execute(ddl.drop_table(plan.table.schema, plan.table.name, cascade=True))
             connection.execute(ddl.create_table(plan.table, unlogged=plan.unlogged, defaults=False))
         else:
             connection.execute(ddl.create_table(plan.table, unlogged=plan.unlogged, defaults=False))
-        self._set_prepared(plan)
+        self._set_prepared(connection, plan)
 
-    def _schema_exists(self, schema: str) -> bool:
-        return (
-            self._connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,)).fetchone() is not None
-        )
+    def _set_prepared(self, connection: psycopg.Connection[Any], plan: TablePlan) -> None:
+        self._ledger.set_prepared(connection, plan.table_id, unlogged=plan.unlogged, restore_logged=plan.restore_logged)
 
-    def _relation_exists(self, name: str) -> bool:
-        row = self._connection.execute("SELECT to_regclass(%s)", (name,)).fetchone()
-        return row is not None and row[0] is not None
 
-    def _add_primary_key(self, plan: TablePlan) -> None:
-        """ON CONFLICT needs the key before the first row."""
-        key = plan.table.primary_key
-        if key is None:
-            raise StateError(f"table {plan.display} has no primary key, required for upsert mode")
-        row = self._connection.execute(
-            "SELECT 1 FROM pg_constraint WHERE conrelid = to_regclass(%s) AND contype = 'p'",
-            (ddl.relation(plan.table),),
-        ).fetchone()
-        if row is None:
-            self._connection.execute(ddl.add_primary_key(plan.table, key))
+def _schema_exists(connection: psycopg.Connection[Any], schema: str) -> bool:
+    return connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,)).fetchone() is not None
 
-    def _set_prepared(self, plan: TablePlan) -> None:
-        self._ledger.set_prepared(
-            self._connection, plan.table_id, unlogged=plan.unlogged, restore_logged=plan.restore_logged
-        )
+
+def _relation_exists(connection: psycopg.Connection[Any], name: str) -> bool:
+    row = connection.execute("SELECT to_regclass(%s)", (name,)).fetchone()
+    return row is not None and row[0] is not None
+
+
+def _add_primary_key(connection: psycopg.Connection[Any], plan: TablePlan) -> None:
+    """ON CONFLICT needs the key before the first row."""
+    key = plan.table.primary_key
+    if key is None:
+        raise StateError(f"table {plan.display} has no primary key, required for upsert mode")
+    row = connection.execute(
+        "SELECT 1 FROM pg_constraint WHERE conrelid = to_regclass(%s) AND contype = 'p'",
+        (ddl.relation(plan.table),),
+    ).fetchone()
+    if row is None:
+        connection.execute(ddl.add_primary_key(plan.table, key))

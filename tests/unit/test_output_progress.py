@@ -91,6 +91,15 @@ class TestTracker:
         tracker(RunFinished(run_id="r", status="completed", seconds=1, rows=12, skipped=2))
         assert tracker.snapshot().tables[0].status == "completed"
 
+    def test_a_phase_may_name_the_table_with_its_schema(self) -> None:
+        tracker = feed(started(Users=5, **{"Order.Lines": 1}), table("Users", 5), chunk("Users", 5, 5))
+        tracker(PhaseStarted(phase="indexes", table="dbo.Users"))
+        tracker(PhaseStarted(phase="indexes", table="dbo.Order.Lines"))
+        tracker(PhaseStarted(phase="indexes", table="dbo.Unknown"))
+        assert [item.status for item in tracker.snapshot().tables] == ["indexes", "indexes"]
+        assert (tracker.rows("dbo.Users"), tracker.display_name("dbo.Users")) == (5, "Users")
+        assert tracker.display_name("dbo.Unknown") == "dbo.Unknown"
+
     def test_a_failed_table_stays_failed(self) -> None:
         tracker = feed(table("A", 10), TableFinished(table="A", rows=1, skipped=0, seconds=1, error="x"))
         tracker(PhaseStarted(phase="constraints", table="A"))

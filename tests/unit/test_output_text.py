@@ -127,9 +127,11 @@ def test_validation() -> None:
         TableCheck("A", 5, 5, True, 0, 0, 0),
         TableCheck("B", 1000, 999, False, 1, 0, 0, {"missing": ["Id=3"], "extra": []}),
         TableCheck("C", 1, None, False, error="no target table"),
+        TableCheck("D", 9000, 9000, False, 0, 0, 8123, estimated=True),
     ]
     text = plain(render.validation_blocks(ValidationReport(True, checks, 0.5)))
-    assert text.startswith("Compared row counts and contents of 3 tables in 0.50 s: 2 tables of 3 differ\n")
+    assert text.startswith("Compared row counts and contents of 4 tables in 0.50 s: 3 tables of 4 differ\n")
+    assert "about 8,123  DIFFERENT" in text
     assert "B, missing: Id=3" in text
     assert "no target table" in text
     lines = plain(render.validation_blocks(ValidationReport(False, checks[:1], 0.5))).splitlines()

@@ -148,7 +148,8 @@ class EventLogger:
 
     def _describe(self, event: AnyEvent) -> tuple[int, str, str | None]:
         if isinstance(event, Message):
-            text = f"{event.table}: {event.text}" if event.table else event.text
+            named = event.table is None or event.table in event.text
+            text = event.text if named else f"{event.table}: {event.text}"
             return LEVELS[event.level], text, event.table
         if isinstance(event, Retry):
             what = f"{event.table}: " if event.table else ""

@@ -52,7 +52,7 @@ class ProgressLines:
             )
         elif isinstance(event, PhaseStarted):
             self._write(
-                event.table or ALL_TABLES,
+                ALL_TABLES if event.table is None else self._tracker.display_name(event.table),
                 self._tracker.rows(event.table),
                 "phase",
                 event.at,

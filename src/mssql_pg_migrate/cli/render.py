@@ -82,7 +82,9 @@ def validation_blocks(report: ValidationReport) -> list[Block]:
     for item in report.tables:
         cells = [item.table, _number(item.source_rows), _number(item.target_rows)]
         if report.checksum:
-            cells += [_number(item.missing), _number(item.extra), _number(item.changed)]
+            about = "about " if item.estimated else ""
+            found = (item.missing, item.extra, item.changed)
+            cells += [f"{about if value else ''}{_number(value)}" for value in found]
         table.add(*cells, "equal" if item.equal else item.error or "DIFFERENT")
     blocks.append(table)
     for item in report.tables:

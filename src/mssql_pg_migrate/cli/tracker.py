@@ -160,7 +160,18 @@ class Tracker:
         with self._lock:
             if table is None:
                 return sum(item.rows for item in self._tables.values())
-            return self._tables[table].rows if table in self._tables else 0
+            found = self._known(table)
+            return 0 if found is None else found.rows
+
+    def display_name(self, table: str) -> str:
+        """The name under which a table is shown: phases may call ``dbo.Users`` what the run shows as ``Users``."""
+        with self._lock:
+            found = self._known(table)
+            return table if found is None else found.name
+
+    def _known(self, name: str) -> TableProgress | None:
+        found = self._tables.get(name)
+        return found if found is not None else self._tables.get(name.partition(".")[2])
 
     def _table(self, name: str) -> TableProgress:
         return self._tables.setdefault(name, TableProgress(name, 0))
@@ -193,9 +204,9 @@ class Tracker:
             if event.table is None:
                 self._phase = event.phase
             elif event.phase in ("indexes", "constraints"):
-                table = self._table(event.table)
-                if table.status != "failed":
-                    table.status = "indexes" if event.phase == "indexes" else "constraints"
+                known = self._known(event.table)
+                if known is not None and known.status != "failed":
+                    known.status = "indexes" if event.phase == "indexes" else "constraints"
         elif isinstance(event, Retry):
             self._retries += 1
         elif isinstance(event, RunFinished):

@@ -346,7 +346,10 @@ def key_text(batch: Any, field: KeyField, row: int) -> str:
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
         return str(int(array[row].as_py()))
     if pa.types.is_decimal(kind):
-        return keys.format_decimal(int(array[row].as_py().scaleb(kind.scale)), kind.scale)
+        # Decimal's own arithmetic rounds to 28 digits.
+        sign, digits, _ = array[row].as_py().as_tuple()
+        unscaled = int("".join(map(str, digits)))
+        return keys.format_decimal(-unscaled if sign else unscaled, kind.scale)
     if pa.types.is_large_string(kind):
         return keys.format_text(array[row].as_py())
     if pa.types.is_large_binary(kind):

@@ -94,10 +94,10 @@ def render(snapshot: Snapshot, width: int = 80) -> Table:
 
 
 def _times(elapsed: float | None, remaining: float | None) -> str:
-    """``1:05 -0:40``: time gone, time left."""
+    """``1:05 ETA 0:40``: time gone, time left."""
     parts = [] if elapsed is None else [clock(elapsed)]
     if remaining is not None:
-        parts.append(f"-{clock(remaining)}")
+        parts.append(f"ETA {clock(remaining)}")
     return " ".join(parts)
 
 

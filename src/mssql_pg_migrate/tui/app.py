@@ -99,21 +99,27 @@ class MigrationApp(App[int]):
         self._quitting = False
         self._resumable: str | None = None
 
+        self._table: DataTable[Text] = DataTable(
+            cursor_type="row", cursor_foreground_priority="renderable", id="tables"
+        )
+        self._log_pane = RichLog(wrap=True, max_lines=5000, min_width=20, id="log")
+        self._status = Static(id="status")
+        self._overall = Static(id="overall")
+        self._now = Static(id="now")
+        self._curve = Sparkline([], id="curve")
+
     # -- layout ------------------------------------------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
         yield Static(self._route(), id="title")
-        yield Static(id="status")
-        yield Static(id="overall")
+        yield self._status
+        yield self._overall
         with Horizontal(id="speed"):
-            yield Static(id="now")
-            yield Sparkline([], id="curve")
+            yield self._now
+            yield self._curve
         with Vertical():
-            table: DataTable[Text] = DataTable(
-                cursor_type="row", cursor_foreground_priority="renderable", id="tables"
-            )
-            yield table
-            yield RichLog(wrap=True, max_lines=5000, min_width=20, id="log")
+            yield self._table
+            yield self._log_pane
         yield Footer()
 
     def on_mount(self) -> None:
@@ -122,21 +128,17 @@ class MigrationApp(App[int]):
             table.add_column(Text(title, justify="right" if key in ("rows", "rate") else "left"), key=key)
         self._fit_columns()
         table.focus()
+        self.set_interval(TICK, self._tick)
         self._resumable = self._session.resumable()
         if self._resumable is not None:
             self._write_line(LogLine("warn", f"run {self._resumable} is not finished: r resumes it, s begins anew"))
         self._session.plan()
-        self.set_interval(TICK, self._tick)
         self._tick()
 
     def on_resize(self) -> None:
-        if self.query("#tables") and self._table.columns:
+        if self._table.columns:
             self._fit_columns()
             self._tick()
-
-    @property
-    def _table(self) -> DataTable[Text]:
-        return self.query_one("#tables", DataTable)
 
     def _route(self) -> Text:
         source, target = self._session.config.source, self._session.config.target
@@ -163,6 +165,8 @@ class MigrationApp(App[int]):
     # -- every tick --------------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
+        if not self._table.is_attached:  # the screen is being taken down
+            return
         session = self._session
         self._unwritten += session.take_lines()
         self._write_lines()
@@ -172,8 +176,8 @@ class MigrationApp(App[int]):
         totals = overall(history, rate if session.busy else 0.0)
         self._peak = max(self._peak, rate)
         mode = session.config.migration.target_mode
-        self.query_one("#status", Static).update(status_line(session.state, history, session.seconds, totals, mode))
-        self.query_one("#overall", Static).update(overall_line(totals, max(self.size.width - 2, 20), session.state))
+        self._status.update(status_line(session.state, history, session.seconds, totals, mode))
+        self._overall.update(overall_line(totals, max(self.size.width - 2, 20), session.state))
         self._show_speed(history, totals)
         self._show_tables(history, now)
         if session.state != self._state:
@@ -195,9 +199,8 @@ class MigrationApp(App[int]):
         text = Text(f"{short_count(totals.rate)} rows/s\n", style="bold", no_wrap=True)
         text.append(f"peak {short_count(self._peak)}\n", style="dim")
         text.append(f"{size(history.bytes)} moved", style="dim")
-        self.query_one("#now", Static).update(text)
-        sparkline = self.query_one("#curve", Sparkline)
-        sparkline.data = curve(history.throughput, max(sparkline.size.width, 20))
+        self._now.update(text)
+        self._curve.data = curve(history.throughput, max(self._curve.size.width, 20))
 
     def _show_tables(self, history: RunHistory, now: float) -> None:
         table = self._table
@@ -251,15 +254,14 @@ class MigrationApp(App[int]):
         self._write_lines()
 
     def _write_lines(self) -> None:
-        log = self.query_one("#log", RichLog)
-        width = log.scrollable_content_region.width
+        width = self._log_pane.scrollable_content_region.width
         if width < 20:  # not laid out yet: the next tick writes them
             return
         lines, self._unwritten = self._unwritten, []
         for line in lines:
             text = Text(time.strftime("%H:%M:%S ", time.localtime(line.at)), style="dim")
             text.append(line.text, style=_STYLES[line.level])
-            log.write(text, width=width)
+            self._log_pane.write(text, width=width)
 
     def _changed_state(self) -> None:
         session = self._session

@@ -69,7 +69,7 @@ class Reading(ModalScreen[None]):
         + """
     .title { text-style: bold; margin-bottom: 1; }
     VerticalScroll { width: auto; max-width: 72; height: auto; max-height: 16; }
-    Static { width: auto; }
+    Static { width: auto; max-width: 66; }
     .hint { color: $text-muted; margin-top: 1; }
     }"""
     )

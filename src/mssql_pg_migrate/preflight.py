@@ -160,7 +160,7 @@ def make_plan(
         target=config.target.settings().label,
         database=database,
         tables=tuple(transfer_order(plans)),
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
         tuning=tuning,
         suspended=suspended,
     )

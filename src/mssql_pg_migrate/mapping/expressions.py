@@ -302,6 +302,8 @@ class ExpressionTranslator(Arithmetic):
             raise Untranslatable("LIKE with a pattern that is no constant")
         how = self.sensitivity(value, pattern)
         ignore_case = not how.case and (self.exact_text or value.plain_text is not None)
+        if not how.case and not ignore_case:
+            self.remark("text is compared with its case, the source ignores it")
         unicode = any(side.type.name in ("nchar", "nvarchar", "ntext") for side in (value, pattern))
         found = translate_pattern(
             pattern.literal, escape, ignore_case=ignore_case, binary=how.binary, ignore_blanks=not unicode

@@ -8,12 +8,23 @@ and a new sqlglot release cannot change it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 
 class Untranslatable(Exception):
     """An expression has no PostgreSQL form of the same meaning; the text says why, as the end of a sentence."""
+
+
+@contextmanager
+def bounded_depth() -> Iterator[None]:
+    """Raise Untranslatable where an expression is nested deeper than Python's stack allows."""
+    try:
+        yield
+    except RecursionError as error:
+        raise Untranslatable("it is nested too deeply") from error
 
 
 _MONEY = re.compile(r"(?<![\w\]\"'.])\$(\d+(?:\.\d*)?|\.\d+)")

@@ -10,7 +10,7 @@ from ..model import Table
 from ..typemap import MappedColumn
 from .context import Context
 from .expressions import ExpressionTranslator, assigned
-from .parse import Untranslatable, parse_expression
+from .parse import Untranslatable, bounded_depth, parse_expression
 from .quoting import qualified, quote_ident
 from .values import Value, kind_of
 
@@ -40,13 +40,15 @@ class Translator:
             Untranslatable: PostgreSQL has no expression of the same meaning (so with all methods here).
         """
         place = _TableExpressions(self._context, self._table, {})
-        value = assigned(place.value(parse_expression(text)), column.source.type)
+        with bounded_depth():
+            value = assigned(place.value(parse_expression(text)), column.source.type)
         return Translation(value.sql, tuple(place.remarks))
 
     def check(self, text: str) -> Translation:
         """The condition of a check constraint."""
         place = _TableExpressions(self._context, self._table, self._columns)
-        condition = place.predicate(parse_expression(text))
+        with bounded_depth():
+            condition = place.predicate(parse_expression(text))
         return Translation(condition.sql, tuple(place.remarks))
 
     def filter(self, text: str, *, unique: bool) -> Translation:
@@ -56,7 +58,8 @@ class Translator:
         planner uses the index only for queries that repeat its predicate.
         """
         place = _TableExpressions(self._context, self._table, self._columns, exact_text=unique)
-        condition = place.predicate(parse_expression(text))
+        with bounded_depth():
+            condition = place.predicate(parse_expression(text))
         if not condition.immutable:
             raise Untranslatable("an index predicate must not depend on the clock or the session")
         return Translation(condition.sql, tuple(place.remarks))
@@ -64,7 +67,8 @@ class Translator:
     def computed(self, text: str, column: MappedColumn) -> Translation:
         """The expression of a generated column."""
         place = _TableExpressions(self._context, self._table, self._columns)
-        value = place.value(parse_expression(text))
+        with bounded_depth():
+            value = place.value(parse_expression(text))
         declared = column.source.type
         if not value.immutable:
             raise Untranslatable("it depends on the clock, the session or a setting, which a generated column must not")
@@ -80,10 +84,10 @@ class Translator:
     def not_null_columns(self, text: str) -> frozenset[str]:
         """Columns (source names) that the predicate of a filtered index keeps from being NULL."""
         try:
-            node = parse_expression(text)
+            with bounded_depth():
+                return frozenset(self._not_null(parse_expression(text)))
         except Untranslatable:
             return frozenset()
-        return frozenset(self._not_null(node))
 
     def _not_null(self, node: Any) -> set[str]:
         kind = type(node).__name__

@@ -10,7 +10,7 @@ from ..model import Module
 from .context import Context
 from .names import Namespace
 from .objects import MappedTable, MappedView
-from .parse import Untranslatable, parse_view
+from .parse import Untranslatable, bounded_depth, parse_view
 from .queries import QueryTranslator
 from .quoting import qualified, quote_ident
 from .relations import BaseRelation, OutputColumn
@@ -78,7 +78,8 @@ class _ViewMapper:
             raise Untranslatable("its text cannot be parsed")
         self._check_properties(statement)
         translator = QueryTranslator(self._context, module.schema, self._lookup(module.schema))
-        query = translator.query(statement.expression)
+        with bounded_depth():
+            query = translator.query(statement.expression)
         names = self._column_names(module, statement, [column.name for column in query.columns])
         target_names = self._target_names(label, names)
         self._columns[label] = tuple(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Ending(StatementRunner):
-    """Runs after keys and constraints. ``loaded`` tables have their rows, ``built`` ones their structure by this run."""
+    """Runs after keys and constraints. ``loaded`` tables have their rows, ``built`` ones were made by this run."""
 
     pool: JobPool
     database: MappedDatabase

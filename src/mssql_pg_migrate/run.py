@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .errors import Cancelled, ConfigError, MigrationError, StateError
-from .events import AnyEvent, EventSink, Message, PhaseStarted, RunFinished, RunStarted
+from .events import AnyEvent, EventSink, Message, PhaseStarted, RunFinished, RunStarted, TableFinished
 from .results import RunResult, TableResult
 from .state import RunState, StateKeeper, TableState, read_state, utc_now
 
@@ -244,6 +244,10 @@ class Migration:
         self._emit(PhaseStarted(phase="transfer"))
         entries = control.call("reading the ledger", ledger.tables)
         loaded = {entry.table_id: entry for entry in entries.values() if entry.status == "loaded"}
+        for item in plan.tables:
+            if item.table_id in loaded:  # by an earlier attempt: who watches this one must not wait for it
+                entry = loaded[item.table_id]
+                self._emit(TableFinished(table=item.display, rows=entry.rows, skipped=entry.skipped, seconds=0.0))
         upsert = plan.mode == "upsert"
         limits = Limits(
             source_connections=tuning.max_mssql_connections,

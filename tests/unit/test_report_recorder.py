@@ -92,6 +92,11 @@ def test_the_final_count_is_the_ledgers():
     assert (table.rows, table.skipped, table.share()) == (9, 4, 1.0)
 
 
+def test_a_table_of_an_earlier_attempt_is_complete_but_not_this_runs_work():
+    table = only_table(recorded(TableFinished(table="t", rows=9, skipped=0, seconds=0.0)))
+    assert (table.status, table.rows, table.moved, table.started) == ("completed", 9, 0, None)
+
+
 def test_finalization_speaks_of_qualified_names():
     run = RunStarted(run_id="r", mode="truncate", resumed=False, tables={"Orders": 1, "b.Other": 1})
     recorder = recorded(

@@ -246,7 +246,7 @@ class ReportRecorder:
         table = self._table(event.table)
         table.finished = event.at
         table.final = (event.rows, event.skipped)
-        if table.started is None:
+        if table.started is None and event.seconds > 0:  # else an earlier attempt loaded it
             table.started = event.at - event.seconds
         table.status = "failed" if event.error is not None else "completed"
         table.error = event.error

@@ -42,7 +42,8 @@ def describe(event: AnyEvent) -> LogLine | None:
         if event.error is not None:
             return None  # its message came before
         skipped = f", {count(event.skipped)} unchanged" if event.skipped else ""
-        text = f"{event.table}: {count(event.rows)} rows in {duration(event.seconds)}{skipped}"
+        when = f"in {duration(event.seconds)}" if event.seconds > 0 else "were loaded before"
+        text = f"{event.table}: {count(event.rows)} rows {when}{skipped}"
         return LogLine("good", text, event.at)
     if isinstance(event, TableReset):
         return LogLine("warn", f"{event.table} begins again: {event.reason}", event.at)

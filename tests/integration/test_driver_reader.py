@@ -6,11 +6,12 @@ import dataclasses
 import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from scripted import DONE, FAILED, Drop, ScriptedServer, columns, error, row
+from source_tools import fields
 
 from mssql_pg_migrate.errors import DataError, TransferError, TransientError
 from mssql_pg_migrate.mapping.objects import MappedTable
@@ -59,24 +60,6 @@ def read(server: ScriptedServer, asked: ReadRequest) -> list[Chunk]:
         return list(reader.chunks(asked))
     finally:
         reader.close()
-
-
-def fields(chunks: Iterable[Chunk]) -> list[tuple[bytes | None, ...]]:
-    """The tuples of binary COPY data."""
-    rows = []
-    for chunk in chunks:
-        data, position = bytes(chunk.data), 0
-        while position < len(data):
-            (count,) = struct.unpack_from(">h", data, position)
-            position += 2
-            found: list[bytes | None] = []
-            for _ in range(count):
-                (size,) = struct.unpack_from(">i", data, position)
-                position += 4
-                found.append(None if size < 0 else data[position : position + size])
-                position += max(size, 0)
-            rows.append(tuple(found))
-    return rows
 
 
 def numbered(count: int, info: ColumnMetadata = TEXT, text: str = "x") -> Iterator[bytes]:

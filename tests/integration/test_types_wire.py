@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 from scripted import DONE, Raw, ScriptedServer, columns, row
+from source_tools import copy_into
 
 from mssql_pg_migrate.mapping.objects import MappedTable
 from mssql_pg_migrate.model import Column, Key, KeyColumn, KeyRange, SqlType, Table
@@ -25,6 +26,7 @@ from mssql_pg_migrate.source.wire import WireReader, unavailable
 from mssql_pg_migrate.tds import types as t
 from mssql_pg_migrate.tds.metadata import ColumnMetadata as Info
 from mssql_pg_migrate.typemap import MappedColumn, map_type
+from servers import PgServer
 
 LATIN1 = bytes.fromhex("0904d00034")
 DAY = 864_000_000_000
@@ -278,14 +280,18 @@ def shown(postgres: psycopg.Connection[Any], pg_type: str, data: bytes, copy_for
     """What PostgreSQL shows of a column of that type after the COPY."""
     postgres.execute("SET timezone = 'UTC'")
     postgres.execute(f"CREATE TEMP TABLE t (id integer, c {pg_type})")
-    header, trailer = (b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff") if copy_format == "binary" else (b"", b"")
-    with postgres.cursor().copy(f"COPY t FROM STDIN (FORMAT {copy_format})") as copy:
-        copy.write(header + data + trailer)
+    copy_into(postgres, "t", data, copy_format)
     # A cast to text drops the trailing blanks of a char: rpad brings them back.
     shape = f"rpad(c::text, {pg_type[5:-1]}, ' ')" if pg_type.startswith("char(") else "c::text"
     rows = postgres.execute(f"SELECT {shape} FROM t ORDER BY id").fetchall()
     postgres.execute("DROP TABLE t")
     return [found for (found,) in rows]
+
+
+@pytest.fixture
+def postgres(pg: PgServer) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(pg.conninfo(), autocommit=True) as connection:
+        yield connection
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case.type).replace("(", "_").rstrip(")"))

@@ -120,7 +120,9 @@ class MssqlServer:
     def drop_database(self, name: str) -> None:
         """Drop a database, its connections too."""
         if self.sandbox is None:
-            self.execute_script(f"ALTER DATABASE [{name}] SET SINGLE_USER WITH ROLLBACK IMMEDIATE\nGO\nDROP DATABASE [{name}]")
+            self.execute_script(
+                f"ALTER DATABASE [{name}] SET SINGLE_USER WITH ROLLBACK IMMEDIATE\nGO\nDROP DATABASE [{name}]"
+            )
         else:
             self.sandbox.run_script(f"EXEC sandbox_drop_database N'{name}'")
 

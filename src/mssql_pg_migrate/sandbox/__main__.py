@@ -28,7 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--user", default="sa")
     parser.add_argument("--no-tls", action="store_true", help="offer no encryption")
     parser.add_argument("--force-encryption", action="store_true")
-    parser.add_argument("--rows", type=int, default=0, help="generate a StackOverflow2010-shaped database of so many rows")
+    parser.add_argument(
+        "--rows", type=int, default=0, help="generate a StackOverflow2010-shaped database of so many rows"
+    )
     parser.add_argument("--database", default="StackOverflow2010", help="its name")
     parser.add_argument("--seed", type=int, default=2010)
     parser.add_argument("--script", type=Path, help="a T-SQL script to run first")

@@ -362,7 +362,8 @@ class QueryCompiler(ExprCompiler):
             raise SqlError(208, f"Invalid object name '{'.'.join(name)}'.")
         self.session.require("SELECT", item)
         self.tables.append(item)
-        return self.table_source(item, alias, name, scope)
+        text = self.table_source(item, alias, name, scope)
+        return f"{text} TABLESAMPLE {source.sample}" if source.sample else text
 
     def table_source(self, table: Table, alias: str | None, name: n.Name, scope: Scope) -> str:
         """A table of the catalog in FROM."""

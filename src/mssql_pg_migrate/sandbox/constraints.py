@@ -138,7 +138,7 @@ def check_foreign_key(session: Session, compiler: QueryCompiler, table: Table, k
     if not isinstance(parent, Table):
         return
     if parent.ready is not None:
-        parent.ready.materialise(session.connection)
+        parent.ready.materialise()
         parent.ready = None
     pairs = [(table.by_id(own), parent.by_id(other)) for own, other in key.columns]
     present = " AND ".join(f"n.{own.physical} IS NOT NULL" for own, _ in pairs)

@@ -186,7 +186,11 @@ def resolve_computed(session: Session, table: Table) -> None:
         if column.expr is not None:
             ex = compiler.value(column.expr, scope)
             column.type = ex.type or st.INT
-            column.nullable = column.nullable and ex.nullable
+            # Arithmetic may overflow to NULL, so SQL Server takes every expression but ISNULL for nullable.
+            sure = isinstance(column.expr, n.Column) or (
+                isinstance(column.expr, n.Call) and column.expr.name == "ISNULL"
+            )
+            column.nullable = column.nullable and (ex.nullable or not sure)
 
 
 _GRAPH_NODE = (("graph_id", "bigint", 1), ("$node_id", "nvarchar", 2))

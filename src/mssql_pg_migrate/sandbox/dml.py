@@ -57,7 +57,7 @@ def writable(session: Session, name: n.Name, permission: str) -> Table:
     table = session.table(name)
     session.require(permission, table)
     if table.ready is not None:
-        table.ready.materialise(session.connection)
+        table.ready.materialise()
         table.ready = None
     return table
 
@@ -413,7 +413,7 @@ def _materialise_sources(session: Session, source: n.Source) -> None:
     elif isinstance(source, n.TableSource):
         item = session.find_object(source.name)
         if isinstance(item, Table) and item.ready is not None:
-            item.ready.materialise(session.connection)
+            item.ready.materialise()
             item.ready = None
 
 
@@ -514,7 +514,7 @@ def _truncate(session: Session, statement: n.Truncate) -> None:
     session.sink.done(None, "TRUNCATE")
 
 
-# --- SELECT INTO, and rows that are ready ----------------------------------------------------------------------
+# --- SELECT INTO -------------------------------------------------------------------------------------------
 
 
 def select_into(session: Session, query: n.Select) -> None:
@@ -528,13 +528,3 @@ def select_into(session: Session, query: n.Select) -> None:
     names = ", ".join(column.physical for column in table.columns)
     session.execute_sql(f"INSERT INTO {table.physical} ({names}) SELECT {names} FROM {stage} ORDER BY rn")
     _finish(session, count, "SELECT")
-
-
-def ready_rows(session: Session, query: n.Query) -> int | None:
-    """Send a slice of a generated table if that is what the query asks for; the rows sent, None when it is not."""
-    from .ready import slice_of
-
-    found = slice_of(session, query)
-    if found is None:
-        return None
-    return found.send(session.sink)

@@ -257,10 +257,11 @@ class Source:
 
 @dataclass(frozen=True)
 class TableSource(Source):
-    """A table or view by name."""
+    """A table or view by name; `sample` is the text of a TABLESAMPLE for DuckDB."""
 
     name: Name
     alias: str | None = None
+    sample: str = ""
 
 
 @dataclass(frozen=True)

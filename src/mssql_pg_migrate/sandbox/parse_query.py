@@ -244,8 +244,22 @@ class QueryParser(ExprParser):
         if self.accept("FOR", "SYSTEM_TIME"):
             self.expect("ALL")
         alias = self._alias()
+        sample = self._sample()
         self._hints()
-        return n.TableSource(name, alias)
+        return n.TableSource(name, alias, sample)
+
+    def _sample(self) -> str:
+        """TABLESAMPLE as DuckDB wants it, empty without one."""
+        if not self.accept("TABLESAMPLE"):
+            return ""
+        self.accept("SYSTEM")
+        self.expect("(")
+        amount = self.take().value
+        unit = self.accept_any("PERCENT", "ROWS") or "PERCENT"
+        self.expect(")")
+        if self.accept("REPEATABLE"):
+            self.skip_parentheses()
+        return f"system({amount}%)" if unit == "PERCENT" else f"reservoir({amount} ROWS)"
 
     def _hints(self) -> None:
         if self.at("WITH", "("):

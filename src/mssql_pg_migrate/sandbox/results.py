@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .compile_query import OutputColumn
 from .errors import SqlError
+
+if TYPE_CHECKING:
+    from .ready import Slice
 
 
 class Sink:
@@ -17,6 +20,10 @@ class Sink:
 
     def rows(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Rows of it, as DuckDB gives them."""
+
+    def ready(self, found: Slice) -> int:
+        """Rows that are ready tokens already, from their columns to the end of the statement; how many."""
+        return found.last - found.first
 
     def done(self, count: int | None, command: str) -> None:
         """A statement is done; `count` rows were touched, None says that it does not count any."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -21,11 +22,13 @@ from .compile_query import CompiledQuery, QueryCompiler
 from .engine import Engine, translate
 from .errors import SqlError, Unsupported
 from .parser import parse_batch
+from .ready import slice_of
 from .results import Sink
 from .scope import Scope, ScopeSource
 from .sqltypes import SqlType
 
 FETCH_ROWS = 2048
+_READY = re.compile("\N{LEFT WHITE SQUARE BRACKET}(s[0-9]+)\N{RIGHT WHITE SQUARE BRACKET}")
 _CONTINUES = frozenset((515, 547, 2601, 2627, 2628, 8134, 3701, 50000, 15233, 15135))
 """Errors after which a batch goes on with its next statement."""
 
@@ -85,6 +88,9 @@ class Session:
         self.text = ""
         """The batch that is running."""
         self._depth = 0
+        self._ready: dict[str, tuple[Table, ScopeSource]] = {}
+        self.changed_data = False
+        """Whether the transaction has changed anything."""
         server.sessions[self.spid] = self
 
     def close(self) -> None:
@@ -223,10 +229,30 @@ class Session:
         return cast(constant(item.next_value(), st.BIGINT), item.type)
 
     def physical(self, table: Table, source: ScopeSource) -> str:
-        """Where DuckDB finds a table's rows."""
-        if table.ready is not None:
-            return str(table.ready.relation(self.connection, source))
-        return table.physical
+        """Where DuckDB finds a table's rows.
+
+        For a generated table that depends on the columns the query asks for, which are not known yet: a mark stands
+        for it until the SQL is run.
+        """
+        if table.ready is None:
+            return table.physical
+        self._ready[source.alias] = (table, source)
+        return f"\N{LEFT WHITE SQUARE BRACKET}{source.alias}\N{RIGHT WHITE SQUARE BRACKET}"
+
+    def _place_ready(self, sql: str) -> str:
+        def place(match: re.Match[str]) -> str:
+            table, source = self._ready[match.group(1)]
+            if table.ready is None:
+                return table.physical
+            fresh = not table.ready.loaded
+            relation = str(table.ready.relation(source))
+            if fresh and table.ready.loaded and self.transaction_depth and not self.changed_data:
+                # What was loaded just now is newer than what this transaction sees: let it begin again.
+                self.connection.execute("COMMIT")
+                self.connection.execute("BEGIN TRANSACTION")
+            return relation
+
+        return _READY.sub(place, sql)
 
     def row_count(self, table: Table) -> int:
         """The rows a table has now."""
@@ -244,7 +270,7 @@ class Session:
             SqlError: it failed.
         """
         try:
-            return self.connection.execute(sql)
+            return self.connection.execute(self._place_ready(sql) if self._ready else sql)
         except duckdb.Error as error:
             raise self.failed(error) from None
 
@@ -258,8 +284,9 @@ class Session:
 
     def query_rows(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a DuckDB query."""
+        cursor = self.execute_sql(sql)
         try:
-            return self.connection.execute(sql).fetchall()
+            return cursor.fetchall()
         except duckdb.Error as error:
             raise self.failed(error) from None
 
@@ -281,6 +308,7 @@ class Session:
         """BEGIN TRANSACTION; nested ones only count."""
         if self.transaction_depth == 0:
             self.execute_sql("BEGIN TRANSACTION")
+            self.changed_data = False
         self.transaction_depth += 1
 
     def commit(self) -> None:
@@ -360,6 +388,7 @@ class Session:
             self.select(statement.query)
         elif isinstance(statement, n.Insert | n.Update | n.Delete | n.Truncate):
             self._begin_implicitly()
+            self.changed_data = True
             dml.run(self, statement)
         elif isinstance(statement, n.If):
             if self.condition(statement.condition):
@@ -388,6 +417,7 @@ class Session:
             self._simple(statement)
         else:
             self._begin_implicitly()
+            self.changed_data = True
             ddl.run(self, statement)
 
     def _begin_implicitly(self) -> None:
@@ -408,9 +438,10 @@ class Session:
         if isinstance(query, n.Select) and any(item.variable for item in query.items):
             self._select_variables(query)
             return
-        fast = None if self.fmtonly else dml.ready_rows(self, query)
-        if fast is not None:
-            self.row_count_value = fast
+        found = None if self.fmtonly else slice_of(self, query)
+        if found is not None:
+            self.reading = (found.table.name,)
+            self.row_count_value = self.sink.ready(found)
             return
         compiler = self.compiler()
         compiled = compiler.query(query, None)

@@ -273,6 +273,7 @@ def _column(item: SchemaObject, column: Column) -> Row:
         "graph_type_desc": _GRAPH.get(column.graph_type or 0),
         "vector_dimensions": (kind.length - 8) // 4 if kind.name == "vector" else None,
         "vector_base_type": 0 if kind.name == "vector" else None,
+        "vector_base_type_desc": "float32" if kind.name == "vector" else None,
     }
 
 

@@ -38,7 +38,7 @@ _COLUMN = (
     "encryption_algorithm_name sysname, column_encryption_key_id int, column_encryption_key_database_name sysname, "
     "is_hidden bit, is_masked bit, graph_type int, graph_type_desc nvarchar(60), is_data_deletion_filter_column bit, "
     "ledger_view_column_type int, ledger_view_column_type_desc nvarchar(60), is_dropped_ledger_column bit, "
-    "vector_dimensions int, vector_base_type tinyint"
+    "vector_dimensions int, vector_base_type tinyint, vector_base_type_desc nvarchar(10)"
 )
 _INDEX = (
     "object_id int, name sysname, index_id int, type tinyint, type_desc nvarchar(60), is_unique bit, data_space_id int, "
@@ -210,6 +210,12 @@ _VIEWS: dict[str, tuple[str, Rows]] = {
     "sql_expression_dependencies": (
         "referencing_id int, referencing_minor_id int, referenced_id int, referenced_schema_name sysname, "
         "referenced_entity_name sysname, is_schema_bound_reference bit",
+        rows.nothing,
+    ),
+    "security_policies": (f"{_OBJECT}, is_enabled bit, is_schema_bound bit", rows.nothing),
+    "security_predicates": (
+        "object_id int, security_predicate_id int, target_object_id int, predicate_definition nvarchar(max), "
+        "predicate_type int, predicate_type_desc nvarchar(60), operation int",
         rows.nothing,
     ),
     "edge_constraints": (f"{_OBJECT}, is_system_named bit", rows.nothing),

@@ -147,7 +147,7 @@ LITERALS = [
     (INT, "42", "42"),
     (INT, "-2147483648", "CAST(-2147483648 AS int)"),
     (SqlType("bigint"), "-9223372036854775808", "CAST(-9223372036854775808 AS bigint)"),
-    (SqlType("decimal", precision=10, scale=2), "-12.50", "CAST(-12.50 AS decimal(10,2))"),
+    (SqlType("decimal", precision=10, scale=2), "-12.50", "CAST('-12.50' AS decimal(10,2))"),
     (SqlType("money", precision=19, scale=4), "922337203685477.5807", "CAST(922337203685477.5807 AS money)"),
     (SqlType("date"), "0001-01-01", "CAST('0001-01-01' AS date)"),
     (SqlType("time", scale=7), "23:59:59.9999999", "CAST('23:59:59.9999999' AS time(7))"),

@@ -227,9 +227,11 @@ def literal(sql_type: SqlType, text: str) -> str:
     if name in _INTEGERS:
         value = _checked("integer", text)
         return value if name == "int" and int(value) > -(2**31) else f"CAST({value} AS {name})"
+    if name in ("money", "smallmoney"):
+        return f"CAST({_checked('decimal', text)} AS {name})"
     if name in _DECIMALS:
-        declared = f"({sql_type.precision},{sql_type.scale})" if name in ("decimal", "numeric") else ""
-        return f"CAST({_checked('decimal', text)} AS {name}{declared})"
+        # As text, because a number of 38 digits gets a type of its own before it is cast.
+        return f"CAST('{_checked('decimal', text)}' AS {name}({sql_type.precision},{sql_type.scale}))"
     if name == "uniqueidentifier":
         return f"CAST('{_checked(name, text)}' AS uniqueidentifier)"
     if name in _BINARY:

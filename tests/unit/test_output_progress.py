@@ -287,7 +287,7 @@ class TestBar:
         assert len(lines) == 3
         assert "246,913,578" in lines[0]
         assert "400.0 GiB" in lines[0]
-        assert "PostsWithQuite" in lines[1]
+        assert "PostsWithQuit" in lines[1]
 
     def test_clock(self) -> None:
         assert [clock(value) for value in (5, 754.9, 3723)] == ["0:05", "12:34", "1:02:03"]

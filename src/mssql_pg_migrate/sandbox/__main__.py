@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from .certificate import certificate
 from .errors import SqlError
 from .faults import Fault
 from .lexer import split_batches
@@ -126,6 +127,8 @@ def _command(server: TdsServer, name: str, arguments: dict[str, Any]) -> Any:
         run_script(server, arguments["script"], arguments["database"])
     elif name == "generate":
         return _generate(server, **arguments)
+    elif name == "certificate":
+        return certificate()[0].decode("ascii")
     elif name == "disconnect":
         server.disconnect_all()
     elif name == "pause":

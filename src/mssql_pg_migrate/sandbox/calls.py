@@ -42,7 +42,7 @@ def run(session: Session, call: RpcCall, sink: TdsSink) -> None:
     if name == "sp_describe_undeclared_parameters":
         _describe_parameters(session, call.parameters, sink)
         return
-    arguments = []
+    arguments: list[tuple[str | None, n.Expr, bool]] = []
     outputs: list[Parameter] = []
     for parameter in call.parameters:
         value = value_of(session, parameter)

@@ -185,7 +185,7 @@ def install(connection: duckdb.DuckDBPyConnection) -> None:
                 f"cv_{source}_{target}",
                 _converter(source, target),
                 arguments,
-                target_type,  # type: ignore[arg-type]
+                target_type,
             )
 
 
@@ -218,7 +218,8 @@ def _by_function(ex: Ex, target: SqlType, style: int | None, trying: bool) -> st
     assert source is not None
     first, second = _class_of(source), _class_of(target)
     code = (-1 if style is None else style) + (_TRY if trying else 0)
-    sql = f"cv_{first}_{second}(CAST({ex.sql} AS {_CLASSES[first]}), '{_descriptor(source)}', '{_descriptor(target)}', {code})"
+    kinds = f"'{_descriptor(source)}', '{_descriptor(target)}'"
+    sql = f"cv_{first}_{second}(CAST({ex.sql} AS {_CLASSES[first]}), {kinds}, {code})"
     return sql if _CLASSES[second] == target.storage else f"CAST({sql} AS {target.storage})"
 
 

@@ -74,11 +74,9 @@ def hierarchy_text(data: bytes) -> str:
     path = "/"
     position = 0
     while "1" in bits[position:]:
-        for low, pattern in _PATTERNS:
-            match = pattern.match(bits, position)
-            if match:
-                break
-        else:
+        found = ((low, pattern.match(bits, position)) for low, pattern in _PATTERNS)
+        low, match = next(((low, match) for low, match in found if match), (0, None))
+        if match is None:
             raise SqlError(6522, "SqlHierarchyId.Read failed because the bytes are not a hierarchyid.")
         groups = match.groups()
         number = low + int("".join(groups[:-1]), 2)
@@ -189,10 +187,10 @@ class Geometry:
             geometry.shapes = [(-1, 0, 1 if flags & _SINGLE_POINT else 2)]
             return geometry
         (count,) = struct.unpack_from("<I", data, position)
-        geometry.figures = [struct.unpack_from("<Bi", data, position + 4 + i * 5) for i in range(count)]  # type: ignore[misc]
+        geometry.figures = [struct.unpack_from("<Bi", data, position + 4 + i * 5) for i in range(count)]
         position += 4 + count * 5
         (count,) = struct.unpack_from("<I", data, position)
-        geometry.shapes = [struct.unpack_from("<iiB", data, position + 4 + i * 9) for i in range(count)]  # type: ignore[misc]
+        geometry.shapes = [struct.unpack_from("<iiB", data, position + 4 + i * 9) for i in range(count)]
         return geometry
 
     # --- well-known text ---

@@ -11,6 +11,7 @@ from . import nodes as n
 from . import sqltypes as st
 from .casts import Ex, cast, common_type, constant
 from .convert import convert
+from .datetimes import DAYS_1900
 from .errors import SqlError, Unsupported
 from .scope import Scope
 from .sqltypes import SqlType
@@ -228,7 +229,7 @@ class ExprCompiler:
         if second.type is not None and second.type.name in st.NUMBERS:
             days = f"CAST(round(({second.sql}) * 864000000000.0) AS BIGINT)"
         else:
-            base = casts.DAYS_1900 * 864_000_000_000
+            base = DAYS_1900 * 864_000_000_000
             days = f"({cast(second, st.DATETIME).sql} - {base})"
         open_end = st.make("datetime2", 7)
         return cast(Ex(f"({first.sql} {operator} {days})", open_end, left.nullable or right.nullable), kind)
@@ -450,8 +451,7 @@ class ExprCompiler:
             raise Unsupported(f"method {expr.name} of {kind or 'this type'}")
         sql, result = function
         geographic = "true" if kind == "geography" else "false"
-        arguments = [self.value(item, scope).sql for item in expr.arguments or ()]
-        return Ex(sql.format(x=operand.sql, g=geographic, *arguments), result)
+        return Ex(sql.format(x=operand.sql, g=geographic), result)
 
     def _static_method(self, expr: n.StaticMethod, scope: Scope) -> Ex:
         name = expr.name.lower()

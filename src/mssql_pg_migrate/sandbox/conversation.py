@@ -204,8 +204,7 @@ class Conversation:
         sink = TdsSink(self, self.session)
         self.session.sink = sink
         if header.type == PacketType.ATTENTION:
-            sink.write(Done(tokens.DONE_ATTENTION).encode())
-            sink.finish()
+            sink.cancelled()
             return True
         if header.status & (STATUS_RESET_CONNECTION | STATUS_RESET_CONNECTION_KEEP_TRANSACTION):
             database = self.server.engine.find_database(self.login.database or "master")
@@ -353,23 +352,15 @@ class TdsSink(Sink):
 
     def finish(self) -> None:
         """End the answer."""
-        if self._pending is None and not self._ended:
+        if self._pending is None:
             kind = tokens.DONEPROC if self.in_procedure else tokens.DONE
             self._pending = Done(tokens.DONE_ERROR if self._failed else 0, token=kind)
         self._release(more=False)
         self.flush(last=True)
 
-    @property
-    def _ended(self) -> bool:
-        # An attention's DONE is written at once and ends the answer by itself.
-        return self._cancelled
-
-    _cancelled = False
-
     def cancelled(self) -> None:
         """Acknowledge an attention and end the answer."""
         self._pending = None
-        self._cancelled = True
         self._buffer += Done(tokens.DONE_ATTENTION).encode()
         self.flush(last=True)
 

@@ -131,7 +131,10 @@ def _all_indexes(node: n.CreateTable) -> list[n.IndexDef]:
 def add_column(session: Session, database: Database, table: Table, node: n.ColumnDef) -> Column:
     """A column from its definition, appended to the table."""
     if any(column.name.lower() == node.name.lower() for column in table.columns):
-        message = f"Column names in each table must be unique. Column name '{node.name}' in table '{table.name}' is specified more than once."
+        message = (
+            f"Column names in each table must be unique. Column name '{node.name}' in table '{table.name}' is "
+            "specified more than once."
+        )
         raise SqlError(2705, message)
     if node.computed is not None:
         column = Column(node.name, st.INT, table.next_column_id, expr=node.computed, persisted=node.persisted)
@@ -421,7 +424,10 @@ def create_index(session: Session, table: Table, node: n.IndexDef) -> None:
         table.fulltext = (key.index_id, [column_id for column_id, _ in columns])
         return
     if any(index.name.lower() == node.name.lower() for index in table.indexes):
-        message = f"The operation failed because an index or statistics with name '{node.name}' already exists on table '{table.name}'."
+        message = (
+            f"The operation failed because an index or statistics with name '{node.name}' already exists on table "
+            f"'{table.name}'."
+        )
         raise SqlError(1913, message)
     ordinary = node.kind in ("CLUSTERED", "NONCLUSTERED", "NONCLUSTERED HASH")
     if ordinary:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from . import constraints, ddl
 from . import nodes as n
 from .casts import Ex, cast
-from .catalog import Column, SchemaObject, Table
+from .catalog import CheckConstraint, Column, ForeignKey, Module, Table
 from .compile_query import QueryCompiler
 from .dml import writable
 from .errors import SqlError
@@ -99,7 +99,10 @@ def _fill(session: Session, table: Table, column: Column, node: n.ColumnDef) -> 
     elif column.default is not None and (not column.nullable or (default is not None and default.with_values)):
         ddl.fill_column(session, table, column, compiler.value(column.default.expr, Scope()))
     elif not column.nullable and session.row_count(table):
-        message = f"ALTER TABLE only allows columns to be added that can contain nulls or have a DEFAULT; column '{column.name}' cannot be added to non-empty table '{table.name}'."
+        message = (
+            "ALTER TABLE only allows columns to be added that can contain nulls, or have a DEFAULT definition; column "
+            f"'{column.name}' cannot be added to non-empty table '{table.name}' because it does neither."
+        )
         raise SqlError(4901, message)
 
 
@@ -112,7 +115,8 @@ def _fill_computed(session: Session, compiler: QueryCompiler, table: Table, colu
 
 def _check(session: Session, table: Table, node: n.AlterTable) -> None:
     wanted = {name.lower() for name in node.names}
-    found = [item for item in (*table.checks, *table.foreign_keys) if not wanted or item.name.lower() in wanted]
+    every: list[CheckConstraint | ForeignKey] = [*table.checks, *table.foreign_keys]
+    found = [item for item in every if not wanted or item.name.lower() in wanted]
     if wanted and len(found) < len(wanted):
         missing = wanted - {item.name.lower() for item in found}
         raise SqlError(4917, f"Constraint '{missing.pop()}' does not exist.")
@@ -122,10 +126,10 @@ def _check(session: Session, table: Table, node: n.AlterTable) -> None:
             item.disabled = item.not_trusted = True
             continue
         if node.with_check:
-            if item in table.checks:
-                constraints.check_constraint(session, compiler, table, item, table.physical)  # type: ignore[arg-type]
+            if isinstance(item, CheckConstraint):
+                constraints.check_constraint(session, compiler, table, item, table.physical)
             else:
-                constraints.check_foreign_key(session, compiler, table, item, table.physical)  # type: ignore[arg-type]
+                constraints.check_foreign_key(session, compiler, table, item, table.physical)
             item.not_trusted = False
         item.disabled = False
 
@@ -138,11 +142,12 @@ def drop_constraint(session: Session, table: Table, name: str, if_exists: bool =
     """
     lowered = name.lower()
     children = [item for item in session.database.objects.values() if item.parent_id == table.object_id]
-    item: SchemaObject | None = next((c for c in children if c.name.lower() == lowered), None)
-    if item is None:
+    found = [child for child in children if child.name.lower() == lowered]
+    if not found:
         if if_exists:
             return
         raise SqlError(3728, f"'{name}' is not a constraint.")
+    item = found[0]
     index = next((i for i in table.indexes if i.constraint is item), None)
     if index is not None:
         for key in constraints.referencing(session.database, table):
@@ -171,7 +176,10 @@ def _drop_column(session: Session, table: Table, name: str, if_exists: bool) -> 
     users += [key.name for key in table.foreign_keys if number in [own for own, _ in key.columns]]
     users += [column.default.name] if column.default else []
     if users:
-        message = f"The object '{users[0]}' is dependent on column '{name}'. ALTER TABLE DROP COLUMN {name} failed because one or more objects access this column."
+        message = (
+            f"The object '{users[0]}' is dependent on column '{name}'. ALTER TABLE DROP COLUMN {name} failed because "
+            "one or more objects access this column."
+        )
         raise SqlError(5074, message)
     if len(table.columns) == 1:
         raise SqlError(
@@ -205,10 +213,9 @@ def _alter_column(session: Session, table: Table, node: n.ColumnDef) -> None:
 
 
 def _triggers(session: Session, table: Table, node: n.AlterTable) -> None:
-    from .catalog import Module
-
     wanted = {name.lower() for name in node.names}
     for item in session.database.objects.values():
-        if isinstance(item, Module) and item.kind == "TR" and item.parent_id == table.object_id:
-            if not wanted or item.name.lower() in wanted:
-                item.disabled = node.action.startswith("DISABLE")
+        if not isinstance(item, Module) or item.kind != "TR" or item.parent_id != table.object_id:
+            continue
+        if not wanted or item.name.lower() in wanted:
+            item.disabled = node.action.startswith("DISABLE")

@@ -184,15 +184,15 @@ def _create_type(session: Session, node: n.CreateObject) -> None:
 
 def _create_sequence(session: Session, node: n.CreateObject) -> None:
     database = session.database
-    options = node.options
+    options: dict[str, Any] = node.options
     schema = database.schema_id(node.name[-2] if len(node.name) > 1 else "dbo")
     user = database.find_type(options["type"].name) if "type" in options else None
     kind = session.compiler().type_of(options["type"]) if "type" in options else st.BIGINT
     low, high = _SEQUENCE_RANGES.get(kind.name, (-(10**kind.precision) + 1, 10**kind.precision - 1))
-    minimum, maximum = options.get("minimum", low), options.get("maximum", high)
-    increment = options.get("increment", 1)
-    start = options.get("start", minimum if increment > 0 else maximum)
-    cache = options["cache"] if "cache" in options else None
+    minimum: int = options["minimum"] if "minimum" in options else low
+    maximum: int = options["maximum"] if "maximum" in options else high
+    increment = int(options.get("increment") or 1)
+    start: int = options["start"] if "start" in options else (minimum if increment > 0 else maximum)
     sequence = SequenceObject(
         database.new_object_id(),
         schema,
@@ -205,7 +205,7 @@ def _create_sequence(session: Session, node: n.CreateObject) -> None:
         minimum=minimum,
         maximum=maximum,
         cycle=bool(options.get("cycle")),
-        cache=cache,
+        cache=options.get("cache"),
         current=start,
     )
     database.add(sequence)
@@ -242,7 +242,7 @@ def xml_collection(database: Database, name: n.Name) -> int:
 def _drop(session: Session, node: n.Drop, name: n.Name, number: int) -> None:
     database = session.database
     if node.kind == "INDEX":
-        _drop_index(session, session.table(node.parents[number]), name[-1], node.if_exists)
+        _drop_index(session.table(node.parents[number]), name[-1], node.if_exists)
     elif node.kind == "DATABASE":
         if session.server.find_database(name[-1]) is not None or not node.if_exists:
             session.server.drop_database(name[-1])
@@ -300,7 +300,7 @@ def _drop_object(session: Session, node: n.Drop, name: n.Name) -> None:
     session.database.remove(item)
 
 
-def _drop_index(session: Session, table: Table, name: str, if_exists: bool) -> None:
+def _drop_index(table: Table, name: str, if_exists: bool) -> None:
     found = next((index for index in table.indexes if index.name.lower() == name.lower()), None)
     if found is None:
         if if_exists:

@@ -59,7 +59,7 @@ def literal(expr: n.Literal) -> str:
         quoted = "'" + str(value).replace("'", "''") + "'"
         return f"N{quoted}" if kind.name in st.UNICODE else quoted
     if kind.name in st.BINARY:
-        return "0x" + value.hex().upper()
+        return f"0x{value.hex().upper()}"
     if isinstance(value, float):
         mantissa, _, exponent = f"{value:.15e}".partition("e")
         return f"({mantissa.rstrip('0').rstrip('.')}e{int(exponent):+04d})"

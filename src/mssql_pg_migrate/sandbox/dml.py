@@ -96,10 +96,13 @@ def _target_columns(session: Session, table: Table, statement: n.Insert) -> list
             return []
     for column in columns:
         if column.identity is not None and not explicit_identity:
-            message = f"Cannot insert explicit value for identity column in table '{table.name}' when IDENTITY_INSERT is set to OFF."
+            message = (
+                f"Cannot insert explicit value for identity column in table '{table.name}' when IDENTITY_INSERT is set "
+                "to OFF."
+            )
             raise SqlError(544, message)
         if column.computed:
-            message = f'The column "{column.name}" cannot be modified because it is either a computed column or is the result of a UNION operator.'
+            message = f'The column "{column.name}" cannot be modified because it is a computed column.'
             raise SqlError(271, message)
         if column.type.name == "timestamp":
             raise SqlError(273, "Cannot insert an explicit value into a timestamp column.")
@@ -108,7 +111,10 @@ def _target_columns(session: Session, table: Table, statement: n.Insert) -> list
                 13536, f"Cannot insert an explicit value into a GENERATED ALWAYS column in table '{table.name}'."
             )
     if explicit_identity and not statement.columns:
-        message = f"An explicit value for the identity column in table '{table.name}' can only be specified when a column list is used and IDENTITY_INSERT is ON."
+        message = (
+            f"An explicit value for the identity column in table '{table.name}' can only be specified when a column "
+            "list is used and IDENTITY_INSERT is ON."
+        )
         raise SqlError(8101, message)
     return columns
 

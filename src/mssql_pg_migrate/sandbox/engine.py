@@ -129,12 +129,12 @@ class Engine:
         connection = self.duckdb
         casts.install(connection)
         for name, function, arguments, result in self._functions():
-            options = {"null_handling": "special"} if name.startswith("meta_") else {}
-            connection.create_function(
-                name, function, arguments, result, side_effects=name.startswith("meta_"), **options
-            )  # type: ignore[arg-type]
+            # The functions of the catalog are asked anew each time and get NULLs as they are.
+            asks = name.startswith("meta_")
+            options: dict[str, Any] = {"null_handling": "special", "side_effects": True} if asks else {}
+            connection.create_function(name, function, arguments, result, **options)
 
-    def _functions(self) -> Iterator[tuple[str, Any, list[str], str]]:
+    def _functions(self) -> Iterator[tuple[str, Any, Any, str]]:
         yield "decimal_divide", _divide, ["VARCHAR", "VARCHAR", "INTEGER"], "VARCHAR"
         yield "decimal_multiply", _multiply, ["VARCHAR", "VARCHAR", "INTEGER"], "VARCHAR"
         yield "text_cut", _text_cut, ["VARCHAR", "BIGINT", "BIGINT"], "VARCHAR"

@@ -216,8 +216,8 @@ def _patindex(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
 
 def _stuff(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
     source, start, length, new = _text(a[0]).sql, _int(a[1]), _int(a[2]), _text(a[3]).sql
-    sql = f"(text_cut({source}, 1, {start} - 1) || coalesce({new}, '') || text_cut({source}, {start} + {length}, 1 << 30))"
-    return Ex(sql, _like_type(a[0], -1))
+    head, tail = f"text_cut({source}, 1, {start} - 1)", f"text_cut({source}, {start} + {length}, 1 << 30)"
+    return Ex(f"({head} || coalesce({new}, '') || {tail})", _like_type(a[0], -1))
 
 
 def _char(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
@@ -252,7 +252,8 @@ def _concat_ws(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
 
 def _quotename(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
     mark = a[1].const if len(a) > 1 and a[1].is_const else "["
-    first, last = {"[": "[]", "]": "[]", '"': '""', "'": "''", "(": "()"}.get(mark, "[]")
+    pair = {"[": "[]", "]": "[]", '"': '""', "'": "''", "(": "()"}.get(mark, "[]")
+    first, last = pair[0], pair[1]
     source = _text(a[0]).sql
     first_sql, last_sql = text.literal(first), text.literal(last)
     doubled = text.literal(last * 2)

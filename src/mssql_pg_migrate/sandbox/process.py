@@ -187,6 +187,10 @@ class SandboxServer:
             f"Encrypt={'yes' if encrypt else 'no'};TrustServerCertificate=yes"
         )
 
+    def certificate(self) -> str:
+        """The server's self-signed certificate as PEM, for clients that check it (host name localhost or 127.0.0.1)."""
+        return str(self.command("certificate"))
+
     # --- control ---
 
     def connections(self) -> int:

@@ -82,10 +82,10 @@ def _constant(data: bytes, count: int) -> Bytes2D:
 
 def _payload(column: AnyColumn, rows: Any) -> Bytes2D:
     if isinstance(column, IntColumn):
-        return column.values[rows].astype("<i4").view(np.uint8).reshape(-1, 4)
+        return np.asarray(column.values[rows].astype("<i4").view(np.uint8).reshape(-1, 4))
     assert isinstance(column, DateColumn)
     both = np.column_stack((column.days[rows], column.thirds[rows])).astype("<i4")
-    return both.view(np.uint8).reshape(-1, 8)
+    return np.asarray(both.view(np.uint8).reshape(-1, 8))
 
 
 def _with_text(

@@ -126,12 +126,13 @@ def _nvarchar(value: str) -> bytes:
 
 
 def _datetime2_encoder(scale: int, null: bytes) -> ColumnEncoder:
-    unit = 10 ** (7 - scale)
+    unit: int = 10 ** (7 - scale)
     size = t.time_size(scale)
     length = bytes((size + 3,))
 
     def encode(value: int) -> bytes:
-        days, ticks = divmod(value, TICKS_PER_DAY)
+        days: int = value // TICKS_PER_DAY
+        ticks: int = value % TICKS_PER_DAY
         return length + (ticks // unit).to_bytes(size, "little") + days.to_bytes(3, "little")
 
     return lambda values: [null if value is None else encode(value) for value in values]

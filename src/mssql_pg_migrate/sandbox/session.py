@@ -56,9 +56,9 @@ class Session:
         self, server: Engine, login: Login, database: Database, app_name: str = "", host_name: str = ""
     ) -> None:
         self.server = server
-        self.login = login
-        self.app_name = app_name
-        self.host_name = host_name
+        self.login: Login = login
+        self.app_name: str = app_name
+        self.host_name: str = host_name
         self.spid = server.new_spid()
         self.connection = server.duckdb.cursor()
         self.database = database
@@ -66,7 +66,7 @@ class Session:
         self.variables: dict[str, Ex] = {}
         self.temporary: dict[str, Table] = {}
         self.registered: dict[str, int] = {}
-        self.transaction_depth = 0
+        self.transaction_depth: int = 0
         self.snapshots: dict[int, dict[str, Any]] = {}
         self.implicit_transactions = False
         self.nocount = False

@@ -41,9 +41,9 @@ _COLUMN = (
     "vector_dimensions int, vector_base_type tinyint, vector_base_type_desc nvarchar(10)"
 )
 _INDEX = (
-    "object_id int, name sysname, index_id int, type tinyint, type_desc nvarchar(60), is_unique bit, data_space_id int, "
-    "ignore_dup_key bit, is_primary_key bit, is_unique_constraint bit, fill_factor tinyint, is_padded bit, "
-    "is_disabled bit, is_hypothetical bit, is_ignored_in_optimization bit, allow_row_locks bit, allow_page_locks bit, "
+    "object_id int, name sysname, index_id int, type tinyint, type_desc nvarchar(60), is_unique bit, "
+    "data_space_id int, ignore_dup_key bit, is_primary_key bit, is_unique_constraint bit, fill_factor tinyint, "
+    "is_padded bit, is_disabled bit, is_hypothetical bit, is_ignored_in_optimization bit, allow_row_locks bit, allow_page_locks bit, "
     "has_filter bit, filter_definition nvarchar(max), compression_delay int, auto_created bit"
 )
 _MODULE = (

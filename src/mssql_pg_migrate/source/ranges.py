@@ -13,9 +13,10 @@ However the boundaries are chosen, the ranges ``(None, b1], (b1, b2], ... (bn, N
 from __future__ import annotations
 
 import logging
-import math
 from itertools import pairwise
 from typing import Any
+
+import pyarrow as pa
 
 from ..mapping.objects import MappedTable
 from ..model import Key, KeyRange, KeyValue
@@ -35,6 +36,7 @@ _MOST_SAMPLED = 0.3
 _LEAST_SAMPLED_ROWS = 50
 """Sampled rows per range below which the boundaries would be chance."""
 _SCAN_STEPS_PER_RANGE = 8
+_FETCH = 8192
 
 
 def plan_ranges(
@@ -112,9 +114,9 @@ def _scan(connection: Any, table: MappedTable, key: Key, ranges: int, rows: int)
         batch = _fetch(connection, sql)
     except Exception as error:
         raise classify.to_migration_error(error, table=table.source.full_name) from error
-    # Row r stands after (r + 1) * step rows of about (count + 1) * step: take those nearest to equal parts.
+    # Row r ends the first (r + 1) * step rows of about (count + 1/2) * step: take those nearest to equal parts.
     count = batch.num_rows
-    chosen = sorted({math.ceil(number * (count + 1) / ranges) - 1 for number in range(1, ranges)})
+    chosen = sorted({round(number * (count + 0.5) / ranges) - 1 for number in range(1, ranges)})
     return [_key_of(batch, fields, row) for row in chosen if 0 <= row < count]
 
 
@@ -146,11 +148,12 @@ def _fetch(connection: Any, sql: str) -> Any:
     cursor = connection.cursor()
     try:
         cursor.execute(sql)
-        table = cursor.arrow().combine_chunks()
+        batches = [cursor.arrow_batch(_FETCH)]
+        while batches[-1].num_rows == _FETCH:
+            batches.append(cursor.arrow_batch(_FETCH))
     finally:
         cursor.close()
-    batches = table.to_batches()
-    return batches[0] if batches else table.schema.empty_table().to_batches()[0]
+    return batches[0] if len(batches) == 1 else pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
 
 
 def _key_of(batch: Any, fields: list[KeyField], row: int) -> KeyValue:

@@ -71,7 +71,6 @@ class Finalizer(Ending):
         parallel_workers: max_parallel_maintenance_workers per session, None for the server's setting.
         on_event: told of phases, retries and problems, from any thread.
         stop: asked between statements.
-        before_constraints: called once the indexes are built; what it raises ends the run.
         before_constraints: called once keys and indexes exist, before foreign keys and checks.
     """
 
@@ -95,7 +94,6 @@ class Finalizer(Ending):
         self.loaded = list(tables)
         self.built = [table for table in tables if table.full_name not in existing]
         self._by_name = {table.full_name: table for table in self.loaded}
-        self._before_constraints = before_constraints
         self.pool = JobPool(
             connect,
             parallel,
@@ -116,8 +114,6 @@ class Finalizer(Ending):
             self._defaults()
             self._indexes()
             self._attach_keys()
-            if self._before_constraints is not None:
-                self._before_constraints()
             if self._before_constraints is not None and not self.pool.stopping:
                 self._before_constraints()
             self.phase("constraints")

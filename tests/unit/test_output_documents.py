@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import jsonschema
 import pytest
 
 from mssql_pg_migrate.cli import documents
-from mssql_pg_migrate.cli.execution import Execution, Outcome
+from mssql_pg_migrate.cli.commands import _ended_with
+from mssql_pg_migrate.cli.execution import Execution, Outcome, stdout_on_stderr
 from mssql_pg_migrate.cli.options import GlobalOptions
 from mssql_pg_migrate.errors import (
     Cancelled,
@@ -289,3 +292,25 @@ def test_the_schema_refuses_other_documents(capsys: pytest.CaptureFixture[str], 
     _, document = printed(capsys, "run", lambda _: Outcome(fields=documents.run_fields(result())))
     with pytest.raises(jsonschema.ValidationError):
         VALIDATOR.validate({**document, **change})
+
+
+@pytest.mark.parametrize("code", range(8))
+@pytest.mark.parametrize("command", ["demo", "tui"])
+def test_commands_that_tell_a_person(capsys: pytest.CaptureFixture[str], command: str, code: int) -> None:
+    found, document = printed(capsys, command, lambda _: _ended_with(code))
+    assert found == code
+    assert (document["error"] is None) is (code == 0)
+
+
+def test_only_the_document_is_on_stdout(capfd: pytest.CaptureFixture[str]) -> None:
+    with stdout_on_stderr(only_if=True):
+        print("by this process")
+        subprocess.run([sys.executable, "-c", "print('by a child')"], check=True)
+    print("the document")
+    captured = capfd.readouterr()
+    assert captured.out == "the document\n"
+    assert "by this process\n" in captured.err
+    assert "by a child\n" in captured.err
+    with stdout_on_stderr(only_if=False):
+        print("as usual")
+    assert capfd.readouterr().out == "as usual\n"

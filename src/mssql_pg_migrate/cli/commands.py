@@ -234,12 +234,12 @@ def tui_command(options: GlobalOptions) -> int:
 
     def body(_: Execution) -> Outcome:
         from ..tui import run_tui
-        from .execution import Outcome
 
-        code = run_tui(
-            config_path=options.config, state_file=options.state_file, shutdown_timeout=options.shutdown_timeout
+        return _ended_with(
+            run_tui(
+                config_path=options.config, state_file=options.state_file, shutdown_timeout=options.shutdown_timeout
+            )
         )
-        return Outcome(exit_code=code, status="completed" if code == 0 else "failed")
 
     return _execute("tui", options, _needing_ui(body), signals=False)
 
@@ -251,15 +251,20 @@ def demo_command(options: GlobalOptions, rows: int | None, keep: bool) -> int:
     """Start a sandbox source and an embedded PostgreSQL, migrate ten tables, compare every row."""
 
     def body(execution: Execution) -> Outcome:
-        from .execution import Outcome
+        from ..errors import IoError
+        from .execution import stdout_on_stderr
 
         try:
             from ..sandbox.demo import run_demo
+            from ..sandbox.process import SandboxError
         except ModuleNotFoundError as error:
             raise _missing_extra(error, "sandbox", "the demo") from None
         execution.machine = options.output_json
-        code = run_demo(rows=rows, keep=keep)
-        return Outcome(exit_code=code, status="completed" if code == 0 else "failed")
+        try:
+            with stdout_on_stderr(only_if=options.output_json):
+                return _ended_with(run_demo(rows=rows, keep=keep))
+        except SandboxError as error:
+            raise IoError(f"the demo's servers did not start: {error}") from error
 
     return _execute("demo", options, body, signals=False)
 
@@ -331,6 +336,18 @@ def _needing_ui(body: Callable[[Execution], Outcome]) -> Callable[[Execution], O
             raise _missing_extra(error, "ui", "this command") from None
 
     return wrapped
+
+
+def _ended_with(code: int) -> Outcome:
+    """The outcome of a command that has told a person already how it went."""
+    from .execution import Outcome
+
+    kinds = {1: "config", 2: "connection", 4: "validation", 5: "cancelled", 6: "state", 7: "io"}
+    if code == 0:
+        return Outcome()
+    kind = kinds.get(code, "transfer")
+    fields = {"error": "see the messages on stderr", "error_type": kind, "retryable": kind in ("connection", "io")}
+    return Outcome(status="cancelled" if code == 5 else "failed", exit_code=code, fields=fields)
 
 
 def _missing_extra(error: ModuleNotFoundError, extra: str, what: str) -> Exception:

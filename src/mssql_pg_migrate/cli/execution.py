@@ -9,8 +9,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +96,9 @@ class Execution:
         ``signals`` False leaves SIGINT to Python (KeyboardInterrupt), for commands that talk with a person.
         """
         if not signals:
+            # SIGTERM must run the ``finally`` of whoever has started servers.
+            with suppress(ValueError):
+                signal.signal(signal.SIGTERM, signal.default_int_handler)
             return self._run(body)
         with Interrupts(lambda count, number: self.on_signal(count, number)):
             return self._run(body)
@@ -213,6 +216,23 @@ class Execution:
 
 
 _DISK = frozenset({errno.ENOSPC, errno.EROFS, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)})
+
+
+@contextmanager
+def stdout_on_stderr(*, only_if: bool) -> Iterator[None]:
+    """What this process and its children print meanwhile goes to stderr: stdout is kept for the document."""
+    if not only_if:
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 _PROSE = frozenset({"error", "hint", "problems", "notes", "warnings", "message", "reader_reason"})

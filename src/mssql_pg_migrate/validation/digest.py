@@ -92,7 +92,7 @@ def new_key() -> bytes:
 def is_compiled() -> bool:
     """Whether the compiled digest is installed."""
     try:
-        from .._kernel import _digest  # noqa: F401
+        from .._kernel._digest import Digest as _Compiled  # noqa: F401
     except ImportError:
         return False
     return True

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WireReader", "WireUnsupported", "unavailable"]
 
-_INPUT_SIZE = 1 << 18
+_INPUT_SIZE = 1 << 17
 _DONE_SIZE = 13
 _DRAIN_SECONDS = 5.0
 

@@ -22,7 +22,8 @@ def test_up_to_date(name: str) -> None:
 
 
 def test_check_finds_a_stale_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "types.md").write_text("# Types\n\n<!-- type table -->\nstale table\n<!-- end of type table -->\n\nrest\n")
+    table = "<!-- type table -->\nstale table\n<!-- end of type table -->\n"
+    (tmp_path / "types.md").write_text(f"# Types\n\n{table}\nrest\n")
     assert docsgen.main(["--check", str(tmp_path)]) == 1
     assert capsys.readouterr().err.count("is stale") == 3
     assert not (tmp_path / "cli.md").exists()

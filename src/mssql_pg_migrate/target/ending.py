@@ -108,10 +108,13 @@ class Ending(StatementRunner):
         self.pool.run([job(table) for table in self.built if any(True for _ in ddl.comments(table))])
 
     def create_views(self) -> None:
-        """Views read each other: go round until a round creates none."""
+        """Views read each other: go round until a round creates none.
+
+        A run that built no table (all were there) leaves the target's views as they are.
+        """
         import psycopg
 
-        waiting = list(self.database.views)
+        waiting = list(self.database.views) if self.built else []
         refused: dict[str, psycopg.Error] = {}
 
         def run(connection: psycopg.Connection[Any]) -> None:

@@ -18,6 +18,7 @@ COPY src ./src
 # "ui" brings init and tui; --build-arg EXTRAS= leaves them out.
 ARG EXTRAS=ui
 RUN /opt/mssql-pg-migrate/bin/pip install --no-cache-dir --no-compile ".[${EXTRAS}]" \
+    && /opt/mssql-pg-migrate/bin/pip uninstall --yes --quiet setuptools pip \
     && /opt/mssql-pg-migrate/bin/python -m compileall -q /opt/mssql-pg-migrate/lib \
     && /opt/mssql-pg-migrate/bin/mssql-pg-migrate --version
 

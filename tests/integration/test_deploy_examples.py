@@ -31,7 +31,8 @@ SECRETS = {"MSSQL_PASSWORD", "POSTGRES_PASSWORD"}
 @pytest.fixture
 def place(source_db, target_db, tmp_path):
     """A configuration for the servers under test, a folder for states, and an environment with the passwords."""
-    source_db.execute_script("CREATE TABLE dbo.Items (Id int NOT NULL PRIMARY KEY); INSERT INTO dbo.Items VALUES (1), (2)")
+    source_db.execute_script("CREATE TABLE dbo.Items (Id int NOT NULL PRIMARY KEY)")
+    source_db.execute_script("INSERT INTO dbo.Items VALUES (1), (2)")
     server = source_db.server
     config = {
         "source": {

@@ -10,8 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,26 +66,36 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextmanager
-def mute_server() -> Iterator[int]:
+class MuteServer:
     """A server that accepts connections and never says a word."""
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        held: list[socket.socket] = []
 
-        def accept() -> None:
-            while True:
-                try:
-                    held.append(listener.accept()[0])
-                except OSError:
-                    return
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._held: list[socket.socket] = []
+        self._called = threading.Event()
 
-        threading.Thread(target=accept, daemon=True).start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-        for connection in held:
+    def __enter__(self) -> MuteServer:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for connection in self._held:
             connection.close()
+
+    def wait(self) -> None:
+        """Until somebody has connected: then the command is on its way, and listens to signals."""
+        assert self._called.wait(30)
+        time.sleep(0.2)
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                self._held.append(self._listener.accept()[0])
+                self._called.set()
 
 
 def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -424,10 +433,14 @@ class TestSignals:
         [("plan", signal.SIGINT), ("validate", signal.SIGTERM), ("health-check", signal.SIGTERM)],
     )
     def test_a_reading_command_ends_at_once(self, folder: Path, command: str, number: signal.Signals) -> None:
-        with mute_server() as port:
-            config(folder, source={"port": port, "login_timeout": 60}, target={"port": port, "connect_timeout": 60})
+        with MuteServer() as server:
+            config(
+                folder,
+                source={"port": server.port, "login_timeout": 60},
+                target={"port": server.port, "connect_timeout": 60},
+            )
             process = start(folder, "--output-json", command)
-            time.sleep(1.5)
+            server.wait()
             process.send_signal(number)
             began = time.monotonic()
             code, out, _ = finish(process, within=10)
@@ -437,20 +450,20 @@ class TestSignals:
         assert number.name in data["error"]
 
     def test_a_run_that_waits_for_a_server(self, folder: Path) -> None:
-        with mute_server() as port:
-            config(folder, target={"port": port, "connect_timeout": 3})
+        with MuteServer() as server:
+            config(folder, target={"port": server.port, "connect_timeout": 3})
             process = start(folder, "--output-json", "run")
-            time.sleep(1.5)
+            server.wait()
             process.send_signal(signal.SIGTERM)
             code, out, err = finish(process, within=15)
         assert (code, document(out)["status"]) == (5, "cancelled")
         assert "SIGTERM: stopping" in err
 
     def test_three_signals_end_anything(self, folder: Path) -> None:
-        with mute_server() as port:
-            config(folder, target={"port": port, "connect_timeout": 60})
+        with MuteServer() as server:
+            config(folder, target={"port": server.port, "connect_timeout": 60})
             process = start(folder, "--progress", "run")
-            time.sleep(1.5)
+            server.wait()
             for _ in range(3):
                 process.send_signal(signal.SIGTERM)
                 time.sleep(0.3)

@@ -189,10 +189,9 @@ def _create_sequence(session: Session, node: n.CreateObject) -> None:
     user = database.find_type(options["type"].name) if "type" in options else None
     kind = session.compiler().type_of(options["type"]) if "type" in options else st.BIGINT
     low, high = _SEQUENCE_RANGES.get(kind.name, (-(10**kind.precision) + 1, 10**kind.precision - 1))
-    minimum: int = options["minimum"] if "minimum" in options else low
-    maximum: int = options["maximum"] if "maximum" in options else high
     increment = int(options.get("increment") or 1)
-    start: int = options["start"] if "start" in options else (minimum if increment > 0 else maximum)
+    limits = {"minimum": low, "maximum": high, **options}
+    start = int({"start": limits["minimum" if increment > 0 else "maximum"], **options}["start"])
     sequence = SequenceObject(
         database.new_object_id(),
         schema,
@@ -202,8 +201,8 @@ def _create_sequence(session: Session, node: n.CreateObject) -> None:
         user_type=user,
         start=start,
         increment=increment,
-        minimum=minimum,
-        maximum=maximum,
+        minimum=limits["minimum"],
+        maximum=limits["maximum"],
         cycle=bool(options.get("cycle")),
         cache=options.get("cache"),
         current=start,

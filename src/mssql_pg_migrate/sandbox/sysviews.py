@@ -43,8 +43,8 @@ _COLUMN = (
 _INDEX = (
     "object_id int, name sysname, index_id int, type tinyint, type_desc nvarchar(60), is_unique bit, "
     "data_space_id int, ignore_dup_key bit, is_primary_key bit, is_unique_constraint bit, fill_factor tinyint, "
-    "is_padded bit, is_disabled bit, is_hypothetical bit, is_ignored_in_optimization bit, allow_row_locks bit, allow_page_locks bit, "
-    "has_filter bit, filter_definition nvarchar(max), compression_delay int, auto_created bit"
+    "is_padded bit, is_disabled bit, is_hypothetical bit, is_ignored_in_optimization bit, allow_row_locks bit, "
+    "allow_page_locks bit, has_filter bit, filter_definition nvarchar(max), compression_delay int, auto_created bit"
 )
 _MODULE = (
     "object_id int, definition nvarchar(max), uses_ansi_nulls bit, uses_quoted_identifier bit, is_schema_bound bit, "

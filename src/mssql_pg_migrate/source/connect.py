@@ -318,6 +318,13 @@ def connection_failed(settings: SourceSettings, error: BaseException) -> Connect
             "Check source.encrypt (true, false or strict) against what the server supports.",
             retryable=False,
         )
+    if re.search(r"Failed to load the driver", text, re.IGNORECASE):
+        return failure(
+            f"Microsoft's driver cannot be loaded, so {where} was not contacted: {text}",
+            "Install the system libraries it links to: apt-get install libltdl7 libkrb5-3 libgssapi-krb5-2 (Debian, "
+            "Ubuntu), dnf install libtool-ltdl krb5-libs (RHEL, Fedora), apk add libtool krb5-libs krb5-dev (Alpine).",
+            retryable=False,
+        )
     if re.search(r"Locating Server/Instance", text, re.IGNORECASE):
         return failure(
             f"{_sentence(where)} cannot be found: {text}",

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -126,6 +127,19 @@ def _value(value: Any) -> Any:
 
 
 def no_ledger_left(target: PgDatabase) -> bool:
-    """Whether a complete run has removed its ledger."""
-    rows = target.execute("SELECT relname FROM pg_class WHERE relname LIKE '\\_mpm\\_%'")
+    """Whether a complete run has removed its ledger (temporary tables of crashed sessions are PostgreSQL's own)."""
+    rows = target.execute("SELECT relname FROM pg_class WHERE relname LIKE '\\_mpm\\_%' AND relpersistence <> 't'")
     return not rows
+
+
+def wait_for_rows(tool: Tool, process: subprocess.Popen[str]) -> None:
+    """Wait until the state file of a started run shows rows. Fails the test when the run ends first."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        if tool.state.exists():
+            tables = json.loads(tool.state.read_text())["tables"]
+            if any(table["transferred_rows"] for table in tables.values()):
+                return
+        time.sleep(0.05)
+    raise AssertionError("no row was moved within 30 s")

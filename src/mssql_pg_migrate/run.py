@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .errors import Cancelled, ConfigError, MigrationError, StateError
-from .events import AnyEvent, EventSink, Message, PhaseStarted, RunFinished, RunStarted, TableFinished
+from .events import AnyEvent, EventSink, Message, PhaseStarted, Retry, RunFinished, RunStarted, TableFinished
 from .results import RunResult, TableResult
 from .state import RunState, StateKeeper, TableState, read_state, utc_now
 
@@ -56,6 +56,7 @@ class Migration:
         self._context: WorkerContext | None = None
         self._finalizer: Finalizer | None = None
         self._cancelled = threading.Event()
+        self._retries = 0
 
     # -- commands --------------------------------------------------------------------------------------------------
 
@@ -145,10 +146,13 @@ class Migration:
             with self._source() as source:
                 self._emit(PhaseStarted(phase="extract"))
                 tuning = tune(self.config)
-                plan = make_plan(self.config, tuning, source, control.live(), data_only=data_only)
+                plan = control.call(
+                    "reading the target's schema",
+                    lambda target: make_plan(self.config, tuning, source, target, data_only=data_only),
+                )
             plan.refuse_errors()
             self._check_cancelled()
-            control.lock(plan.database.schemas)
+            control.lock(plan.database.schemas, patient=resumed)
             ledger = Ledger(plan.database.schemas[0], state.run_id)
             if resumed:
                 plan = self._rejoin(control, ledger, plan, state)
@@ -346,7 +350,7 @@ class Migration:
     def _judge(self, result: RunResult) -> None:
         """The run's status and exit code from those of its tables."""
         failed = result.failed_tables
-        result.retries = sum(table.retries for table in result.tables)
+        result.retries = self._retries
         if self._keeper is not None and self._keeper.failure is not None:
             result.status, result.exit_code = "failed", self._keeper.failure.exit_code
             result.problems.append(str(self._keeper.failure))
@@ -507,6 +511,8 @@ class Migration:
             self._emit(Message(level="error", text=str(error)))
 
     def _emit(self, event: AnyEvent) -> None:
+        if isinstance(event, Retry):
+            self._retries += 1
         if self._keeper is not None:
             self._keeper.on_event(event)
         if self._on_event is not None:

@@ -14,9 +14,7 @@ from mssql_pg_migrate.state import RunState, StateKeeper, TableState, read_state
 
 
 def new_state() -> RunState:
-    return RunState(
-        "550e8400-e29b-41d4-a716-446655440000", "sha256:a1", started_at="2025-01-15T10:30:00Z", tables={}
-    )
+    return RunState("550e8400-e29b-41d4-a716-446655440000", "sha256:a1", started_at="2025-01-15T10:30:00Z", tables={})
 
 
 def test_the_file_has_the_format_of_the_guide(tmp_path: Path) -> None:
@@ -94,7 +92,7 @@ def test_a_full_disk_keeps_the_old_file_and_stops_the_run(tmp_path: Path, monkey
     stopped: list[bool] = []
     keeper.on_failure = lambda: stopped.append(True)
 
-    def full(descriptor: int) -> None:
+    def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)

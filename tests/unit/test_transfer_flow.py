@@ -85,7 +85,7 @@ def lost() -> TransientError:
 
 
 def test_attempts_are_bounded_and_the_last_error_is_final() -> None:
-    backoff = Backoff(4, lambda seconds: False)
+    backoff = Backoff(4, lambda _seconds: False)
     delays = [backoff.next_delay(lost()) for _ in range(3)]
     assert all(0 < delay <= LONGEST_DELAY for delay in delays)
     with pytest.raises(TransferError, match="gave up after 4 attempts") as caught:
@@ -95,14 +95,14 @@ def test_attempts_are_bounded_and_the_last_error_is_final() -> None:
 
 
 def test_a_server_that_stays_away_is_a_connection_error_in_the_end() -> None:
-    backoff = Backoff(1, lambda seconds: False)
+    backoff = Backoff(1, lambda _seconds: False)
     with pytest.raises(ConnectionFailed) as caught:
         backoff.next_delay(ConnectionFailed("refused", side="source"))
     assert caught.value.exit_code == 2
 
 
 def test_progress_forgives_earlier_failures() -> None:
-    backoff = Backoff(2, lambda seconds: False)
+    backoff = Backoff(2, lambda _seconds: False)
     for _ in range(10):
         backoff.next_delay(lost())
         backoff.progress()
@@ -110,7 +110,7 @@ def test_progress_forgives_earlier_failures() -> None:
 
 
 def test_a_stop_during_a_wait_cancels() -> None:
-    backoff = Backoff(5, lambda seconds: True)
+    backoff = Backoff(5, lambda _seconds: True)
     calls = []
 
     def work() -> None:
@@ -118,5 +118,5 @@ def test_a_stop_during_a_wait_cancels() -> None:
         raise lost()
 
     with pytest.raises(Cancelled):
-        backoff.call(work, lambda error, delay: None)
+        backoff.call(work, lambda _error, _delay: None)
     assert len(calls) == 1

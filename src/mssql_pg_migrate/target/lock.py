@@ -11,6 +11,11 @@ from ..errors import StateError
 if TYPE_CHECKING:
     import psycopg
 
+PATIENT = 20.0
+"""Seconds to wait where the holder is probably a dead session of the same run."""
+SHORT = 3.0
+"""Seconds to wait otherwise."""
+
 
 def lock_key(schema: str) -> int:
     """A stable signed 64-bit advisory lock key for the schema's name (locks are per database anyway)."""
@@ -18,7 +23,7 @@ def lock_key(schema: str) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-def acquire(connection: psycopg.Connection[Any], schemas: tuple[str, ...], *, wait: float = 20.0) -> None:
+def acquire(connection: psycopg.Connection[Any], schemas: tuple[str, ...], *, wait: float = SHORT) -> None:
     """Take the lock of each schema, in name order. Waits up to ``wait`` seconds for one to be released.
 
     A killed run's session lives until the server notices that its client is gone, which takes a moment. Raises

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import MigrationError
+from ..errors import ConnectionFailed, MigrationError
 from ..events import EventSink, Retry
 from ..target import lock
 from ..target.classify import translated
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import psycopg
 
 T = TypeVar("T")
+_SOON = re.compile("starting up|shutting down|recovery mode|too many (clients|connections)|connection slots")
+"""PostgreSQL's words for 57P03 and 53300, which a failed connection shows only as text."""
 
 
 class Control:
@@ -36,7 +39,7 @@ class Control:
         self._connection: psycopg.Connection[Any] | None = None
 
     def __enter__(self) -> Control:
-        self._connection = connect_target(self._settings, purpose="control")
+        self._connection = self._first()
         return self
 
     def __exit__(
@@ -45,9 +48,26 @@ class Control:
         if self._connection is not None:
             self._connection.close()
 
-    def lock(self, schemas: tuple[str, ...]) -> None:
-        """Take the lock of each schema, now and after every reconnection. Raises StateError when another run has it."""
-        self.call("locking the target schema", lambda connection: lock.acquire(connection, schemas))
+    def _first(self) -> psycopg.Connection[Any]:
+        """The first connection: only a server that says it will be ready soon is waited for."""
+        backoff = Backoff(self._retries, self._wait)
+        while True:
+            try:
+                return connect_target(self._settings, purpose="control")
+            except ConnectionFailed as error:
+                if not error.retryable or not _SOON.search(error.message):
+                    raise
+                delay = backoff.next_delay(error)
+                self._emit(Retry(table=None, reason=error.message, attempt=backoff.failures, delay=delay))
+                backoff.sleep(delay)
+
+    def lock(self, schemas: tuple[str, ...], *, patient: bool) -> None:
+        """Take the lock of each schema, now and after every reconnection. Raises StateError when another run has it.
+
+        ``patient`` waits for the server to notice that the session of a killed run is dead.
+        """
+        wait = lock.PATIENT if patient else lock.SHORT
+        self.call("locking the target schema", lambda connection: lock.acquire(connection, schemas, wait=wait))
         self._schemas = schemas
 
     def live(self) -> psycopg.Connection[Any]:
@@ -80,7 +100,7 @@ class Control:
         self._connection = None
         connection = connect_target(self._settings, purpose="control")
         try:
-            lock.acquire(connection, self._schemas)
+            lock.acquire(connection, self._schemas, wait=lock.PATIENT)
         except BaseException:
             connection.close()
             raise

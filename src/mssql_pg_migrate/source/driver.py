@@ -39,9 +39,10 @@ _SIZED_TEXT = ("char", "varchar", "nchar", "nvarchar")
 
 _FIRST_ROWS = 1024
 _MOST_ROWS = 16_384
-# With a (max) column the driver fetches row by row anyway, and a batch of unexpectedly large rows must not be huge.
+# With a (max) column nothing limits a row: batches begin small, and stay small unless the rows seen so far are.
 _FIRST_LOB_ROWS = 8
-_MOST_LOB_ROWS = 128
+_MOST_LOB_ROWS = 512
+_LOB_FETCH = 4 * 1024 * 1024
 _MOST_DECLARED = 64 * 1024 * 1024
 """Bytes of a fetch if every column were as long as it is declared."""
 
@@ -404,7 +405,8 @@ class _Pacer:
         self._chunk_rows = max(1, request.chunk_rows)
         self._chunk_bytes = max(1, request.chunk_bytes)
         columns = request.table.copied_columns
-        if any(_is_lob(column) for column in columns):
+        self._lob = any(_is_lob(column) for column in columns)
+        if self._lob:
             self._next, self._most = _FIRST_LOB_ROWS, _MOST_LOB_ROWS
         else:
             declared = sum(max(8, column.source.type.max_length) for column in columns)
@@ -421,7 +423,10 @@ class _Pacer:
         """Rows of the next fetch for a chunk that holds so much already."""
         wanted = min(self._next, self._chunk_rows - filled_rows)
         if self._row_bytes:
-            wanted = min(wanted, int((self._chunk_bytes - filled_bytes) / self._row_bytes) + 1)
+            room = self._chunk_bytes - filled_bytes
+            if self._lob:
+                room = min(room, _LOB_FETCH)
+            wanted = min(wanted, int(room / self._row_bytes) + 1)
         return max(1, wanted)
 
     def full(self, rows: int, size: int) -> bool:

@@ -61,6 +61,9 @@ class CollationPlan:
                     "error", "collation", "collation: citext needs the extension citext, which the server does not have"
                 )
             )
+        if self._option == "citext" and not abilities.folds_unicode:
+            text = "citext: this database's locale folds the case of ASCII letters only, Ü and ü stay different"
+            self.notes.append(Note("warning", "collation", text))
         if self._option == "icu" and not abilities.nondeterministic_collations:
             self.notes.append(Note("error", "collation", "collation: icu needs PostgreSQL 12 or later, built with ICU"))
 

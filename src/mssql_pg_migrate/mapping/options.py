@@ -23,6 +23,8 @@ class TargetAbilities:
     icu: bool = True
     """Whether the server was built with ICU."""
     encoding: str = "UTF8"
+    folds_unicode: bool = True
+    """Whether the database's locale knows that Ü is the upper case of ü (the locale C does not)."""
 
     @property
     def nulls_not_distinct(self) -> bool:

@@ -160,7 +160,7 @@ def read_server_facts(connection: psycopg.Connection[Any]) -> ServerFacts:
         " current_setting('max_connections')::int,"
         " (SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()),"
         " coalesce((SELECT array_agg(name::text) FROM pg_available_extensions), '{}'),"
-        " EXISTS (SELECT 1 FROM pg_collation WHERE collprovider = 'i')"
+        " EXISTS (SELECT 1 FROM pg_collation WHERE collprovider = 'i' AND collname LIKE '%-x-icu')"
     ).fetchone()
     assert row is not None
     return ServerFacts(row[0], row[1], row[2], row[3], row[4], frozenset(row[5]), row[6])

@@ -178,6 +178,11 @@ def read_abilities(connection: psycopg.Connection[Any]) -> TargetAbilities:
     from .connect import read_server_facts
 
     facts = read_server_facts(connection)
+    row = connection.execute("SELECT lower('ÜÉЖ') = 'üéж'").fetchone()
     return TargetAbilities(
-        version_num=facts.version_num, extensions=facts.extensions, icu=facts.icu, encoding=facts.encoding
+        version_num=facts.version_num,
+        extensions=facts.extensions,
+        icu=facts.icu,
+        encoding=facts.encoding,
+        folds_unicode=row is not None and bool(row[0]),
     )

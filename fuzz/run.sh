@@ -1,13 +1,14 @@
 #!/bin/sh
 # Build the transcoder with AddressSanitizer and UndefinedBehaviorSanitizer and feed it damaged streams.
-# FUZZ_SECONDS (default 30) bounds the run, FUZZ_SEED repeats one. With CC=clang, FUZZ_ENGINE=libfuzzer uses libFuzzer.
+# FUZZ_SECONDS (default 30) bounds the run, FUZZ_SEED repeats one, FUZZ_FLAGS are further compiler flags (-DTC_PORTABLE
+# leaves out what depends on the processor). With CC=clang, FUZZ_ENGINE=libfuzzer uses libFuzzer.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 kernel="$here/../src/mssql_pg_migrate/_kernel"
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 sources="$here/fuzz_transcode.c $kernel/transcode.c $kernel/input.c $kernel/stream.c $kernel/memory.c $kernel/columns.c $kernel/text.c"
-flags="-std=c11 -g -O1 -Wall -Wextra -fno-omit-frame-pointer -I$kernel"
+flags="-std=c11 -g -O1 -Wall -Wextra -fno-omit-frame-pointer -I$kernel ${FUZZ_FLAGS:-}"
 seconds=${FUZZ_SECONDS:-30}
 export ASAN_OPTIONS=abort_on_error=1:detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
 if [ "${FUZZ_ENGINE:-}" = libfuzzer ]; then

@@ -18,6 +18,7 @@ from mssql_pg_migrate.errors import ConnectionFailed, DataError, TransferError, 
 from mssql_pg_migrate.mapping.objects import MappedTable
 from mssql_pg_migrate.model import Column, Key, KeyColumn, KeyRange, SqlType, Table
 from mssql_pg_migrate.source.connect import SourceSettings
+from mssql_pg_migrate.source.proof import prove
 from mssql_pg_migrate.source.reader import Chunk, ReadRequest
 from mssql_pg_migrate.source.wire import WireReader
 from mssql_pg_migrate.source.wire_connect import WireUnsupported, unsupported
@@ -454,3 +455,18 @@ def test_another_packet_in_the_middle() -> None:
 
     with reading(script) as (_, reader), pytest.raises(TransferError, match="cannot be followed"):
         read(reader, PEOPLE)
+
+
+def test_without_the_compiled_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tool works through the driver, and the reason is there to be told."""
+
+    def use(kind: str) -> Any:
+        raise AssertionError(f"no {kind} reader is needed to know that")
+
+    monkeypatch.setattr(_kernel, "_module", None)
+    monkeypatch.setattr(_kernel, "_reason", "the compiled transcoder is not installed")
+    with pytest.raises(WireUnsupported, match="not installed"):
+        WireReader(SourceSettings("127.0.0.1", "db", "sa", "x"))
+    assert prove(PEOPLE, use) == "the compiled transcoder is not installed"
+    with pytest.raises(RuntimeError, match="not installed"):
+        _kernel.native()

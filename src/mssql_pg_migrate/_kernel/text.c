@@ -5,10 +5,12 @@
 #include "codepages.h"
 #include "transcode.h"
 
-#if defined(__SSE2__) || defined(_M_X64) || (defined(_M_IX86_FP) && _M_IX86_FP >= 2)
+/* TC_PORTABLE leaves out all that depends on the processor, to test the rest. */
+#if defined(TC_PORTABLE)
+#elif defined(__SSE2__) || defined(_M_X64) || (defined(_M_IX86_FP) && _M_IX86_FP >= 2)
 #define TX_SSE2 1
 #include <emmintrin.h>
-#elif defined(__ARM_NEON) && (defined(__aarch64__) || defined(_M_ARM64))
+#elif (defined(__ARM_NEON) && defined(__aarch64__) && !defined(__ARM_BIG_ENDIAN)) || defined(_M_ARM64)
 #define TX_NEON 1
 #include <arm_neon.h>
 #endif

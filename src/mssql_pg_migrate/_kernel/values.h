@@ -13,7 +13,8 @@
 #define TC_MAX_SMALL 36
 
 /* Little-endian machines with a byte swap instruction; anything else goes byte by byte. */
-#if defined(__GNUC__) && defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#if defined(TC_PORTABLE)
+#elif defined(__GNUC__) && defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define TC_SWAP16(v) __builtin_bswap16(v)
 #define TC_SWAP32(v) __builtin_bswap32(v)
 #define TC_SWAP64(v) __builtin_bswap64(v)

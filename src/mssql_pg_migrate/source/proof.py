@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..errors import ConnectionFailed, DataError, TransferError, TransientError
@@ -22,6 +22,8 @@ from .wire_connect import WireUnsupported
 OpenReader = Callable[[Literal["driver", "wire"]], AbstractContextManager[Reader]]
 """Hands out a reader of that kind for the length of a ``with``."""
 
+_ENOUGH = 4 << 20
+"""Bytes of COPY data that are proof enough: two hundred rows of (max) values would be too many for memory."""
 _ATTEMPTS = 2
 """A row that changes between the two reads looks like a difference; the next attempt does not show it."""
 
@@ -31,6 +33,7 @@ class _Rows:
     """What one reader made of the rows, or the data error it ended with."""
 
     data: bytes = b""
+    rows: int = 0
     last_key: KeyValue | None = None
     error: DataError | None = None
 
@@ -55,14 +58,13 @@ def prove(
     reason = wire.unavailable()
     if reason is not None:
         return reason
-    request = ReadRequest(
-        table=table, range=KeyRange(id=0), chunk_rows=max(rows, 1), chunk_bytes=1 << 30, on_nul=on_nul, limit=rows
-    )
+    request = ReadRequest(table=table, range=KeyRange(id=0), chunk_bytes=_ENOUGH, on_nul=on_nul, limit=rows)
     reason = None
     for _ in range(_ATTEMPTS):
         expected = _read(use, "driver", request) if compare else None
+        seen = expected.rows if expected is not None and expected.rows else rows
         try:
-            found = _read(use, "wire", request)
+            found = _read(use, "wire", replace(request, limit=seen), whole=compare)
         except WireUnsupported as error:
             return error.message
         except (ConnectionFailed, TransientError) as error:
@@ -77,20 +79,25 @@ def prove(
     return reason
 
 
-def _read(use: OpenReader, kind: Literal["driver", "wire"], request: ReadRequest) -> _Rows:
+def _read(use: OpenReader, kind: Literal["driver", "wire"], request: ReadRequest, *, whole: bool = False) -> _Rows:
+    """The rows of a request; unless ``whole``, no more once they are enough bytes."""
     with use(kind) as reader:
-        parts: list[bytes] = []
+        data = bytearray()
+        rows = 0
         last_key = None
         chunks = reader.chunks(request)
         try:
             for chunk in chunks:
-                parts.append(bytes(chunk.data))
+                data += chunk.data
+                rows += chunk.rows
                 last_key = chunk.last_key
+                if len(data) >= _ENOUGH and not whole:
+                    break
         except DataError as error:
             return _Rows(error=error)
         finally:
             chunks.close()
-        return _Rows(b"".join(parts), last_key)
+        return _Rows(bytes(data), rows, last_key)
 
 
 def _difference(table: MappedTable, driver: _Rows, found: _Rows) -> str | None:

@@ -136,13 +136,15 @@ def answer(folder: Path, sql: str) -> Iterator[bytes]:
             for column, info in infos
         ]
     )
-    for values in stored.rows:
+    top = re.match(r"SELECT TOP \((\d+)\)", sql)
+    rows = stored.rows[: int(top[1])] if top else stored.rows
+    for values in rows:
         parts = [b"\xd1"]
         for (_, info), (position, change) in zip(infos, take, strict=True):
             value = values[position]
             parts.append(encode_value(info, None if value is None else change(value)))
         yield b"".join(parts)
-    yield Done(DONE_COUNT, CMD_SELECT, len(stored.rows)).encode()
+    yield Done(DONE_COUNT, CMD_SELECT, len(rows)).encode()
 
 
 class Pair:

@@ -8,11 +8,14 @@ from dataclasses import replace
 
 import pytest
 from scripted import DONE, ScriptedServer, columns, error, row
+from source_tools import settings_of
 
 from mssql_pg_migrate.errors import ConnectionFailed
 from mssql_pg_migrate.source.connect import connect_source
+from mssql_pg_migrate.source.health import check_health
 from mssql_pg_migrate.tds import types as t
 from mssql_pg_migrate.tds.metadata import ColumnMetadata
+from servers import MssqlDatabase
 
 ONE = ColumnMetadata(type_id=t.INTN, length=4, name="one")
 
@@ -113,3 +116,29 @@ def test_an_unknown_host_is_told_by_name() -> None:
         settings = replace(server.settings(), host="no-such-host.invalid")
         with pytest.raises(ConnectionFailed, match=r"no-such-host\.invalid.*does not resolve"):
             connect_source(settings)
+
+
+# --- against the test server -----------------------------------------------------------------------------------------
+
+
+def test_a_wrong_password_and_a_missing_database(source_db: MssqlDatabase) -> None:
+    settings = settings_of(source_db)
+    with pytest.raises(ConnectionFailed, match=r"source\.password") as caught:
+        connect_source(replace(settings, password="Not-the-p4ssword"))
+    assert "Not-the-p4ssword" not in str(caught.value)
+    with pytest.raises(ConnectionFailed, match="'NoSuchDatabase'"):
+        connect_source(replace(settings, database="NoSuchDatabase"))
+
+
+@pytest.mark.sandbox_only
+def test_an_untrusted_certificate_is_refused_unless_told_otherwise(source_db: MssqlDatabase) -> None:
+    settings = settings_of(source_db, encrypt=True, trust_server_cert=False, login_timeout=10)
+    with pytest.raises(ConnectionFailed, match=r"certificate.*not trusted") as caught:
+        connect_source(settings)
+    assert "trust_server_cert" in str(caught.value)
+    assert not caught.value.retryable
+    connection = connect_source(replace(settings, trust_server_cert=True))
+    try:
+        assert check_health(connection, settings).encrypted
+    finally:
+        connection.close()

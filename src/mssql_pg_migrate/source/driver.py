@@ -1,7 +1,8 @@
 """The reader that always works: Microsoft's driver, through Arrow, to COPY bytes.
 
 A request is one SELECT, fetched in batches whose size follows the rows seen so far, so that memory stays near the
-chunk's size also with (max) columns.
+chunk's size also with (max) columns. While it fetches a (max) value, Microsoft's driver holds Python's lock: readers of
+such tables do not run in parallel in one process, and a server that stalls inside a row stalls the process with it.
 
 Microsoft's driver turns what is not valid UTF-16 into U+FFFD without a word. A batch that shows U+FFFD is therefore
 read again with that column as its UTF-16 bytes, which either are a true U+FFFD or name the row of a lone surrogate. In

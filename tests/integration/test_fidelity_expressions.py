@@ -146,6 +146,9 @@ COMPUTED: list[tuple[str, str, str, Any, Any]] = [
     ("varchar(5)", "(case when [flag]=(1) then 'yes' else 'no' end)", "flag", False, "no"),
     ("nvarchar(4000)", "(json_value([title],'$.a'))", "title", '{"a": "x"}', "x"),
     ("nvarchar(4000)", "(json_value([title],'$.a'))", "title", '{"a": [1]}', None),
+    ("nvarchar(4000)", "(json_value([title],'$.a'))", "title", "no json", None),
+    ("nvarchar(max)", "(json_query([title],'$.a'))", "title", '{"a": [1,  2]}', "[1,  2]"),
+    ("varchar(2)", "(CONVERT([varchar](2),[i]))", "i", 100, "*"),
 ]
 
 
@@ -153,7 +156,11 @@ COMPUTED: list[tuple[str, str, str, Any, Any]] = [
 def test_a_generated_column_computes_the_same_value(
     target: psycopg.Connection[Any], declared: str, definition: str, name: str, value: Any, expected: Any
 ) -> None:
-    database = mapped(catalog(table("T", *COLUMNS, column("result", declared, computed=definition))))
+    abilities = read_abilities(target)
+    if "json" in definition and not abilities.is_json:
+        pytest.skip("IS JSON needs PostgreSQL 16")
+    source = catalog(table("T", *COLUMNS, column("result", declared, computed=definition)))
+    database = mapped(source, abilities=abilities)
     for statement in ddl.pre_data(database):
         target.execute(statement.encode())
     assert only_table(database).columns[-1].generated_sql is not None, notes(database, "not_carried")

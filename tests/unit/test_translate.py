@@ -195,6 +195,9 @@ def test_gen_random_uuid_needs_postgresql_13() -> None:
         ("([i] NOT IN ((1),(2)))", 'NOT "i" IN (1, 2)'),
         ("([flag]=(1))", '"flag" = true'),
         ("([flag]<>(0))", '"flag" <> false'),
+        ("([single]=(0.1))", '"single" = 0.1::real'),
+        ("([single]>=(0))", '"single" >= 0'),
+        ("([ratio]=(0.1))", '"ratio" = 0.1'),
         ("([flag]=(2))", '"flag"::integer = 2'),
         ("([i]='5')", '"i" = 5'),
         ("([cash]>=$0)", '"cash" >= 0.0000'),
@@ -391,12 +394,14 @@ def test_a_filter_on_the_clock_cannot_be_an_index_predicate() -> None:
         ("datetime", "(dateadd(month,(1),[at]))", "\"at\" + interval '1 month'"),
         ("date", "(dateadd(day,(1),[day]))", "(\"day\" + interval '1 day')::date"),
         ("varchar(20)", "(upper([name]))", 'upper("name")'),
+        ("varchar(3)", "(CONVERT([varchar](3),[i]))", 'CASE WHEN length("i"::text) > 3 THEN \'*\' ELSE "i"::text END'),
+        ("nvarchar(10)", "(CONVERT([nvarchar](10),[i]))", '"i"::text'),
         ("varchar(1)", "(case when [i]=(0) then 'A' else 'B' end)", "CASE WHEN \"i\" = 0 THEN 'A' ELSE 'B' END"),
         (
             "nvarchar(4000)",
             "(json_value([long],N'$.a.b'))",
-            "CASE WHEN json_typeof(\"long\"::json #> '{a,b}') NOT IN ('object', 'array')"
-            " THEN \"long\"::json #>> '{a,b}' END",
+            'CASE WHEN "long" IS JSON THEN CASE WHEN json_typeof("long"::json #> \'{a,b}\')'
+            " NOT IN ('object', 'array') THEN \"long\"::json #>> '{a,b}' END END",
         ),
     ],
 )

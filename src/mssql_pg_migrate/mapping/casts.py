@@ -169,6 +169,11 @@ def _to_text(value: Value, target: SqlType, style: int | None, *, explicit: bool
         _must_fit(len(text), length, value, target)
         return Value(text_literal(text), target, literal=text)
     sql, needed = _text_of(value, style)
+    if value.kind == "int" and 0 <= length < needed:
+        # Too long for a varchar an integer shows as *, for an nvarchar it is an error.
+        if target.name in ("char", "varchar"):
+            sql = f"CASE WHEN length({sql}) > {length} THEN '*' ELSE {sql} END"
+        return Value(sql, target, value.immutable)
     if value.kind in ("date", "time", "datetime") and explicit and 0 < length < needed:
         sql = f"left({sql}, {length})"  # the usual way to cut a date out of a longer style
     else:

@@ -371,6 +371,8 @@ class ExpressionTranslator(Arithmetic):
         if other.kind in TEMPORAL_KINDS and isinstance(value.literal, int):
             return casts.convert(value, DATETIME, explicit=False)
         if value.kind in NUMERIC_KINDS and other.kind in NUMERIC_KINDS:
+            if other.type.name == "real" and value.kind != "float" and not _is_exact_real(value):
+                return casts.convert(value, other.type)  # PostgreSQL would compare both as double precision
             return value
         if value.kind == other.kind:
             return value
@@ -422,6 +424,11 @@ class ExpressionTranslator(Arithmetic):
         if fold is None or value.folded == fold:
             return value.operand if value.trimmed else f"rtrim({value.text})"
         return f"{fold}({value.text})" if value.trimmed else f"{fold}(rtrim({value.text}))"
+
+
+def _is_exact_real(value: Value) -> bool:
+    """Whether a constant is the same number as real and as double precision."""
+    return isinstance(value.literal, int) and abs(value.literal) <= 2**24
 
 
 def assigned(value: Value, target: SqlType) -> Value:

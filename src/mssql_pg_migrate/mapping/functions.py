@@ -389,12 +389,21 @@ def _json_path(node: Any) -> str:
     return ",".join(name or index for name, index in steps)
 
 
+def _where_json(translator: ExpressionTranslator, value: Value, sql: str) -> str:
+    """NULL for text that is no JSON: SQL Server computes such a column only when it is read, PostgreSQL when a row
+    comes in, which one bad text must not prevent."""
+    if not translator.abilities.is_json:
+        raise Untranslatable("IS JSON needs PostgreSQL 16")
+    return f"CASE WHEN {value.text} IS JSON THEN {sql} END"
+
+
 def _json_value(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
     """A scalar as text; NULL where the path leads to an object or array, or to nothing."""
     _count(arguments, 2)
     value, path = _text(translator, arguments[0]), _json_path(translator.value(arguments[1]))
     at = f"{value.text}::json #> '{{{path}}}'"
-    sql = f"CASE WHEN json_typeof({at}) NOT IN ('object', 'array') THEN {value.text}::json #>> '{{{path}}}' END"
+    inner = f"CASE WHEN json_typeof({at}) NOT IN ('object', 'array') THEN {value.text}::json #>> '{{{path}}}' END"
+    sql = _where_json(translator, value, inner)
     return value.derived(sql, varchar(4000, unicode=True, collation=value.type.collation))
 
 
@@ -403,7 +412,8 @@ def _json_query(translator: ExpressionTranslator, arguments: list[Any]) -> Value
     _count(arguments, 2)
     value, path = _text(translator, arguments[0]), _json_path(translator.value(arguments[1]))
     at = f"({value.text}::json #> '{{{path}}}')"
-    sql = f"CASE WHEN json_typeof({at}) IN ('object', 'array') THEN {at}::text END"
+    inner = f"CASE WHEN json_typeof({at}) IN ('object', 'array') THEN {at}::text END"
+    sql = _where_json(translator, value, inner)
     return value.derived(sql, varchar(-1, unicode=True, collation=value.type.collation))
 
 

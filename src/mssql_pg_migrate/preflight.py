@@ -141,7 +141,7 @@ def make_plan(
         tables.append(fitted)
         plans.append(_plan_table(config, fitted, found, len(plans), names, data_only=data_only))
     database = replace(database, tables=tuple(tables))
-    plans, suspended = _respect_foreign_keys(target, mode, plans)
+    plans, suspended = respect_foreign_keys(target, mode, plans)
     if mode == "drop_recreate" and not data_only:
         notes.extend(
             Note("warning", item.table, f"dropping it also drops {item.description}")
@@ -235,7 +235,7 @@ def _plan_table(
     )
 
 
-def _respect_foreign_keys(
+def respect_foreign_keys(
     target: psycopg.Connection[Any], mode: str, plans: list[TablePlan]
 ) -> tuple[list[TablePlan], tuple[tuple[str, str, str], ...]]:
     """Foreign keys of existing tables that stay: which are set aside, and in which order upsert takes the tables.

@@ -11,19 +11,15 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import __version__
 from .errors import Cancelled, ConfigError, MigrationError, StateError
 from .events import AnyEvent, EventSink, Message, PhaseStarted, Retry, RunFinished, RunStarted, TableFinished
 from .results import RunResult, TableResult
 from .state import RunState, StateKeeper, TableState, read_state, utc_now
 
 if TYPE_CHECKING:
-    import psycopg
-
     from .config.models import Config
     from .preflight import RunPlan
     from .results import HealthReport, ValidationReport
@@ -128,6 +124,7 @@ class Migration:
     ) -> RunResult:
         from .config.tuning import tune
         from .preflight import make_plan
+        from .resume import rejoin_run
         from .target.ledger import Ledger
         from .transfer.control import Control
 
@@ -151,11 +148,13 @@ class Migration:
                     lambda target: make_plan(self.config, tuning, source, target, data_only=data_only),
                 )
             plan.refuse_errors()
+            for warning in tuning.warnings:
+                self._emit(Message(level="warn", text=warning))
             self._check_cancelled()
             control.lock(plan.database.schemas, patient=resumed)
             ledger = Ledger(plan.database.schemas[0], state.run_id)
             if resumed:
-                plan = self._rejoin(control, ledger, plan, state)
+                plan = rejoin_run(control, ledger, plan, state, self._emit)
             state.status = "running"
             for table in plan.tables:
                 state.tables.setdefault(table.display, TableState(total_rows=table.table.source.row_estimate))
@@ -203,12 +202,13 @@ class Migration:
     ) -> RunResult:
         """From the lock to the last constraint; the ledger and the state file follow each step."""
         from .hooks import run_hooks
+        from .resume import begin_run
         from .transfer.preparation import Preparation
 
         hooks = self.config.migration.hooks
-        preparation = Preparation(ledger, plan, self._emit)
         if not resumed:
-            self._begin(control, ledger, plan, state)
+            plan = begin_run(control, ledger, plan, state, self._emit)
+        preparation = Preparation(ledger, plan, self._emit)
         if not data_only:
             control.call("creating schemas and sequences", preparation.create_surroundings)
         control.call("preparing the tables", preparation.prepare_tables)
@@ -389,78 +389,6 @@ class Migration:
             self._emit(Message(level="info", text=f"state file {self.state_file} is not resumed: {why}"))
             return None
         return state
-
-    def _rejoin(self, control: Control, ledger: Ledger, plan: RunPlan, state: RunState) -> RunPlan:
-        """The plan as the interrupted run had it: table ids, actions and persistence come from its ledger.
-
-        Raises StateError when the ledger is of another run, or when the source's tables changed since.
-        """
-        from .transfer.fingerprint import fingerprint
-
-        current = control.call("reading the ledger", ledger.current_run)
-        if current is None or current[0] != state.run_id:
-            if any(table.transferred_rows for table in state.tables.values()):
-                found = "there is none" if current is None else f"there is one of run {current[0]}"
-                raise StateError(
-                    f"the ledger of run {state.run_id} is not in target schema {ledger.schema} ({found})",
-                    hint="its progress is unknown: start a new run (delete the state file)",
-                )
-            return self._begin(control, ledger, plan, state)
-        entries = {entry.source: entry for entry in control.call("reading the ledger", ledger.tables).values()}
-        if not entries:
-            return self._begin(control, ledger, plan, state)
-        tables = []
-        for item in plan.tables:
-            name = item.table.source.full_name
-            entry = entries.get(name)
-            if entry is None or entry.fingerprint != fingerprint(item.table):
-                changed = "is new" if entry is None else "has other columns, types or keys"
-                raise StateError(
-                    f"source table {name} {changed} since the run began",
-                    hint="start a new run (delete the state file)",
-                )
-            tables.append(
-                replace(
-                    item,
-                    table_id=entry.table_id,
-                    action=entry.action,
-                    unlogged=entry.unlogged,
-                    restore_logged=entry.restore_logged,
-                )
-            )
-        gone = set(entries) - {item.table.source.full_name for item in plan.tables}
-        if gone:
-            raise StateError(
-                f"source table {min(gone)} is gone since the run began", hint="start a new run (delete the state file)"
-            )
-        return replace(plan, tables=tuple(tables))
-
-    def _begin(self, control: Control, ledger: Ledger, plan: RunPlan, state: RunState) -> RunPlan:
-        """A new ledger with every table as planned; an unfinished earlier run gives way to it."""
-        from .transfer.preparation import Preparation
-
-        preparation = Preparation(ledger, plan, self._emit)
-        control.call("creating schemas", preparation.create_schemas)
-        control.call("ending an earlier run", lambda connection: self._supersede(connection, ledger))
-
-        def enter(connection: psycopg.Connection[Any]) -> None:
-            with connection.transaction():
-                ledger.create(connection, config_hash=state.config_hash, mode=plan.mode, tool_version=__version__)
-                preparation.enter_tables(connection)
-
-        control.call("creating the ledger", enter)
-        return plan
-
-    def _supersede(self, connection: psycopg.Connection[Any], ledger: Ledger) -> None:
-        """An unfinished earlier run gives way: put back the foreign keys it set aside."""
-        from .target.prepare import restore_foreign_keys
-
-        current = ledger.current_run(connection)
-        if current is None:
-            return
-        self._emit(Message(level="warn", text=f"the unfinished run {current[0]} is given up for this one"))
-        for problem in restore_foreign_keys(connection, ledger=ledger, validate=False):
-            self._emit(Message(level="warn", text=problem))
 
     def _already_complete(self, state: RunState) -> RunResult:
         """``resume`` of a complete run: nothing to do, but a ledger it may have left is cleared away."""

@@ -1,0 +1,96 @@
+"""How a run takes possession of the ledger: a new run begins one, a resumed run joins its own again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from .errors import StateError
+from .events import EventSink, Message
+from .preflight import RunPlan, respect_foreign_keys
+from .target.ledger import Ledger, LedgerTable
+from .target.prepare import restore_foreign_keys
+from .transfer.control import Control
+from .transfer.fingerprint import fingerprint
+from .transfer.plan import TablePlan
+from .transfer.preparation import Preparation
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from .state import RunState
+
+_START_NEW = "start a new run (delete the state file)"
+
+
+def begin_run(control: Control, ledger: Ledger, plan: RunPlan, state: RunState, on_event: EventSink) -> RunPlan:
+    """A new ledger with every table as planned. An unfinished earlier run gives way to it.
+
+    Returns the plan, whose foreign keys to set aside include those that the earlier run had set aside.
+    """
+    control.call("creating schemas", lambda connection: Preparation(ledger, plan, on_event).create_schemas(connection))
+    superseded = control.call("ending an earlier run", lambda connection: _supersede(connection, ledger, on_event))
+    if superseded:
+        plan = control.call("reading foreign keys", lambda connection: _with_foreign_keys(connection, plan))
+    preparation = Preparation(ledger, plan, on_event)
+
+    def enter(connection: psycopg.Connection[Any]) -> None:
+        with connection.transaction():
+            ledger.create(connection, config_hash=state.config_hash, mode=plan.mode, tool_version=__version__)
+            preparation.enter_tables(connection)
+
+    control.call("creating the ledger", enter)
+    return plan
+
+
+def _with_foreign_keys(connection: psycopg.Connection[Any], plan: RunPlan) -> RunPlan:
+    tables, suspended = respect_foreign_keys(connection, plan.mode, list(plan.tables))
+    return replace(plan, tables=tuple(tables), suspended=suspended)
+
+
+def _supersede(connection: psycopg.Connection[Any], ledger: Ledger, on_event: EventSink) -> bool:
+    """Put back the foreign keys an unfinished run had set aside; whether there was one."""
+    current = ledger.current_run(connection)
+    if current is None:
+        return False
+    on_event(Message(level="warn", text=f"the unfinished run {current[0]} is given up for this one"))
+    for problem in restore_foreign_keys(connection, ledger=ledger, validate=False):
+        on_event(Message(level="warn", text=problem))
+    return True
+
+
+def rejoin_run(control: Control, ledger: Ledger, plan: RunPlan, state: RunState, on_event: EventSink) -> RunPlan:
+    """The plan as the interrupted run had it: table ids, actions and persistence come from its ledger.
+
+    A run that died before it had a ledger begins under the same run id. Raises StateError when the ledger is of
+    another run, or when the source's tables changed since.
+    """
+    current = control.call("reading the ledger", ledger.current_run)
+    if current is None or current[0] != state.run_id:
+        if any(table.transferred_rows for table in state.tables.values()):
+            found = "there is none" if current is None else f"there is one of run {current[0]}"
+            raise StateError(
+                f"the ledger of run {state.run_id} is not in target schema {ledger.schema} ({found})",
+                hint=f"its progress is unknown: {_START_NEW}",
+            )
+        return begin_run(control, ledger, plan, state, on_event)
+    entries = {entry.source: entry for entry in control.call("reading the ledger", ledger.tables).values()}
+    gone = set(entries) - {item.table.source.full_name for item in plan.tables}
+    if gone:
+        raise StateError(f"source table {min(gone)} is gone since the run began", hint=_START_NEW)
+    tables = tuple(_as_before(item, entries.get(item.table.source.full_name)) for item in plan.tables)
+    return replace(plan, tables=tables)
+
+
+def _as_before(plan: TablePlan, entry: LedgerTable | None) -> TablePlan:
+    if entry is None or entry.fingerprint != fingerprint(plan.table):
+        changed = "is new" if entry is None else "has other columns, types or keys"
+        raise StateError(f"source table {plan.table.source.full_name} {changed} since the run began", hint=_START_NEW)
+    return replace(
+        plan,
+        table_id=entry.table_id,
+        action=entry.action,
+        unlogged=entry.unlogged,
+        restore_logged=entry.restore_logged,
+    )

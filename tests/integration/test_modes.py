@@ -1,0 +1,214 @@
+"""The three target modes as their users know them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from running import Tool, assert_equal_rows, no_ledger_left
+from servers import MssqlDatabase, PgDatabase
+
+SHOP = """
+CREATE TABLE dbo.customers (id int IDENTITY(1,1) NOT NULL CONSTRAINT pk_customers PRIMARY KEY,
+    name nvarchar(60) NOT NULL, parent int NULL CONSTRAINT fk_parent REFERENCES dbo.customers (id),
+    rate float NULL, mail varchar(50) NULL CONSTRAINT uq_mail UNIQUE)
+CREATE TABLE dbo.orders (id bigint NOT NULL CONSTRAINT pk_orders PRIMARY KEY, customer int NOT NULL
+    CONSTRAINT fk_customer REFERENCES dbo.customers (id), note nvarchar(max) NULL, total decimal(12,2) NOT NULL
+    CONSTRAINT ck_total CHECK (total >= 0))
+CREATE INDEX ix_customer ON dbo.orders (customer)
+GO
+INSERT INTO dbo.customers (name, parent, rate, mail) VALUES (N'Ann', NULL, 0.5, 'ann@example.com'),
+    (N'Bob', 1, NULL, NULL), (N'Zoë 🚀', 2, -1e300, 'zoe@example.com')
+INSERT INTO dbo.orders VALUES (10, 1, N'first', 1.50), (11, 3, NULL, 0), (12, 2, N'', 99999.99)
+"""
+TABLES = ["customers", "orders"]
+
+
+@pytest.fixture
+def shop(source_db: MssqlDatabase) -> MssqlDatabase:
+    source_db.execute_script(SHOP)
+    return source_db
+
+
+def run(tool: Tool, expect: int = 0) -> dict[str, Any]:
+    return tool.result("run", expect=expect)
+
+
+def test_drop_recreate_makes_tables_keys_and_sequences(
+    shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    target_db.execute("CREATE TABLE customers (junk text); CREATE VIEW v AS SELECT junk FROM customers")
+    document = run(Tool(tmp_path, shop, target_db))
+    assert document["rows_transferred"] == 6
+    assert_equal_rows(shop, target_db, TABLES)
+    assert target_db.execute("SELECT nextval(pg_get_serial_sequence('customers', 'id'))") == [(4,)]
+    assert target_db.execute("SELECT 1 FROM pg_views WHERE viewname = 'v'") == []
+    assert any("view" in note and "v" in note for note in document["notes"])
+    assert no_ledger_left(target_db)
+
+
+def test_truncate_keeps_structure_rights_views_and_foreign_keys(
+    shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    run(Tool(tmp_path, shop, target_db))
+    target_db.execute(
+        "CREATE VIEW names AS SELECT name FROM customers; GRANT SELECT ON orders TO PUBLIC;"
+        " ALTER TABLE orders ADD COLUMN added text DEFAULT 'here'; ALTER TABLE orders ALTER COLUMN id TYPE numeric;"
+        " UPDATE customers SET name = 'old'; DELETE FROM orders"
+    )
+    before = target_db.execute("SELECT oid FROM pg_class WHERE relname = 'orders'")
+    document = run(Tool(tmp_path, shop, target_db, target_mode="truncate"))
+    assert document["rows_transferred"] == 6
+    assert target_db.execute("SELECT oid FROM pg_class WHERE relname = 'orders'") == before
+    assert target_db.execute("SELECT name FROM names ORDER BY 1") == [("Ann",), ("Bob",), ("Zoë 🚀",)]
+    assert target_db.execute("SELECT id, added FROM orders ORDER BY id") == [(10, "here"), (11, "here"), (12, "here")]
+    keys = target_db.execute("SELECT conname, convalidated FROM pg_constraint WHERE contype = 'f' ORDER BY 1")
+    assert keys == [("fk_customer", True), ("fk_parent", True)]
+    assert target_db.execute("SELECT relacl::text FROM pg_class WHERE relname = 'orders'")[0][0] is not None
+
+
+def test_truncate_makes_missing_tables(shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path) -> None:
+    run(Tool(tmp_path, shop, target_db, target_mode="truncate"))
+    assert_equal_rows(shop, target_db, TABLES)
+    assert target_db.execute("SELECT count(*) FROM pg_constraint WHERE conname IN ('pk_orders', 'fk_customer')") == [
+        (2,)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("ALTER TABLE orders DROP COLUMN note", "note"),
+        ("ALTER TABLE orders ALTER COLUMN customer TYPE smallint", "customer"),
+        ("ALTER TABLE orders ADD COLUMN must text NOT NULL", "must"),
+        ("CREATE TABLE lines (o bigint REFERENCES orders (id))", "lines"),
+    ],
+)
+def test_truncate_refuses_what_does_not_fit_and_changes_nothing(
+    change: str, words: str, shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    run(Tool(tmp_path, shop, target_db))
+    if "ADD COLUMN must" in change:
+        target_db.execute("CREATE TABLE spare AS TABLE orders; DELETE FROM orders")
+    target_db.execute(change)
+    before = target_db.execute("SELECT count(*) FROM customers")
+    done = Tool(tmp_path, shop, target_db, target_mode="truncate").run("run")
+    assert done.returncode == 3
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert target_db.execute("SELECT count(*) FROM customers") == before
+    assert no_ledger_left(target_db)
+
+
+def test_truncate_reports_rows_that_violate_a_foreign_key_of_the_target(
+    shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    run(Tool(tmp_path, shop, target_db))
+    shop.execute_script(
+        "ALTER TABLE dbo.orders NOCHECK CONSTRAINT fk_customer\nGO\nINSERT INTO dbo.orders VALUES (13, 77, NULL, 1)"
+    )
+    document = run(Tool(tmp_path, shop, target_db, target_mode="truncate"), expect=4)
+    assert any("fk_customer" in problem and "77" in problem for problem in document["problems"])
+    assert target_db.execute("SELECT convalidated FROM pg_constraint WHERE conname = 'fk_customer'") == [(False,)]
+    assert_equal_rows(shop, target_db, TABLES)
+
+
+def test_upsert_inserts_new_updates_changed_and_keeps_what_only_the_target_has(
+    shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    first = run(Tool(tmp_path, shop, target_db, target_mode="upsert"))
+    assert (first["rows_transferred"], first["skipped_rows"]) == (6, 0)
+    assert_equal_rows(shop, target_db, TABLES)
+    shop.execute_script(
+        "UPDATE dbo.customers SET name = N'zoë 🚀' WHERE id = 3\nGO\nUPDATE dbo.orders SET note = N'' WHERE id = 11\nGO\n"
+        "INSERT INTO dbo.orders VALUES (14, 3, N'new', 5)"
+    )
+    target_db.execute("INSERT INTO orders VALUES (99, 1, 'target only', 1)")
+    second = run(Tool(tmp_path, shop, target_db, target_mode="upsert"))
+    assert (second["rows_transferred"], second["skipped_rows"]) == (7, 4)
+    assert target_db.execute("SELECT note FROM orders WHERE id = 99") == [("target only",)]
+    target_db.execute("DELETE FROM orders WHERE id = 99")
+    assert_equal_rows(shop, target_db, TABLES)
+
+
+def test_unchanged_upsert_writes_nothing(shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path) -> None:
+    shop.execute_script(
+        "CREATE TABLE dbo.big (id int NOT NULL PRIMARY KEY, a nvarchar(50), b float, c datetime2(7), d varbinary(20))"
+    )
+    rows = [f"({n}, N'text {n}', {n}.5, '2020-01-01T00:00:00.1234567', 0x{n:08x})" for n in range(4000)]
+    for start in range(0, len(rows), 1000):
+        shop.execute_script("INSERT INTO dbo.big VALUES " + ",".join(rows[start : start + 1000]))
+    tool = Tool(tmp_path, shop, target_db, target_mode="upsert", chunk_size=700)
+    run(tool)
+    target_db.execute("VACUUM ANALYZE")
+    target_db.server.execute("CHECKPOINT")
+    before = target_db.execute("SELECT pg_current_wal_lsn()::text, pg_database_size(current_database())")[0]
+    updates = target_db.execute("SELECT sum(n_tup_upd) FROM pg_stat_user_tables")
+    document = run(tool)
+    assert document["rows_transferred"] == document["skipped_rows"] == 4006
+    written = target_db.execute("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), %s::pg_lsn)", (before[0],))[0][0]
+    assert written < 0.05 * before[1]
+    assert target_db.execute("SELECT sum(n_tup_upd) FROM pg_stat_user_tables") == updates
+
+
+def test_upsert_needs_primary_keys_and_a_unique_constraint(
+    shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    shop.execute_script("CREATE TABLE dbo.logs (line nvarchar(10))")
+    done = Tool(tmp_path, shop, target_db, target_mode="upsert").run("run")
+    assert done.returncode == 3
+    assert "Table 'logs' has no primary key, required for upsert mode" in done.stderr
+    target_db.execute("CREATE TABLE customers (id int, name text, parent int, rate float8, mail text)")
+    tool = Tool(tmp_path, shop, target_db, target_mode="upsert", exclude_tables=["logs"])
+    done = tool.run("run")
+    assert done.returncode == 3
+    assert "unique" in done.stderr
+
+
+@pytest.mark.parametrize("mode", ["drop_recreate", "truncate"])
+def test_text_copy_gives_the_same_rows(mode: str, shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path) -> None:
+    document = run(Tool(tmp_path, shop, target_db, target_mode=mode, use_binary_copy=False))
+    assert {table["reader"] for table in document["tables"]} == {"driver"}
+    assert_equal_rows(shop, target_db, TABLES)
+
+
+@pytest.mark.parametrize("mode", ["drop_recreate", "truncate"])
+def test_unlogged_tables_are_logged_afterwards(
+    mode: str, shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    if mode == "truncate":
+        run(Tool(tmp_path, shop, target_db))
+    run(Tool(tmp_path, shop, target_db, target_mode=mode, use_unlogged_tables=True))
+    assert_equal_rows(shop, target_db, TABLES)
+    assert target_db.execute("SELECT relname FROM pg_class WHERE relpersistence = 'u'") == []
+
+
+def test_schema_only_then_data_only(shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path) -> None:
+    tool = Tool(tmp_path, shop, target_db)
+    tool.result("run", "--schema-only")
+    assert target_db.execute("SELECT count(*) FROM customers") == [(0,)]
+    assert target_db.execute("SELECT count(*) FROM pg_constraint WHERE conname LIKE 'fk%'") == [(2,)]
+    tool.result("run", "--data-only")
+    assert_equal_rows(shop, target_db, TABLES)
+    assert target_db.execute("SELECT count(*) FROM pg_constraint WHERE conname LIKE 'fk%' AND convalidated") == [(2,)]
+    assert target_db.execute("SELECT nextval(pg_get_serial_sequence('customers', 'id'))") == [(4,)]
+
+
+def test_hooks_run_at_their_moments(shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path) -> None:
+    target_db.execute("CREATE TABLE moments (id serial, what text, rows bigint, keys bigint)")
+    note = (
+        "INSERT INTO moments (what, rows, keys) SELECT '{}', (SELECT count(*) FROM orders),"
+        " (SELECT count(*) FROM pg_constraint WHERE contype = 'f')"
+    )
+    names = ["before_data", "after_data", "before_constraints", "after_all"]
+    run(Tool(tmp_path, shop, target_db, hooks={name: note.format(name) for name in names}))
+    found = target_db.execute("SELECT what, rows, keys FROM moments ORDER BY id")
+    assert found == [("before_data", 0, 0), ("after_data", 3, 0), ("before_constraints", 3, 0), ("after_all", 3, 2)]
+
+
+def test_a_dry_run_changes_nothing(shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path) -> None:
+    document = Tool(tmp_path, shop, target_db).result("run", "--dry-run")
+    assert {table["source"] for table in document["plan"]["tables"]} == {"dbo.customers", "dbo.orders"}
+    assert target_db.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == [(0,)]

@@ -257,3 +257,54 @@ def test_a_table_that_the_login_may_not_read_is_named(source_db: MssqlDatabase) 
         source_db.execute_script(f"DROP USER {login}\nGO\nDROP LOGIN {login}")
     assert problem.table == "Sales.Customer"
     assert "SELECT permission was denied" in problem.reason
+
+
+def test_what_later_versions_brought(source_db: MssqlDatabase) -> None:
+    """Temporal and graph tables, sparse columns with their column set, masked columns: SQL Server 2017 and later."""
+    login = f"reader_{time.time_ns()}"
+    source_db.execute_script(
+        f"""
+        CREATE TABLE dbo.Prices (
+            id int NOT NULL PRIMARY KEY,
+            since datetime2(7) GENERATED ALWAYS AS ROW START HIDDEN NOT NULL,
+            till datetime2(7) GENERATED ALWAYS AS ROW END HIDDEN NOT NULL,
+            PERIOD FOR SYSTEM_TIME (since, till)
+        ) WITH (SYSTEM_VERSIONING = ON (HISTORY_TABLE = dbo.OldPrices))
+        GO
+        CREATE TABLE dbo.Person (id int NOT NULL) AS NODE
+        GO
+        CREATE TABLE dbo.Sparse (
+            id int NOT NULL PRIMARY KEY, a int SPARSE NULL, s xml COLUMN_SET FOR ALL_SPARSE_COLUMNS
+        )
+        GO
+        CREATE TABLE dbo.Secret (id int NOT NULL PRIMARY KEY, mail nvarchar(50) MASKED WITH (FUNCTION = 'email()') NULL)
+        GO
+        CREATE LOGIN {login} WITH PASSWORD = 'Read-0nly!'
+        GO
+        CREATE USER {login} FOR LOGIN {login}
+        GO
+        GRANT SELECT TO {login}
+        """
+    )
+    mine = connect_source(replace(settings_of(source_db), user=login, password="Read-0nly!"))
+    try:
+        catalog = read_catalog(mine)
+        problems = access_problems(mine, catalog.tables)
+    finally:
+        mine.close()
+        source_db.execute_script(
+            f"DROP USER {login}\nGO\nDROP LOGIN {login}\nGO\nALTER TABLE dbo.Prices SET (SYSTEM_VERSIONING = OFF)"
+        )
+    prices, old = table(catalog, "dbo.Prices"), table(catalog, "dbo.OldPrices")
+    assert (prices.temporal, prices.history_table, old.temporal) == ("versioned", "dbo.OldPrices", "history")
+    assert [(one.hidden, one.generated_always) for one in prices.columns] == [(False, 0), (True, 1), (True, 2)]
+    person = table(catalog, "dbo.Person")
+    assert person.graph == "node"
+    assert [one.name for one in person.columns if one.graph_type is None] == ["id"]
+    sparse = table(catalog, "dbo.Sparse")
+    assert (sparse.column("a").sparse, sparse.column("s").column_set) == (True, True)
+    assert table(catalog, "dbo.Secret").column("mail").masked
+    (problem,) = problems
+    assert problem.table == "dbo.Secret"
+    assert "UNMASK" in problem.reason
+    assert any("VIEW DEFINITION" in note for note in catalog.notes)

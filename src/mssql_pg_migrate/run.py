@@ -8,9 +8,9 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,9 @@ class Migration:
     """A configured migration. One command at a time; ``cancel`` may come from any thread or a signal handler.
 
     ``on_event`` receives every event of ``events.py``, from any thread. ``state_file`` None keeps no state on disk:
-    the run cannot be resumed then.
+    the run cannot be resumed then. ``executor`` makes, from a number of ranges in flight, what runs the range tasks
+    instead of threads of this process: any ``concurrent.futures.Executor`` (connection limits then hold per process of
+    it, and a stop takes effect between ranges).
     """
 
     def __init__(
@@ -43,11 +45,13 @@ class Migration:
         state_file: Path | None = None,
         on_event: EventSink | None = None,
         shutdown_timeout: float = 60.0,
+        executor: Callable[[int], Executor] | None = None,
     ) -> None:
         self.config = config
         self.state_file = state_file
         self._on_event = on_event
         self._shutdown_timeout = shutdown_timeout
+        self._executor = executor
         self._keeper: StateKeeper | None = None
         self._context: WorkerContext | None = None
         self._finalizer: Finalizer | None = None
@@ -283,13 +287,16 @@ class Migration:
         try:
             if self._cancelled.is_set():
                 context.stop.stop()
-            with ThreadPoolExecutor(tuning.streams + 1, thread_name_prefix="range") as executor:
+            with ExitStack() as stack:
+                local = stack.enter_context(ThreadPoolExecutor(tuning.streams + 1, thread_name_prefix="range"))
+                executor = stack.enter_context(self._executor(tuning.streams)) if self._executor else local
                 scheduler = Scheduler(
                     [item for item in plan.tables if item.table_id not in loaded],
                     TableWork(options, context),
                     context,
                     executor,
                     workers=tuning.workers,
+                    local=local,
                 )
                 carried = {result.table: result for result in scheduler.run(shutdown_timeout=self._shutdown_timeout)}
         finally:

@@ -38,7 +38,11 @@ class _Job:
 
 
 class Scheduler:
-    """Runs all tables of a run over one executor; owns no thread and no connection itself."""
+    """Runs all tables of a run; owns no thread and no connection itself.
+
+    Range tasks, plain data, go to ``executor``, which may be of other processes; opening and finishing tables goes to
+    ``local`` (the same one unless given), which must be threads of this process.
+    """
 
     def __init__(
         self,
@@ -48,12 +52,14 @@ class Scheduler:
         executor: Executor,
         *,
         workers: int,
+        local: Executor | None = None,
     ) -> None:
         self._queue = [_Job(plan, TableResult(plan.display, "pending")) for plan in plans]
         self._jobs = list(self._queue)
         self._work = work
         self._context = context
-        self._executor = executor
+        self._ranges = executor
+        self._local = local or executor
         self._workers = workers
         self._futures: dict[Future[Any], tuple[str, _Job]] = {}
         self._active: list[_Job] = []
@@ -103,7 +109,8 @@ class Scheduler:
 
     def _start(self, job: _Job, kind: str, function: Callable[..., Any], *arguments: Any) -> None:
         job.running += 1
-        self._futures[self._executor.submit(function, *arguments)] = (kind, job)
+        executor = self._ranges if kind == "range" else self._local
+        self._futures[executor.submit(function, *arguments)] = (kind, job)
 
     # -- completing ------------------------------------------------------------------------------------------------
 

@@ -117,4 +117,4 @@ def _sum_or_average(name: str, distinct: str, argument: Ex, kind: SqlType, over:
     count = f"count({distinct}{argument.sql}){over}"
     if kind.name in st.INTEGERS:
         return Ex(f"CAST(int_divide({total}, {count}) AS {result.storage})", result)
-    return Ex(f"decimal_divide({total}, {count}, {result.scale})::{result.storage}", result)
+    return Ex(f"decimal_divide(({total})::VARCHAR, ({count})::VARCHAR, {result.scale})::{result.storage}", result)

@@ -148,6 +148,8 @@ class Table(SchemaObject):
     fulltext: tuple[int, list[int]] | None = None
     ready: Any = None
     """The `rowstore.RowStore` of a generated table."""
+    key_sets: dict[int, set[Any]] = field(default_factory=dict)
+    """Keys of unique indexes by index id, as `insert_known` keeps them."""
 
     @property
     def physical(self) -> str:

@@ -260,14 +260,7 @@ class ExprCompiler:
         return Ex(f"CAST({sql} AS {kind.storage})", kind, nullable)
 
     def _decimal_arithmetic(self, operator: str, left: Ex, right: Ex, nullable: bool) -> Ex:
-        first = (
-            left if left.type and left.type.name in st.DECIMALS else cast(left, casts.as_decimal(left.type or st.INT))
-        )
-        second = (
-            right
-            if right.type and right.type.name in st.DECIMALS
-            else cast(right, casts.as_decimal(right.type or st.INT))
-        )
+        first, second = _exact_operand(left), _exact_operand(right)
         if first.type is None or first.type.name not in st.DECIMALS:
             first = cast(first, second.type or st.INT)
         if second.type is None or second.type.name not in st.DECIMALS:
@@ -276,11 +269,19 @@ class ExprCompiler:
         assert second.type is not None
         kind = casts.arithmetic_type(operator, first.type, second.type)
         if operator == "/":
-            return Ex(f"decimal_divide({first.sql}, {second.sql}, {kind.scale})::{kind.storage}", kind, nullable)
+            return Ex(
+                f"decimal_divide(({first.sql})::VARCHAR, ({second.sql})::VARCHAR, {kind.scale})::{kind.storage}",
+                kind,
+                nullable,
+            )
         if operator == "%":
             return Ex(f"CAST(({first.sql}) % nonzero({second.sql}) AS {kind.storage})", kind, nullable)
         if operator == "*" and first.type.precision + second.type.precision > 38:
-            return Ex(f"decimal_multiply({first.sql}, {second.sql}, {kind.scale})::{kind.storage}", kind, nullable)
+            return Ex(
+                f"decimal_multiply(({first.sql})::VARCHAR, ({second.sql})::VARCHAR, {kind.scale})::{kind.storage}",
+                kind,
+                nullable,
+            )
         if operator in "+-" and kind.precision == 38:
             wide = st.make("decimal", 38, kind.scale).storage
             return Ex(
@@ -482,6 +483,15 @@ class ExprCompiler:
             x, y = (second, first) if expr.type == "geography" else (first, second)
             return constant(clr.from_wkt(f"POINT ({x} {y})", srid_value, expr.type == "geography"), kind)
         raise Unsupported(f"{expr.type}::{expr.name}")
+
+
+def _exact_operand(ex: Ex) -> Ex:
+    """A number as a decimal; a whole constant as one of just its digits."""
+    if ex.type is None or ex.type.name not in st.INTEGERS | st.MONEY:
+        return ex
+    if ex.is_const and isinstance(ex.const, int):
+        return cast(ex, st.make("numeric", len(str(abs(ex.const))), 0))
+    return cast(ex, casts.as_decimal(ex.type))
 
 
 _METHODS: dict[tuple[str, str], tuple[str, SqlType]] = {

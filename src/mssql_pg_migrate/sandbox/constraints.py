@@ -32,12 +32,32 @@ def check_rows(
             if changed is not None and not changed & {column_id for column_id, _ in index.columns}:
                 continue
             _check_unique(session, compiler, table, index, rows, replacing)
+    check_conditions(session, table, rows)
+
+
+def check_conditions(session: Session, table: Table, rows: str) -> None:
+    """Test the checks and foreign keys of a table on new rows.
+
+    Raises:
+        SqlError: 547, one is violated.
+    """
+    compiler = session.compiler()
     for check in table.checks:
         if not check.disabled:
             check_constraint(session, compiler, table, check, rows)
     for key in table.foreign_keys:
         if not key.disabled:
             check_foreign_key(session, compiler, table, key, rows)
+
+
+def null_refused(session: Session, table: Table, column: Column) -> SqlError:
+    """Error 515."""
+    schema = session.database.schemas.get(table.schema_id, "dbo")
+    return SqlError(
+        515,
+        f"Cannot insert the value NULL into column '{column.name}', table "
+        f"'{session.database.name}.{schema}.{table.name}'; column does not allow nulls. INSERT fails.",
+    )
 
 
 def _check_not_null(session: Session, table: Table, rows: str) -> None:
@@ -48,12 +68,7 @@ def _check_not_null(session: Session, table: Table, rows: str) -> None:
     total, *counts = session.query_rows(f"SELECT count(*), {sums} FROM {rows}")[0]
     for column, count in zip(needed, counts, strict=True):
         if count < total:
-            schema = session.database.schemas.get(table.schema_id, "dbo")
-            raise SqlError(
-                515,
-                f"Cannot insert the value NULL into column '{column.name}', table "
-                f"'{session.database.name}.{schema}.{table.name}'; column does not allow nulls. INSERT fails.",
-            )
+            raise null_refused(session, table, column)
 
 
 def key_sql(compiler: QueryCompiler, column: Column, alias: str) -> str:
@@ -188,6 +203,7 @@ def before_delete(session: Session, table: Table, rowids: str, depth: int = 0) -
             orphans += f" AND c.rowid NOT IN ({rowids})"
         if not session.query_rows(f"{orphans} LIMIT 1"):
             continue
+        child.key_sets.clear()
         if key.on_delete == "CASCADE":
             before_delete(session, child, orphans, depth + 1)
             session.execute_sql(f"DELETE FROM {child.physical} WHERE rowid IN ({orphans})")

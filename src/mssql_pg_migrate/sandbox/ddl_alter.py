@@ -9,8 +9,8 @@ from . import nodes as n
 from .casts import Ex, cast
 from .catalog import CheckConstraint, Column, ForeignKey, Module, Table
 from .compile_query import QueryCompiler
-from .dml import writable
 from .errors import SqlError
+from .insert import writable
 from .scope import Scope
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def alter_table(session: Session, node: n.AlterTable) -> None:
         SqlError: it cannot.
     """
     table = writable(session, node.name, "ALTER")
+    table.key_sets.clear()
     action = node.action
     if action == "ADD":
         _add(session, table, node)

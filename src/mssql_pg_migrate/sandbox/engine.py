@@ -30,7 +30,7 @@ _MARK = re.compile(r"\[(\d{2,6})\] (.*)", re.DOTALL)
 class Engine:
     """All databases, logins and sessions of one sandbox server."""
 
-    def __init__(self, name: str = "SANDBOX", collation: str = DEFAULT_NAME, threads: int = 2) -> None:
+    def __init__(self, name: str = "SANDBOX", collation: str = DEFAULT_NAME, threads: int = 1) -> None:
         self.name = name
         self.collation = collation
         self.lock = threading.RLock()

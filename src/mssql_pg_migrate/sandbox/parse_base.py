@@ -34,6 +34,7 @@ class TokenParser:
     def __init__(self, text: str, quoted_identifiers: bool = True) -> None:
         self.text = text
         self.tokens = lexer.tokenize(text, quoted_identifiers)
+        self._uppers = [token.upper for token in self.tokens]
         self.position = 0
 
     # --- looking ---
@@ -54,11 +55,14 @@ class TokenParser:
 
     def at(self, *words: str) -> bool:
         """Whether the words or operators stand at the cursor, in this order."""
-        return all(self.peek(index).upper == word for index, word in enumerate(words))
+        start = self.position
+        return self._uppers[start] == words[0] and (
+            len(words) == 1 or self._uppers[start : start + len(words)] == list(words)
+        )
 
     def at_any(self, *words: str) -> bool:
         """Whether one of the words stands at the cursor."""
-        return self.token.upper in words
+        return self._uppers[self.position] in words
 
     def line(self) -> int:
         """The line of the cursor, from 1."""

@@ -23,13 +23,18 @@ _SECURABLES = ("OBJECT", "SCHEMA", "DATABASE", "TYPE")
 class BatchParser(DdlParser):
     """Parses whole batches."""
 
+    def __init__(self, text: str, quoted_identifiers: bool = True) -> None:
+        super().__init__(text, quoted_identifiers)
+        self._by_word = self._statements_by_word()
+        self._words = frozenset(self._by_word) - {""}
+
     def batch(self) -> list[n.Statement]:
         """All statements of the batch."""
         found: list[n.Statement] = []
         while self.accept(";"):
             pass
         # The name of a procedure alone may open a batch, without EXEC.
-        if self.at_name() and self.token.upper not in self._statements() and not self._at_keyword_statement():
+        if self.at_name() and self.token.upper not in self._words and not self._at_keyword_statement():
             found.append(self._execute_named())
         while not self.at_end:
             if not self.accept(";"):
@@ -39,7 +44,7 @@ class BatchParser(DdlParser):
     def _at_keyword_statement(self) -> bool:
         return self.at_any("SAVE", "ENABLE", "DISABLE", "BULK", "CHECKPOINT", "DBCC", "THROW", "KILL")
 
-    def _statements(self) -> dict[str, Callable[[], n.Statement]]:
+    def _statements_by_word(self) -> dict[str, Callable[[], n.Statement]]:
         return {
             "SELECT": self._query_statement,
             "WITH": self._with_statement,
@@ -85,7 +90,7 @@ class BatchParser(DdlParser):
             Unsupported: it is, but of a kind the sandbox does not know.
         """
         line = self.line()
-        parse = self._statements().get(self.token.upper)
+        parse = self._by_word.get(self.token.upper)
         if parse is None:
             if self.token.upper in ("MERGE", "BULK", "DBCC", "BACKUP", "RESTORE", "KILL", "GOTO", "OPEN", "FETCH"):
                 raise Unsupported(self.token.upper)
@@ -195,9 +200,8 @@ class BatchParser(DdlParser):
             return self._module(start, alter, create=True)
         if self.accept("TABLE"):
             return self.create_table()
-        if self.at_any("UNIQUE", "CLUSTERED", "NONCLUSTERED", "INDEX", "XML", "PRIMARY", "SPATIAL", "COLUMNSTORE") or (
-            self.at("FULLTEXT", "INDEX")
-        ):
+        special = self.at_any("XML", "SPATIAL", "FULLTEXT") and self.peek().upper == "INDEX"
+        if special or self.at_any("UNIQUE", "CLUSTERED", "NONCLUSTERED", "INDEX", "PRIMARY", "COLUMNSTORE"):
             return self.create_index()
         return self._create_object()
 
@@ -256,7 +260,7 @@ class BatchParser(DdlParser):
         while not self.at_end and not self.at(";"):
             if self.accept("COLLATE"):
                 options["collation"] = self.take().value
-            elif self.at_any(*self._statements()) and not self.at_any("(", "WITH"):
+            elif self.token.upper in self._words and not self.at_any("(", "WITH"):
                 break
             else:
                 self.take()
@@ -406,7 +410,7 @@ class BatchParser(DdlParser):
 
     def _skip_statement(self) -> None:
         while not self.at_end and not self.at(";"):
-            if self.at_any(*self._statements()) and not self.at_any("(", "SET", "WITH"):
+            if self.token.upper in self._words and not self.at_any("(", "SET", "WITH"):
                 return
             self.take()
 
@@ -532,7 +536,7 @@ class BatchParser(DdlParser):
         self.accept_any("TRAN", "TRANSACTION", "WORK")
         name = ""
         if self.token.kind in (lexer.VARIABLE, lexer.QUOTED) or (
-            self.at_name() and self.token.upper not in self._statements()
+            self.at_name() and self.token.upper not in self._words
         ):
             name = self.take().value
         if self.at("WITH", "("):
@@ -572,7 +576,7 @@ class BatchParser(DdlParser):
         return n.Execute(name, arguments)
 
     def _at_statement(self) -> bool:
-        return self.at_any(*self._statements(), "ELSE", "END", "GO") and not self.at("(")
+        return (self.token.upper in self._words or self.at_any("ELSE", "END", "GO")) and not self.at("(")
 
     def _argument(self) -> n.Expr:
         # A bare word is a string here: EXEC sp_help orders.

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from . import ddl, dml, procedures
+from . import ddl, dml, insert, procedures
 from . import nodes as n
 from . import sqltypes as st
 from .casts import Ex, cast, constant
@@ -335,10 +335,15 @@ class Session:
                     database.__dict__.update(state)
                     database.version += 1000
             self.snapshots.clear()
+            for database in self.server.databases():
+                for table in database.tables():
+                    table.key_sets.clear()
 
     def changing(self) -> None:
         """To be called before the catalog changes: keeps what a rollback brings back."""
         if self.transaction_depth and self.database.database_id not in self.snapshots:
+            for table in self.database.tables():
+                table.key_sets.clear()
             state = {key: value for key, value in self.database.__dict__.items() if key not in ("database_id", "name")}
             ready = {id(t.ready): t.ready for t in self.database.tables() if t.ready is not None}
             self.snapshots[self.database.database_id] = copy.deepcopy(state, ready)
@@ -357,9 +362,18 @@ class Session:
             self.run(statements)
 
     def run(self, statements: Sequence[n.Statement]) -> None:
-        """Run statements one after the other."""
-        for statement in statements:
-            self.run_one(statement)
+        """Run statements one after the other; INSERTs of values into the same table that follow each other together."""
+        position = 0
+        while position < len(statements):
+            together = insert.alike(statements, position)
+            if len(together) > 1 and not self.xact_abort:
+                self._begin_implicitly()
+                self.changed_data = True
+                if insert.run_together(self, together):
+                    position += len(together)
+                    continue
+            self.run_one(statements[position])
+            position += 1
 
     def run_one(self, statement: n.Statement) -> None:
         """Run a statement. Errors a batch survives are sent, others are raised."""
@@ -438,14 +452,16 @@ class Session:
         if isinstance(query, n.Select) and any(item.variable for item in query.items):
             self._select_variables(query)
             return
-        found = None if self.fmtonly else slice_of(self, query)
+        limited = self.fmtonly or self.options.get("ROWCOUNT", "0") != "0"
+        found = None if limited else slice_of(self, query)
         if found is not None:
             self.reading = (found.table.name,)
             self.row_count_value = self.sink.ready(found)
             return
         compiler = self.compiler()
         compiled = compiler.query(query, None)
-        sql = f"SELECT * FROM ({compiled.sql}) q LIMIT 0" if self.fmtonly else compiled.sql
+        limit = 0 if self.fmtonly else int(self.options.get("ROWCOUNT") or 0) or None
+        sql = compiled.sql if limit is None else f"SELECT * FROM ({compiled.sql}) q LIMIT {limit}"
         self.reading = tuple(table.name for table in compiler.tables)
         self.row_count_value = self.send(compiled, sql)
 

@@ -113,6 +113,11 @@ def sysdatabases(session: Session) -> Iterator[Row]:
         yield {"name": item.name, "dbid": item.database_id, "crdate": item.created, "cmptlevel": 160}
 
 
+def sysaltfiles(_session: Session) -> Iterator[Row]:
+    """sysaltfiles: one made-up file, from whose folder old scripts build the paths of their own."""
+    yield {"fileid": 1, "dbid": 1, "name": "master", "filename": "/sandbox/master.mdf"}
+
+
 def schemas(session: Session) -> Iterator[Row]:
     """sys.schemas."""
     for number, name in session.database.schemas.items():
@@ -193,6 +198,29 @@ def objects(session: Session) -> Iterator[Row]:
     return (_object(item) for item in session.database.objects.values())
 
 
+def system_object(name: str, number: int) -> Row:
+    """The row of sys.all_objects of a catalog view."""
+    return {
+        "name": name,
+        "object_id": number,
+        "schema_id": 4,
+        "parent_object_id": 0,
+        "type": "V ",
+        "type_desc": "VIEW",
+        "is_ms_shipped": 1,
+    }
+
+
+def system_column(number: int, name: str, column_id: int, kind: SqlType) -> Row:
+    """The row of sys.all_columns of a column of a catalog view."""
+    return _column(SchemaObject(number, 4, "", "V"), Column(name, kind, column_id))
+
+
+def spt_values(_session: Session) -> Iterator[Row]:
+    """spt_values: the numbers from 0 to 2047, for scripts that want numbers."""
+    return ({"number": number, "type": "P  ", "status": 0} for number in range(2048))
+
+
 def sysobjects(session: Session) -> Iterator[Row]:
     """sysobjects."""
     for item in session.database.objects.values():
@@ -204,6 +232,7 @@ def sysobjects(session: Session) -> Iterator[Row]:
             "parent_obj": item.parent_id,
             "crdate": item.created,
             "type": {"PK": "K ", "UQ": "K "}.get(item.kind, item.kind.ljust(2)),
+            "sysstat": {"U": 3, "V": 2, "P": 4, "TR": 8}.get(item.kind, 0),
         }
 
 

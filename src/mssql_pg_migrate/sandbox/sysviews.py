@@ -5,7 +5,7 @@ Columns are those SQL Server 2022 documents, as far as tools ask for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -225,14 +225,15 @@ _VIEWS: dict[str, tuple[str, Rows]] = {
         rows.parameters,
     ),
     "sysobjects": (
-        "name sysname, id int, xtype char(2), uid smallint, parent_obj int, crdate datetime, type char(2)",
+        "name sysname, id int, xtype char(2), uid smallint, parent_obj int, crdate datetime, type char(2), "
+        "sysstat smallint",
         rows.sysobjects,
     ),
+    "sysaltfiles": ("fileid smallint, dbid smallint, name sysname, filename nvarchar(260)", rows.sysaltfiles),
+    "spt_values": ("name nvarchar(35), number int, type nchar(3), low int, high int, status int", rows.spt_values),
     "sysdatabases": ("name sysname, dbid smallint, crdate datetime, cmptlevel tinyint", rows.sysdatabases),
 }
 for _alias, _view in (
-    ("all_objects", "objects"),
-    ("all_columns", "columns"),
     ("all_views", "views"),
     ("all_sql_modules", "sql_modules"),
 ):
@@ -255,10 +256,28 @@ _INFORMATION: dict[str, tuple[str, Rows]] = {
         rows.information_schemata,
     ),
 }
-_KEYS = [*_VIEWS, *(f"information_{name.lower()}" for name in _INFORMATION)]
-_ANCESTORS = ("sysobjects", "sysdatabases")
+_ANCESTORS = ("sysobjects", "sysdatabases", "sysaltfiles", "spt_values")
 VOLATILE = frozenset(("databases", "partitions", "allocation_units", "identity_columns", "sequences", "sysdatabases"))
 """Views whose rows change without the catalog's version."""
+
+
+def _all_objects(session: Session) -> Iterator[Mapping[str, Any]]:
+    yield from rows.objects(session)
+    for key in _VIEWS:
+        yield rows.system_object(key, view_id(("sys", key)) or 0)
+
+
+def _all_columns(session: Session) -> Iterator[Mapping[str, Any]]:
+    yield from rows.columns(session)
+    for key, (spec, _) in _VIEWS.items():
+        number = view_id(("sys", key)) or 0
+        for column_id, (name, kind) in enumerate(_columns(spec), 1):
+            yield rows.system_column(number, name, column_id, kind)
+
+
+_VIEWS["all_objects"] = (_OBJECT, _all_objects)
+_VIEWS["all_columns"] = (_COLUMN, _all_columns)
+_KEYS = [*_VIEWS, *(f"information_{name.lower()}" for name in _INFORMATION)]
 
 
 @lru_cache(maxsize=256)

@@ -4,6 +4,8 @@ what the screen shows and which key does what; ``tests/integration/test_tui_run.
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 import threading
 import time
@@ -267,6 +269,21 @@ def test_quitting_under_way_pauses_first(config, tmp_path):
         await pilot.press("q")
         assert isinstance(app.screen, Question)
         await pilot.press("y")
+        for _ in range(100):
+            if not app.is_running:
+                break
+            await pilot.pause(0.05)
+
+    app = show(config, tmp_path, script, make=Slow)
+    assert app.return_value == 5
+    assert app._session.state == "paused"
+
+
+def test_sigterm_pauses_and_quits(config, tmp_path):
+    async def script(app, pilot):
+        await pilot.press("s", "y")
+        await until_rows_move(app, pilot)
+        os.kill(os.getpid(), signal.SIGTERM)
         for _ in range(100):
             if not app.is_running:
                 break

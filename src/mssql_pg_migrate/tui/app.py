@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -128,12 +132,23 @@ class MigrationApp(App[int]):
             table.add_column(Text(title, justify="right" if key in ("rows", "rate") else "left"), key=key)
         self._fit_columns()
         table.focus()
+        self._heed_signals()
         self.set_interval(TICK, self._tick)
         self._resumable = self._session.resumable()
         if self._resumable is not None:
             self._write_line(LogLine("warn", f"run {self._resumable} is not finished: r resumes it, s begins anew"))
         self._session.plan()
         self._tick()
+
+    def _heed_signals(self) -> None:
+        """SIGTERM, or a terminal that goes away, pauses the run and then quits."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None:
+                with suppress(NotImplementedError):  # Windows' event loops know no signals
+                    asyncio.get_running_loop().add_signal_handler(number, self._quit_confirmed, True)
 
     def on_resize(self) -> None:
         if self._table.columns:
@@ -398,9 +413,13 @@ class MigrationApp(App[int]):
             self.push_screen(Question(text, "Pause and quit"), self._quit_confirmed)
 
     def _quit_confirmed(self, answer: bool | None) -> None:
-        if answer:
-            self._quitting = True
+        if not answer:
+            return
+        self._quitting = True
+        if self._session.state == "running":
             self._session.pause()
+        elif not self._session.busy or self._session.state == "planning":
+            self.exit(self._session.exit_code)
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         name = event.row_key.value

@@ -17,7 +17,8 @@ from servers import PgDatabase, PgServer
 NAMES = [
     "plain", "Mixed", "select", "table", 'quo"te', "apos'trophe", "br[ack]et", "dot.ted", "b lank", " lead",
     "back\\slash", "percent%s", "dollar$", "naïve", "注文明細", "Ω", "a" * 63, "b" * 64, "ü" * 40, "注" * 30,
-    "semi;colon", "line\nbreak", "tab\t", "--comment", "/*x*/", "emoji😀", "CTID", "ctid", "user", "order", "group", "1st", "_", "#", "@x",
+    "semi;colon", "line\nbreak", "tab\t", "--comment", "/*x*/", "emoji😀", "CTID",
+    "ctid", "user", "order", "group", "1st", "_", "#", "@x",
 ]  # fmt: skip
 
 
@@ -88,7 +89,8 @@ def test_every_type_can_be_declared(target: psycopg.Connection[Any]) -> None:
     declared = [
         "bit", "tinyint", "smallint", "int", "bigint", "decimal(38,0)", "decimal(38,38)", "numeric(1,0)", "money",
         "smallmoney", "float", "real", "char(1)", "char(8000)", "varchar(1)", "varchar(8000)", "varchar(max)",
-        "nchar(4000)", "nvarchar(4000)", "nvarchar(max)", "text", "ntext", "date", "time(0)", "time(7)", "datetime", "smalldatetime",
+        "nchar(4000)", "nvarchar(4000)", "nvarchar(max)", "text", "ntext", "date", "time(0)", "time(7)", "datetime",
+        "smalldatetime",
         "datetime2(0)", "datetime2(7)", "datetimeoffset(7)", "binary(8000)", "varbinary(max)", "image", "timestamp",
         "uniqueidentifier", "xml", "sql_variant", "hierarchyid", "geography", "json",
     ]  # fmt: skip

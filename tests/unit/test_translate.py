@@ -132,6 +132,9 @@ def computed_of(declared: str, definition: str, **options: object) -> tuple[str 
         ("nvarchar(10)", "CAST('a' AS sys.varchar(10))", "'a'"),
         ("int", "0", "0"),
         ("varchar(5)", "'42'", "'42'"),
+        ("varchar(99)", f"'{'x' * 40}'::character varying", f"'{'x' * 40}'"),
+        ("varchar(99)", f"CAST('{'x' * 40}' AS sys.varchar)", f"'{'x' * 40}'"),
+        ("varchar(99)", f"(CONVERT([varchar],'{'x' * 40}'))", f"'{'x' * 30}'"),
     ],
 )
 def test_defaults(declared: str, definition: str, expected: str) -> None:
@@ -257,9 +260,15 @@ def test_gen_random_uuid_needs_postgresql_13() -> None:
         ("((i > 0) AND (i < 10))", '("i" > 0) AND ("i" < 10)'),
         ("CHECK ((i >= 0))", '"i" >= 0'),
         ('("i" > 0)', '"i" > 0'),
+        ("((name = ANY (ARRAY['a', 'B']))", None),
+        ("(name = ANY (ARRAY['a', 'B]']))", "lower(rtrim(\"name\")) IN ('a', 'b]')"),
+        (
+            "((i = ANY (ARRAY[1, 2])) OR ((name)::text = ANY ((ARRAY['x'::varchar, 'y'::varchar])::text[])))",
+            "\"i\" IN (1, 2) OR lower(rtrim(\"name\")) IN ('x', 'y')",
+        ),
     ],
 )
-def test_checks(definition: str, expected: str) -> None:
+def test_checks(definition: str, expected: str | None) -> None:
     assert check_of(definition)[0] == expected
 
 

@@ -50,7 +50,7 @@ def flat(text: str) -> str:
             'SELECT "Orders"."OrderID" AS "OrderID" FROM "public"."Orders" AS "Orders" WHERE "Orders"."Open" = true',
         ),
         (
-            "select o.OrderID, n = l.Qty * 2 from Orders as o with (nolock) inner join Lines l on l.OrderID = o.OrderID",
+            "select o.OrderID, n = l.Qty * 2 from Orders o with (nolock) join Lines l on l.OrderID = o.OrderID",
             'SELECT "o"."OrderID" AS "OrderID", "l"."Qty"::integer * 2 AS "n" FROM "public"."Orders" AS "o"'
             ' JOIN "public"."Lines" AS "l" ON "l"."OrderID" = "o"."OrderID"',
         ),
@@ -64,7 +64,8 @@ def flat(text: str) -> str:
             'SELECT "Orders"."OrderID" AS "OrderID" FROM "public"."Orders" AS "Orders"',
         ),
         (
-            "select OrderID, count(*) as n, avg(Qty) as a, sum(Price) as s from Lines group by OrderID having count(*) > 1",
+            "select OrderID, count(*) as n, avg(Qty) as a, sum(Price) as s from Lines"
+            " group by OrderID having count(*) > 1",
             'SELECT "Lines"."OrderID" AS "OrderID", (count(*))::integer AS "n",'
             ' trunc(avg("Lines"."Qty"))::integer AS "a", sum("Lines"."Price") AS "s" FROM "public"."Lines" AS "Lines"'
             ' GROUP BY "Lines"."OrderID" HAVING (count(*))::integer > 1',

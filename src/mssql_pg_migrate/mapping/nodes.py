@@ -92,6 +92,7 @@ _TYPE_NAMES = {
     "integer": "int", "int4": "int", "int8": "bigint", "int2": "smallint", "boolean": "bit", "bool": "bit",
     "character varying": "varchar", "bpchar": "char", "character": "char", "dec": "decimal", "double": "float",
     "double precision": "float", "udouble": "real", "timestamp": "rowversion", "uuid": "uniqueidentifier",
+    "fixeddecimal": "money",
     "utinyint": "tinyint", "datetime2": "datetime2", "timestamptz": "datetimeoffset", "timestampltz": "datetimeoffset",
     "timestampntz": "datetime2", "smallmoney": "smallmoney", "text": "text", "blob": "varbinary",
 }  # fmt: skip
@@ -118,7 +119,9 @@ _SIZES = {
 
 def sql_type_of(node: Any) -> SqlType:
     """The type of a CAST or CONVERT, with T-SQL's default lengths (30 characters, decimal(18,0))."""
-    written = node.args.get("kind") or getattr(node.this, "name", node.this)
+    written = node.args.get("kind")
+    qualified = isinstance(written, str) and "." in written
+    written = written or getattr(node.this, "name", node.this)
     raw = str(written).split("(")[0].rpartition(".")[2].strip('"[] ').lower()
     sizes = [str(item.this.this if hasattr(item.this, "this") else item.this).lower() for item in node.expressions]
     name = _TYPE_NAMES.get(raw, raw)
@@ -132,7 +135,9 @@ def sql_type_of(node: Any) -> SqlType:
         precision = int(sizes[0]) if sizes else 18
         return SqlType(name, 17, precision, int(sizes[1]) if len(sizes) > 1 else 0)
     if name in ("char", "varchar", "nchar", "nvarchar", "binary", "varbinary"):
-        length = -1 if sizes == ["max"] else int(sizes[0]) if sizes else 30
+        # sys.varchar is how a server that is PostgreSQL inside names the type: without a length it has no limit.
+        default = -1 if qualified else 30
+        length = -1 if sizes == ["max"] else int(sizes[0]) if sizes else default
         return SqlType(name, length * 2 if name[0] == "n" and length > 0 else length)
     if name in ("time", "datetime2", "datetimeoffset"):
         return SqlType(name, 10, 0, int(sizes[0]) if sizes else 7)

@@ -8,7 +8,7 @@ and a new sqlglot release cannot change it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -60,7 +60,7 @@ def parse_expression(text: str) -> Any:
     Raises:
         Untranslatable: it cannot be parsed.
     """
-    return _parse(_without_check_keyword(_money_as_cast(text)))
+    return _parse(_unlimited_text_casts(_arrays_as_lists(_without_check_keyword(_money_as_cast(text)))))
 
 
 def parse_view(text: str) -> Any:
@@ -83,10 +83,46 @@ def _parse(text: str) -> Any:
 
 def _money_as_cast(text: str) -> str:
     """``$12.5`` is a money literal; a quote before it would make it part of a string, which the pattern looks for."""
-    if "$" not in text:
+    return _outside_quotes(text, lambda part: _MONEY.sub(r"CAST(\1 AS money)", part)) if "$" in text else text
+
+
+def _unlimited_text_casts(text: str) -> str:
+    """``x::varchar`` is PostgreSQL's notation, where it has no limit; T-SQL's CAST without a length means 30."""
+    if "::" not in text:
         return text
-    parts = re.split(r"('(?:[^']|'')*'|\[(?:[^\]]|\]\])*\]|\"(?:[^\"]|\"\")*\")", text)
-    return "".join(part if index % 2 else _MONEY.sub(r"CAST(\1 AS money)", part) for index, part in enumerate(parts))
+    return _outside_quotes(text, lambda part: _TEXT_CAST.sub("::nvarchar(max)", part))
+
+
+_TEXT_CAST = re.compile(r"::\s*(character varying|n?varchar|text|bpchar)\b(?!\s*\()", re.IGNORECASE)
+_QUOTED = re.compile(r"('(?:[^']|'')*'|\[(?:[^\]]|\]\])*\]|\"(?:[^\"]|\"\")*\")")
+
+
+def _outside_quotes(text: str, change: Callable[[str], str]) -> str:
+    return "".join(part if index % 2 else change(part) for index, part in enumerate(_QUOTED.split(text)))
+
+
+_ANY_ARRAY = re.compile(r"=\s*ANY\s*\(\s*\(?\s*ARRAY\s*\[", re.IGNORECASE)
+_ARRAY_END = re.compile(r"\](?:\s*\)?\s*::[\w\s.\"]+\[\])?\s*\)")
+
+
+def _arrays_as_lists(text: str) -> str:
+    """``x = ANY (ARRAY['a', 'b'])``, as servers that are PostgreSQL inside show IN lists, written as IN again."""
+    start = _ANY_ARRAY.search(text)
+    if start is None:
+        return text
+    depth, position, quoted = 1, start.end(), False
+    while position < len(text) and depth:
+        char = text[position]
+        if char == "'":
+            quoted = not quoted
+        elif not quoted:
+            depth += {"[": 1, "]": -1}.get(char, 0)
+        position += 1
+    end = _ARRAY_END.match(text, position - 1)
+    if end is None:
+        return text
+    inner = text[start.end() : position - 1]
+    return f"{text[: start.start()]}IN ({inner}){_arrays_as_lists(text[end.end() :])}"
 
 
 def _without_check_keyword(text: str) -> str:

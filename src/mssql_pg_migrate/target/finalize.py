@@ -88,8 +88,8 @@ class Finalizer(Ending):
         stop: Callable[[], bool] | None = None,
         before_constraints: Callable[[], None] | None = None,
     ) -> None:
+        super().__init__(on_event, database.tables)
         self._before_constraints = before_constraints
-        super().__init__(on_event)
         self.database = database
         self.loaded = list(tables)
         self.built = [table for table in tables if table.full_name not in existing]

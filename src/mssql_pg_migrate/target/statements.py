@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..events import EventSink, Message, Phase, PhaseStarted, Retry
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 class StatementRunner:
     """What the phases of finalizing share; its methods are called from the pool's threads."""
 
-    def __init__(self, on_event: EventSink | None) -> None:
+    def __init__(self, on_event: EventSink | None, tables: Sequence[MappedTable]) -> None:
         self.on_event = on_event
+        # Events name a table as the rest of the run does: without its schema where there is only one.
+        single = len({table.source.schema for table in tables}) == 1
+        self.labels = {table.full_name: table.source.name if single else table.source.full_name for table in tables}
         self.result = FinalizeResult()
         self.lock = threading.Lock()
 
@@ -70,12 +74,13 @@ class StatementRunner:
         with self.lock:
             self.result.problems.append(problem)
         if self.on_event is not None:
-            self.on_event(Message(level="error", text=problem.message, table=problem.table))
+            self.on_event(Message(level="error", text=problem.message, table=self.labels.get(problem.table)))
 
     def phase(self, phase: Phase, table: MappedTable | None = None, detail: str | None = None) -> None:
         """Tell the listener what begins."""
         if self.on_event is not None:
-            self.on_event(PhaseStarted(phase=phase, table=table.source.full_name if table else None, detail=detail))
+            label = self.labels.get(table.full_name) if table is not None else None
+            self.on_event(PhaseStarted(phase=phase, table=label, detail=detail))
 
     def retry(self, reason: str, attempt: int, delay: float) -> None:
         """Tell the listener that a job is done again."""

@@ -139,4 +139,8 @@ def _command(server: TdsServer, name: str, arguments: dict[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Nothing is left to be saved, and DuckDB's bindings fill the terminal with warnings when they are taken apart.
+    os._exit(status)

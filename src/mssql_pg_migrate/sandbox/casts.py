@@ -66,7 +66,8 @@ def literal(value: Any, kind: SqlType | None) -> str:
     if kind.name == "datetimeoffset":
         return f"{{'u': {value[0]}::BIGINT, 'o': {value[1]}::SMALLINT}}"
     if isinstance(value, Decimal):
-        return f"CAST({value:f} AS {storage})"
+        # As text: DuckDB makes a float of a number with more than 38 digits, a leading 0 counted.
+        return f"CAST('{value:f}' AS {storage})"
     if isinstance(value, float):
         return f"CAST('{value!r}' AS {storage})"
     return f"CAST({int(value)} AS {storage})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..tds.collations import DEFAULT_NAME, Collation
@@ -128,7 +129,8 @@ class ExprCompiler:
             raise SqlError(8117, f"Operand data type is invalid for the {expr.operator} operator.")
         if expr.operator == "-":
             if operand.is_const and operand.const is not None and operand.type.name not in ("bit", "tinyint"):
-                return constant(-operand.const, operand.type)
+                negative = operand.const.copy_negate() if isinstance(operand.const, Decimal) else -operand.const
+                return constant(negative, operand.type)  # (minus would round a decimal to 28 digits)
             kind = st.make("smallint") if operand.type.name in ("bit", "tinyint") else operand.type
             return Ex(f"CAST(-({cast(operand, kind).sql}) AS {kind.storage})", kind, operand.nullable)
         return Ex(f"CAST(~({operand.sql}) AS {operand.type.storage})", operand.type, operand.nullable)

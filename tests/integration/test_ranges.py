@@ -6,7 +6,6 @@ import random
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -76,7 +75,10 @@ KINDS = [
     ),
     Kind("datetime2", (("k", "datetime2(7)"),), "k", lambda c: (_moment(c),)),
     Kind(
-        "decimal", (("k", "decimal(30, 5)"),), "k", lambda c: (str(Decimal(c.randint(-(10**18), 10**18)).scaleb(-5)),)
+        "decimal",
+        (("k", "decimal(30, 5)"),),
+        "k",
+        lambda c: (f"'{c.randint(-(10**24), 10**24)}.{c.randint(0, 99999):05d}'",),
     ),
     Kind("binary", (("k", "varbinary(8)"),), "k", lambda c: (f"0x{c.randbytes(c.randint(1, 8)).hex()}",)),
 ]

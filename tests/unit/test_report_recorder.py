@@ -120,6 +120,14 @@ def test_the_curve_keeps_every_row_however_long_the_run_is(chunks):
     assert len(curve.rows) == len(curve.bytes) <= MAX_BUCKETS
 
 
+def test_a_chunks_rows_came_in_since_the_one_before():
+    recorder = ReportRecorder()
+    recorder(TableStarted(table="t", estimated_rows=1000, ranges=1, reader="wire", at=START))
+    recorder(chunk(400, 400, at=START + 1))
+    recorder(chunk(400, 800, at=START + 2))
+    assert recorder.history().throughput.rows[:8] == (100,) * 8
+
+
 def test_memory_is_bounded():
     recorder = ReportRecorder()
     for number in range(3000):

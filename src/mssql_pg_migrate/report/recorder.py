@@ -39,6 +39,8 @@ class _Range:
     base_skipped: int
     rows: int = 0
     skipped: int = 0
+    last: float | None = None
+    """When its latest chunk was committed."""
 
 
 @dataclass(slots=True)
@@ -209,19 +211,29 @@ class ReportRecorder:
         item = self._range(event.table, event.range_id, before, skipped_before)
         item.rows, item.skipped = event.range_rows, event.range_skipped
         self._table(event.table).bytes += event.bytes
-        first = self._first if self._first is not None else event.at
-        index = max(int((event.at - first) / self._width), 0)
-        while index >= MAX_BUCKETS:
+        # A chunk's rows came in since the one before it; the curve shows them there, not as a spike at its end.
+        self._spread(item.last or self._table(event.table).started or event.at, event)
+        item.last = event.at
+
+    def _spread(self, begin: float, event: ChunkCommitted) -> None:
+        origin = self._first if self._first is not None else event.at
+        end = max(event.at - origin, 0.0)
+        begin = min(max(begin - origin, 0.0), end)
+        while end / self._width >= MAX_BUCKETS:
             self._rows = _pairs(self._rows)
             self._bytes = _pairs(self._bytes)
             self._width *= 2
-            index = int((event.at - first) / self._width)
-        missing = index + 1 - len(self._rows)
+        first, last = int(begin / self._width), int(end / self._width)
+        missing = last + 1 - len(self._rows)
         if missing > 0:
             self._rows.extend([0] * missing)
             self._bytes.extend([0] * missing)
-        self._rows[index] += event.rows
-        self._bytes[index] += event.bytes
+        rows = size = 0
+        for index in range(first, last + 1):
+            share = 1.0 if index == last else ((index + 1) * self._width - begin) / (end - begin)
+            self._rows[index] += int(event.rows * share) - rows
+            self._bytes[index] += int(event.bytes * share) - size
+            rows, size = int(event.rows * share), int(event.bytes * share)
 
     def _phase(self, event: PhaseStarted) -> None:
         mark = PhaseMark(event.phase, event.at, event.detail)

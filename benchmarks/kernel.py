@@ -13,6 +13,7 @@ import time
 
 from mssql_pg_migrate._kernel import _native
 
+Column = tuple[int, int, int, int, int, int, int]
 PACKET = 32767
 TEXT, NUMBER, STAMP = 7, 2, 12
 INT4 = (0x38, 4, 0, 0, 0, NUMBER, -1)
@@ -22,7 +23,7 @@ DATETIME = (0x3D, 8, 0, 0, 0, STAMP, -1)
 DATETIMN = (0x6F, 8, 0, 0, 0, STAMP, -1)
 
 
-def nvarchar(size: int) -> tuple[int, ...]:
+def nvarchar(size: int) -> Column:
     """An nvarchar column of that many bytes."""
     return (0xE7, size, 0, 0, 0, TEXT, -1)
 
@@ -47,7 +48,7 @@ def short(data: bytes) -> bytes:
     return struct.pack("<H", len(data)) + data
 
 
-def narrow(random_: random.Random, count: int) -> tuple[list[tuple[int, ...]], bytes]:
+def narrow(random_: random.Random, count: int) -> tuple[list[Column], bytes]:
     """Votes: six columns."""
     rows = [
         b"\xd1"
@@ -61,7 +62,7 @@ def narrow(random_: random.Random, count: int) -> tuple[list[tuple[int, ...]], b
     return [KEY, INT4, INTN, INTN, INT4, DATETIME], b"".join(rows)
 
 
-def medium(random_: random.Random, count: int) -> tuple[list[tuple[int, ...]], bytes]:
+def medium(random_: random.Random, count: int) -> tuple[list[Column], bytes]:
     """Comments: text of about 170 characters."""
     rows = [
         b"\xd1"
@@ -76,7 +77,7 @@ def medium(random_: random.Random, count: int) -> tuple[list[tuple[int, ...]], b
     return [KEY, DATETIME, INT4, INTN, nvarchar(1400), INTN], b"".join(rows)
 
 
-def wide(random_: random.Random, count: int) -> tuple[list[tuple[int, ...]], bytes]:
+def wide(random_: random.Random, count: int) -> tuple[list[Column], bytes]:
     """Posts: twenty columns with one nvarchar(max) of about a thousand characters."""
     bodies = [words(random_, random_.randrange(100, 1900)) for _ in range(500)]
     rows = []
@@ -118,7 +119,7 @@ def packets(stream: bytes) -> bytes:
     return b"".join(parts)
 
 
-def transcode(columns: list[tuple[int, ...]], raw: memoryview, step: int, chunk: int) -> tuple[int, int]:
+def transcode(columns: list[Column], raw: memoryview, step: int, chunk: int) -> tuple[int, int]:
     """All rows of the packets; rows and bytes."""
     core = _native.Transcoder(columns, input_size=step + (1 << 16))
     at = rows = size = received = 0

@@ -1,0 +1,1 @@
+"""What a migration costs, taken apart: ``python -m benchmarks`` (see docs/performance.md)."""

@@ -73,6 +73,7 @@ class Conversation:
         self.stream = PacketStream(SocketTransport(sock))
         self.session: Session | None = None
         self.login: Login7 | None = None
+        self._attention_seen = False
 
     def run(self) -> None:
         """Serve until either side ends it."""
@@ -83,7 +84,7 @@ class Conversation:
         except (Hangup, ConnectionError, TimeoutError, OSError) as error:
             log.debug("connection ended: %s", error)
         except ProtocolError as error:
-            log.warning("connection ended: %s", error)
+            log.info("connection ended: %s", error)
         finally:
             self._leave()
 
@@ -201,6 +202,7 @@ class Conversation:
         if message is None or self.session is None or self.login is None:
             return False
         header, payload = message
+        self._attention_seen = False
         sink = TdsSink(self, self.session)
         self.session.sink = sink
         if header.type == PacketType.ATTENTION:
@@ -232,6 +234,9 @@ class Conversation:
                 raise SqlError(40517, f"The sandbox does not serve packets of type {kind:#x}.")
         except SqlError as error:
             if error.number == 3617:
+                if not self._attention_seen:
+                    # DuckDB was interrupted because something has arrived: that is the cancel.
+                    self.attention()
                 sink.cancelled()
                 return
             sink.error(error)
@@ -272,7 +277,8 @@ class Conversation:
         packet = self.stream.read_packet()
         if packet is None:
             raise Hangup("the client has gone")
-        return packet[0].type == PacketType.ATTENTION
+        self._attention_seen = packet[0].type == PacketType.ATTENTION
+        return self._attention_seen
 
 
 def _acknowledged(version: int) -> int:

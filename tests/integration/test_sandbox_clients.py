@@ -22,7 +22,8 @@ SCRIPT = """
 CREATE TABLE dbo.Things (
     Id int IDENTITY(1,1) NOT NULL CONSTRAINT PK_Things PRIMARY KEY, Name nvarchar(40) NOT NULL, Price money NULL,
     Exact decimal(20,6) NULL, Made datetime2(3) NULL, Day date NULL, Mark uniqueidentifier NULL,
-    Data varbinary(20) NULL, Flag bit NULL, Ratio float NULL, Big nvarchar(max) NULL, Old text NULL, Narrow varchar(20) NULL)
+    Data varbinary(20) NULL, Flag bit NULL, Ratio float NULL, Big nvarchar(max) NULL, Old text NULL,
+    Narrow varchar(20) NULL)
 GO
 INSERT INTO dbo.Things (Name, Price, Exact, Made, Day, Mark, Data, Flag, Ratio, Big, Old, Narrow) VALUES
     (N'Größe 🚀', 12.34, -1.000001, '2024-02-29 12:34:56.789', '0001-01-01', '6F9619FF-8B86-D011-B42D-00C04FC964FF',

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FLUSH_BYTES = 1 << 16
+LOGIN_SECONDS = 30.0
+"""How long a client may take to log in."""
 _PACKETS_AT_ONCE = 32
 _PIECE_BYTES = 1 << 21
 SERVER_VERSION = (16, 0, 1000)
@@ -78,7 +80,9 @@ class Conversation:
     def run(self) -> None:
         """Serve until either side ends it."""
         try:
+            self.socket.settimeout(LOGIN_SECONDS)
             if self._open():
+                self.socket.settimeout(None)
                 while self._request():
                     pass
         except (Hangup, ConnectionError, TimeoutError, OSError) as error:

@@ -11,7 +11,7 @@ from scripted import DONE, ScriptedServer, columns, error, row
 from source_tools import settings_of
 
 from mssql_pg_migrate.errors import ConnectionFailed
-from mssql_pg_migrate.source.connect import connect_source
+from mssql_pg_migrate.source.connect import SourceSettings, connect_source
 from mssql_pg_migrate.source.health import check_health
 from mssql_pg_migrate.tds import types as t
 from mssql_pg_migrate.tds.metadata import ColumnMetadata
@@ -103,12 +103,11 @@ def test_a_server_without_tls_is_refused_when_encryption_is_asked_for() -> None:
 
 
 def test_a_closed_port_is_told_at_once() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with ScriptedServer(one) as server:
-        settings = replace(server.settings(), port=port, login_timeout=30)
+    with socket.socket() as bound:  # taken, but nothing listens
+        bound.bind(("127.0.0.1", 0))
+        settings = SourceSettings(host="127.0.0.1", port=bound.getsockname()[1], database="db", user="u", password="p")
         with pytest.raises(ConnectionFailed, match="nothing listens there"):
-            connect_source(settings)
+            connect_source(replace(settings, login_timeout=30))
 
 
 def test_an_unknown_host_is_told_by_name() -> None:

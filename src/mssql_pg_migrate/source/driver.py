@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -96,9 +96,23 @@ class DriverReader:
         self._check_cancelled(table)
         try:
             with self._driver_lock:
-                return self._cursor.arrow_batch(rows)
+                batch = self._cursor.arrow_batch(rows)
+                messages = list(self._cursor.messages) if batch.num_rows < rows else []
         except Exception as error:
             raise self._failure(error, table) from error
+        self._check_cancelled(table)
+        self._check_complete(messages, table)
+        return batch
+
+    def _check_complete(self, messages: list[tuple[str, str]], table: str) -> None:
+        """A batch with fewer rows is the end only if nothing failed.
+
+        mssql-python hands over the rows it has when a fetch fails (a connection cut in the middle of a result) and only
+        notes the reason among the cursor's messages.
+        """
+        for head, text in messages:
+            if not head.startswith(("[00", "[01")):
+                raise self._failure(RuntimeError(text), table, messages)
 
     def count(self, sql: str, table: str) -> int:
         """The number a statement returns. Raises as `execute`."""
@@ -109,10 +123,10 @@ class DriverReader:
         except Exception as error:
             raise self._failure(error, table) from error
 
-    def _failure(self, error: Exception, table: str) -> MigrationError:
+    def _failure(self, error: Exception, table: str, messages: Sequence[tuple[str, str]] = ()) -> MigrationError:
         if self._cancelled:
             return TransientError(f"Reading {table} was cancelled.", side="source", table=table)
-        failure = classify.to_migration_error(error, table=table)
+        failure = classify.to_migration_error(error, table=table, diagnostics=messages)
         if failure.retryable:
             self._usable = False
         return failure

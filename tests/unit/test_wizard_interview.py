@@ -216,7 +216,7 @@ def test_on_a_real_terminal(tmp_path, closed_port):
         ("Host", "127.0.0.1"), ("Port", str(closed_port)), ("Database", "db"), ("User", "sa"), ("Password", "geheim"),
         ("What now?", None), ("Schemas", "dbo"), ("Which tables?", ""),
         ("Host", "127.0.0.1"), ("Port", str(closed_port)), ("Database", "pg"), ("User", "loader"),
-        ("Password", "secret2"), ("What now?", None), ("Schema for", "public"), ("What happens", ""),
+        ("Password", "secret2"), ("What now?", None), ("Schema for", "public"), ("Target mode", ""),
     ]  # fmt: skip
     environment = {key: value for key, value in os.environ.items() if not key.endswith("_PASSWORD")}
     master, worker = pty.openpty()
@@ -229,14 +229,14 @@ def test_on_a_real_terminal(tmp_path, closed_port):
         for question, answer in dialog:
             shown += _read_until(master, question)
             os.write(master, (SKIP if answer is None else (CLEAR + answer if answer else "") + ENTER).encode())
-        shown += _read_until(master, "the migration")
+        shown += _read_until(master, "changes nothing")
         assert process.wait(20) == 0, shown
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
         os.close(master)
-    assert "What happens to the target's tables?" in shown
+    assert "drop_recreate: make the tables new" in shown
     assert "export MSSQL_PASSWORD=..." in shown
     assert "geheim" not in shown
     assert "secret2" not in shown

@@ -126,6 +126,6 @@ def _say_what_next(output: Path, answers: Answers) -> None:
             prompts.say(f"  export {name}=...")
     command = f"mssql-pg-migrate -c {output}"
     prompts.say("Then:")
-    prompts.say(f"  {command} health-check     both servers, and the rights a run needs")
-    prompts.say(f"  {command} run --dry-run    the plan; changes nothing")
-    prompts.say(f"  {command} run              the migration")
+    prompts.say(f"  {command} health-check")
+    prompts.say(f"  {command} run --dry-run    # the plan; changes nothing")
+    prompts.say(f"  {command} run")

@@ -222,7 +222,7 @@ class Interview:
             if there:
                 prompts.say(f"{there} of the {len(tables)} tables exist in the target already.")
         self.answers.migration = {
-            "target_mode": prompts.choose("What happens to the target's tables?", _MODES),
+            "target_mode": prompts.choose("Target mode", _MODES),
             **self.answers.migration,
         }
 

@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ROWS ?= 200000
+JOBS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format chaos fuzz bench docs clean
@@ -22,8 +23,8 @@ setup: $(VENV)/.ready ## Make the environment .venv
 demo: $(VENV)/.ready ## Migrate a generated ten-table database between embedded servers (ROWS=200000)
 	$(BIN)/mssql-pg-migrate demo --rows $(ROWS)
 
-test: $(VENV)/.ready ## All tests, the quick chaos tests included
-	$(BIN)/python -m pytest
+test: $(VENV)/.ready ## All tests, the quick chaos tests included (JOBS=3 at a time)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/.ready ## Linter, format check and type check
 	$(BIN)/ruff check .

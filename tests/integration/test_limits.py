@@ -68,9 +68,7 @@ def test_connection_limits_are_never_exceeded(
     finally:
         done.set()
         thread.join()
-    logins = [login for login in sandbox.counters()["logins"] if login["app_name"].startswith("mssql-pg-migrate")]
-    assert logins
-    assert sum(login["most_connections"] for login in logins) <= most_source
+    assert 1 <= sandbox.counters()["most_connections"] <= most_source
     assert 1 <= max(seen) <= most_target
     assert_equal_rows(source_db, target_db, [f"t{number}" for number in range(5)])
 
@@ -79,7 +77,7 @@ def test_connection_limits_are_never_exceeded(
 def test_memory_stays_within_the_budget_with_1_mb_values(
     reader: str, source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
 ) -> None:
-    rows, budget = (2000, 1024 * MIB) if LONG else (300, 420 * MIB)
+    rows, budget = (2000, 1024 * MIB) if LONG else (200, 380 * MIB)
     source_db.execute_script(
         "CREATE TABLE dbo.big (id int NOT NULL PRIMARY KEY, body nvarchar(max) NULL, raw varbinary(max) NULL)\nGO\n"
         "INSERT INTO dbo.big VALUES (0, REPLICATE(CAST(N'xy' AS nvarchar(max)), 250000),"
@@ -120,7 +118,7 @@ def test_a_slow_target_stalls_reading_instead_of_filling_memory(
         tool.data["migration"]["target_mode"] = "upsert"
         tool.write()
         process = tool.start("run")
-        time.sleep(6)
+        time.sleep(4)
         assert process.poll() is None
         memory = psutil.Process(process.pid).memory_info().rss
         blocker.rollback()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Generic, Protocol, TypeVar, cast
@@ -18,6 +19,8 @@ class Closable(Protocol):
 
 T = TypeVar("T", bound=Closable)
 S = TypeVar("S", bound=Closable)
+_NOTICE = 0.1
+"""Seconds a server is given to notice that a connection was closed, before another one takes its place."""
 
 
 class PoolClosedError(Exception):
@@ -76,6 +79,7 @@ class Pool(Generic[T]):
         try:
             if evicted is not None:
                 _close(evicted)
+                time.sleep(_NOTICE)
             connection = connect()
         except BaseException:
             with self._changed:

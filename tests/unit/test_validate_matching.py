@@ -90,8 +90,8 @@ def test_with_little_memory_some_buckets_are_exact(keys: set[int], chance: rando
     matcher = Matcher(BITS, list(range(16)), keyed=True, limit=30)
     chance.shuffle(source)
     chance.shuffle(target)
-    matcher.add("source", map(record, source), len(source), at_once)
-    matcher.add("target", map(record, target), len(target), at_once)
+    matcher.add("source", [record(row) for row in source], len(source), at_once)
+    matcher.add("target", [record(row) for row in target], len(target), at_once)
     assert matcher.waiting <= 30 or len(matcher.buckets) == 1
     left = frozenset(matcher.buckets)
     assert left
@@ -180,3 +180,25 @@ def test_nobody_waits_for_a_side_that_will_not_come(why: str) -> None:
         stopped.set()
     assert went_on.wait(5)
     thread.join()
+
+
+def test_two_sides_in_large_pieces_take_turns() -> None:
+    """Each side comes as one piece of many rows, far more than may wait: nothing has to be given up."""
+    matcher = Matcher(BITS, list(range(16)), keyed=True, limit=100)
+    rows = [record((key, 0)) for key in range(20_000)]
+    changed = [record((key, 1)) if key % 1000 == 3 else made for key, made in enumerate(rows)]
+
+    def play(side: Side, records: list[bytes]) -> None:
+        matcher.add(side, records, len(records))
+        matcher.finish(side)
+
+    threads = [
+        threading.Thread(target=play, args=("source", rows)),
+        threading.Thread(target=play, args=("target", changed)),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert matcher.version == 0
+    assert counts(matcher.result()) == (0, 0, 20)

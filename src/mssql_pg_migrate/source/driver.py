@@ -119,9 +119,12 @@ class DriverReader:
         self.execute(sql, table)
         try:
             with self._driver_lock:
-                return int(self._cursor.fetchone()[0])
+                row = self._cursor.fetchone()
+                messages = list(self._cursor.messages)
         except Exception as error:
             raise self._failure(error, table) from error
+        self._check_complete(messages, table)
+        return int(row[0])
 
     def _failure(self, error: Exception, table: str, messages: Sequence[tuple[str, str]] = ()) -> MigrationError:
         if self._cancelled:

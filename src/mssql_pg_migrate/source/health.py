@@ -41,6 +41,8 @@ class AccessProblem:
 
     table: str
     reason: str
+    readable: bool = False
+    """Rows can be read, but not as they are (masked)."""
 
 
 def check_health(connection: Any, settings: SourceSettings) -> SourceHealth:
@@ -97,6 +99,7 @@ def access_problems(connection: Any, tables: Iterable[Table]) -> tuple[AccessPro
                 AccessProblem(
                     table.full_name,
                     f"would be read with masked values in {', '.join(masked)}: the login lacks the UNMASK permission",
+                    readable=True,
                 )
             )
     return tuple(problems)

@@ -30,21 +30,18 @@ def digest_copy(
     ``after_step`` is called every few megabytes and may raise. Raises psycopg errors, and ValueError as
     ``Digest.update`` does; the connection is then of no further use.
     """
-    from psycopg.errors import error_from_result
     from psycopg.pq import ExecStatus
 
     pgconn = connection.pgconn
     result = pgconn.exec_(query.encode())
     if result.status != ExecStatus.COPY_OUT:
-        raise error_from_result(result)
+        raise _error(result)
     addresses = _libpq() if hasattr(digest, "pump") else None
     if addresses is not None:
         _pump(pgconn, digest, addresses, after_step)
     else:
         _collect(pgconn, digest, after_step)
     after_step()
-    while pgconn.get_copy_data(0)[0] >= 0:
-        pass
     _check_results(pgconn)
 
 
@@ -56,6 +53,8 @@ def _pump(pgconn: Any, digest: Any, addresses: tuple[int, int], after_step: Call
     while True:
         status = digest.pump(pgconn.pgconn_ptr, *addresses, _STEP)
         if status == _digest.END:
+            while pgconn.get_copy_data(0)[0] >= 0:
+                pass
             return
         if status != _digest.MORE:
             _check_results(pgconn)
@@ -69,13 +68,12 @@ def _collect(pgconn: Any, digest: Digest, after_step: Callable[[], None]) -> Non
     gathered = bytearray()
     since = 0
     ended = False
-    while not ended:
+    more = True
+    while more:
         size, message = pgconn.get_copy_data(0)
-        if size < 0:
-            _check_results(pgconn)
-            raise OperationalError("COPY ended early")
+        more = size >= 0
         gathered += message
-        if len(gathered) < _GATHERED and bytes(message) != _TRAILER:
+        if more and len(gathered) < _GATHERED:
             continue
         since += len(gathered)
         used, ended = digest.update(gathered)
@@ -83,15 +81,13 @@ def _collect(pgconn: Any, digest: Digest, after_step: Callable[[], None]) -> Non
         if since >= _STEP:
             since = 0
             after_step()
-
-
-_TRAILER = b"\xff\xff"
-"""A message of its own at the end; inside a row those bytes only cost an early look."""
+    if not ended:
+        _check_results(pgconn)
+        raise OperationalError("COPY ended early")
 
 
 def _check_results(pgconn: Any) -> None:
     """Take the results that are left; raises the server's error if one is among them."""
-    from psycopg.errors import error_from_result
     from psycopg.pq import ExecStatus
 
     failed = None
@@ -99,7 +95,18 @@ def _check_results(pgconn: Any) -> None:
         if result.status == ExecStatus.FATAL_ERROR and failed is None:
             failed = result
     if failed is not None:
-        raise error_from_result(failed)
+        raise _error(failed)
+
+
+def _error(result: Any) -> Exception:
+    """What a failed result says; without a SQLSTATE it comes from libpq, which lost the connection."""
+    from psycopg import OperationalError
+    from psycopg.errors import error_from_result
+    from psycopg.pq import DiagnosticField
+
+    if result.error_field(DiagnosticField.SQLSTATE) is None:
+        return OperationalError(result.error_message.decode(errors="replace").strip())
+    return error_from_result(result)
 
 
 @cache

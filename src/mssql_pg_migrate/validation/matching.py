@@ -21,6 +21,8 @@ SAMPLES = 10
 """Keys named per category."""
 _HASH = 16
 _BUCKET = 4
+_PORTIONS = 8
+"""Into how many pieces of the limit many records are cut, so that the sides take turns."""
 _POLL = 0.1
 """Seconds between two looks at ``stopped`` while waiting."""
 
@@ -88,8 +90,19 @@ class Matcher:
         with self._changed:
             return self.version, self._bitmap
 
-    def add(self, side: Side, records: Iterable[bytes], rows: int, stopped: Callable[[], bool] = lambda: False) -> None:
+    def add(self, side: Side, records: Sequence[bytes], rows: int, stopped: Callable[[], bool] = lambda: False) -> None:
         """Take records of one side; ``rows`` is how many rows were read for them."""
+        step = max(self._limit // _PORTIONS, 1)
+        told = 0
+        for start in range(0, len(records), step):
+            end = min(start + step, len(records))
+            share = rows * end // len(records)
+            self._add_portion(side, records[start:end], share - told, stopped)
+            told = share
+        if told < rows:
+            self._add_portion(side, (), rows - told, stopped)
+
+    def _add_portion(self, side: Side, records: Iterable[bytes], rows: int, stopped: Callable[[], bool]) -> None:
         step = 1 if side == "source" else -1
         with self._changed:
             waiting = self._waiting

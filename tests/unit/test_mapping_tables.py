@@ -211,6 +211,15 @@ def test_the_collation_option(
     assert len(database.collations_sql) == (1 if expected[1] else 0)
 
 
+def test_collations_are_created_in_a_schema_of_the_run() -> None:
+    source = catalog(
+        table("A", column("a", "int"), schema="unused"), table("B", column("b", "varchar(9)"), schema="app")
+    )
+    database = mapped(source, schemas={}, collation="icu", selected=frozenset({"app.B"}))
+    assert database.schemas == ("app",)
+    assert '"app"."mssql_ci_as"' in database.collations_sql[0]
+
+
 def test_a_server_without_citext_or_icu_is_refused_beforehand() -> None:
     from mssql_pg_migrate.mapping.options import TargetAbilities
 

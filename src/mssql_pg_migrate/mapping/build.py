@@ -27,7 +27,7 @@ def build(catalog: Catalog, options: MappingOptions) -> MappedDatabase:
     severity ``error`` means that the run must not start.
     """
     names = NamePlan(catalog, options.schemas, options.identifier_case, views=options.create_views)
-    context = Context(catalog, options, names, CollationPlan(options, _collation_schema(catalog, names)))
+    context = Context(catalog, options, names, CollationPlan(options, _collation_schema(catalog, options, names)))
     context.notes.extend(Note("warning", catalog.database, text) for text in catalog.notes)
     selected = _select(context)
     sequences = map_sequences(context)
@@ -50,9 +50,12 @@ def build(catalog: Catalog, options: MappingOptions) -> MappedDatabase:
     )
 
 
-def _collation_schema(catalog: Catalog, names: NamePlan) -> str:
-    """Where the database's collations are created: the first table's target schema."""
-    return names.schema(catalog.tables[0].schema) if catalog.tables else "public"
+def _collation_schema(catalog: Catalog, options: MappingOptions, names: NamePlan) -> str:
+    """Where the database's collations are created: the target schema of the first table of the run."""
+    for table in catalog.tables:
+        if options.selected is None or table.full_name in options.selected:
+            return names.schema(table.schema)
+    return "public"
 
 
 def _select(context: Context) -> list[Table]:

@@ -54,8 +54,9 @@ def _dialect() -> type[Any]:
     return RawTSQL
 
 
+@lru_cache(maxsize=4096)
 def parse_expression(text: str) -> Any:
-    """One scalar expression or condition.
+    """One scalar expression or condition. The tree is shared between equal texts: do not change it.
 
     Raises:
         Untranslatable: it cannot be parsed.

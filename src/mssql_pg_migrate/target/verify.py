@@ -6,6 +6,7 @@ transaction that is rolled back. What PostgreSQL refuses leaves the plan as "not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -71,10 +72,16 @@ def _is_tried(table: MappedTable) -> bool:
     )
 
 
+_CONSTANT = re.compile(r"(-?\d+(\.\d+)?|E?'([^'\\]|''|\\\\)*'|'\\\\x[0-9a-f]*'|true|false|NULL)(::[a-z ]+)?")
+_CLOCKS = re.compile(r"(LOCALTIMESTAMP|CURRENT_TIMESTAMP|\(now\(\) AT TIME ZONE 'UTC'\))(::(date|time|timestamp))?")
+
+
 def _has_expression(column: MappedColumn) -> bool:
-    """Whether the default is more than a plain constant of a type that takes any constant."""
+    """Whether the default is more than a constant, a clock or a new uuid, which any server takes."""
     default = column.default_sql
-    return default is not None and not default.lstrip("-").replace(".", "", 1).isdigit()
+    if default is None or default == "gen_random_uuid()":
+        return False
+    return not (_CONSTANT.fullmatch(default) or _CLOCKS.fullmatch(default))
 
 
 def _try_all(connection: psycopg.Connection[Any], trial: MappedDatabase, refusals: _Refusals) -> None:
@@ -126,7 +133,7 @@ def _try_table(table: MappedTable, attempt: Callable[[str], str | None], refusal
             reason = attempt(f"ALTER TABLE {ddl.relation(table)} ADD COLUMN {ddl.column_definition(probe)}")
             if reason is None:
                 attempt(f"ALTER TABLE {ddl.relation(table)} DROP COLUMN {ddl.quote_ident(probe.name)}")
-        elif column.default_sql is not None and not column.identity:
+        elif not column.identity and _has_expression(column):
             reason = attempt(ddl.add_default(table, column))
         if reason is not None:
             refusals.columns[schema, name, column.source.name] = reason

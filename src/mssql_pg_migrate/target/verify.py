@@ -72,7 +72,7 @@ def _is_tried(table: MappedTable) -> bool:
     )
 
 
-_CONSTANT = re.compile(r"(-?\d+(\.\d+)?|E?'([^'\\]|''|\\\\)*'|'\\\\x[0-9a-f]*'|true|false|NULL)(::[a-z ]+)?")
+_CONSTANT = re.compile(r"(-?\d+(\.\d+)?|E?'([^'\\]|''|\\\\)*'|'\\x[0-9a-f]*'|true|false|NULL)(::[a-z ]+)?")
 _CLOCKS = re.compile(r"(LOCALTIMESTAMP|CURRENT_TIMESTAMP|\(now\(\) AT TIME ZONE 'UTC'\))(::(date|time|timestamp))?")
 
 

@@ -13,6 +13,7 @@ import ssl
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal
 
 from . import tokens as k
@@ -167,15 +168,9 @@ class Client:
         return self._read_login()
 
     def _tls(self, settings: ClientSettings, *, in_prelogin: bool) -> TlsTransport:
-        context = ssl.create_default_context(cafile=settings.ca_file)
-        if in_prelogin:
-            limit_to_prelogin(context)
-            if settings.trust_server_cert or not settings.encrypt:
-                # encrypt: false asks for no proof of who the server is; it only keeps the password from the wire.
-                context.check_hostname = False
-                context.verify_mode = ssl.CERT_NONE
-        else:
-            context.set_alpn_protocols([TDS8_ALPN])
+        # encrypt: false asks for no proof of who the server is; it only keeps the password from the wire.
+        trusting = in_prelogin and (settings.trust_server_cert or not settings.encrypt)
+        context = _tls_context(settings.ca_file, in_prelogin=in_prelogin, trusting=trusting)
         name = settings.host_name_in_certificate or settings.host
         transport = TlsTransport(self._socket, context, server_hostname=name, in_prelogin=in_prelogin)
         if not in_prelogin and transport.ssl.selected_alpn_protocol() not in (TDS8_ALPN, None):
@@ -347,6 +342,22 @@ def _tune(sock: socket.socket) -> None:
         if option is not None:
             with contextlib.suppress(OSError):  # known to Python, not to this system
                 sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+@lru_cache(maxsize=16)
+def _tls_context(ca_file: str | None, *, in_prelogin: bool, trusting: bool) -> ssl.SSLContext:
+    """What is the same for all connections; reading the system's authorities takes longer than a handshake."""
+    if trusting:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    else:
+        context = ssl.create_default_context(cafile=ca_file)
+    if in_prelogin:
+        limit_to_prelogin(context)
+    else:
+        context.set_alpn_protocols([TDS8_ALPN])
+    return context
 
 
 def _message(stream: PacketStream) -> bytes:

@@ -52,6 +52,8 @@ class Migration:
         self._on_event = on_event
         self._shutdown_timeout = shutdown_timeout
         self._executor = executor
+        self.planned: RunPlan | None = None
+        """The plan of ``run`` or ``resume``, from the moment it is made: its notes tell what does not arrive."""
         self._keeper: StateKeeper | None = None
         self._context: WorkerContext | None = None
         self._finalizer: Finalizer | None = None
@@ -151,6 +153,7 @@ class Migration:
                     "reading the target's schema",
                     lambda target: make_plan(self.config, tuning, source, target, data_only=data_only),
                 )
+            self.planned = plan
             plan.refuse_errors()
             for warning in tuning.warnings:
                 self._emit(Message(level="warn", text=warning))

@@ -121,3 +121,34 @@ def test_the_report_of_a_run_that_could_not_begin(source, target_db):
     page = render_report(recorder, error=caught.value)
     assert "The run could not be carried out." in page
     assert "there_is_no_such_database" in page
+
+
+def test_the_report_of_the_command_groups_what_is_not_carried_over(source, target_db, tmp_path, monkeypatch, capsys):
+    import yaml
+
+    from mssql_pg_migrate.cli.app import run
+
+    source.execute_script("CREATE TRIGGER dbo.t ON dbo.Digits AFTER INSERT AS SET NOCOUNT ON")
+    config = configuration(source, target_db)
+    server = source.server
+    monkeypatch.setenv("SOURCE_PW", server.password)
+    monkeypatch.setenv("TARGET_PW", target_db.password)
+    data = {
+        "source": {
+            "type": "mssql", "host": server.host, "port": server.port, "database": source.name, "user": server.user,
+            "password": "${SOURCE_PW}", "encrypt": config.source.encrypt, "trust_server_cert": True,
+        },
+        "target": {
+            "type": "postgres", "host": target_db.host, "port": target_db.port, "database": target_db.name,
+            "user": target_db.user, "password": "${TARGET_PW}", "ssl_mode": "prefer",
+        },
+        "migration": {"include_tables": ["Digits"]},
+    }  # fmt: skip
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    report = tmp_path / "r.html"
+    assert run(["-c", str(tmp_path / "c.yaml"), "run", "--report", str(report)]) == 0
+    page = report.read_text(encoding="utf-8")
+    assert "Not carried over (1)" in page
+    assert "trigger" in page.lower()
+    assert server.password not in page
+    capsys.readouterr()

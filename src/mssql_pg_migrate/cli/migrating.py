@@ -81,7 +81,7 @@ def migrate(
     except MigrationError as error:
         if reporter is not None:
             with suppress(IoError):
-                reporter.write(None, error)
+                reporter.write(migration, None, error)
         if stopper.stopping and isinstance(error, ConnectionFailed):
             # It was told to stop while it waited for a server.
             raise Cancelled(f"stopped; meanwhile: {error.message}") from error
@@ -99,7 +99,7 @@ def migrate(
     )
     if reporter is not None:
         try:
-            reporter.write(result, None)
+            reporter.write(migration, result, None)
             fields["report"] = str(report)
         except IoError as error:
             execution.logger.error("%s", error)
@@ -121,11 +121,14 @@ class _Reporter:
         self._target = f"{config.target.host}:{config.target.port}/{config.target.database}"
         self.recorder = ReportRecorder()
 
-    def write(self, result: RunResult | None, error: MigrationError | None) -> None:
+    def write(self, migration: Migration, result: RunResult | None, error: MigrationError | None) -> None:
         """Write the page. Raises IoError."""
         from ..report import write_report
 
-        write_report(self._path, self.recorder, result, source=self._source, target=self._target, error=error)
+        notes = migration.planned.notes if migration.planned is not None else ()
+        write_report(
+            self._path, self.recorder, result, notes=notes, source=self._source, target=self._target, error=error
+        )
 
 
 def _display(execution: Execution) -> tuple[Display | None, EventSink | None]:

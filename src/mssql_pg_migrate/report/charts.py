@@ -254,9 +254,7 @@ def _retry_marks(retries: Sequence[Incident], axis: _Axis, base: float) -> list[
     for incident in retries[:80]:
         x = axis.x(incident.at)
         tip = f"{incident.table or 'run'}: {incident.text}"
-        parts.append(
-            f'<path class="retry" d="M{x:.1f} {base - 9:.1f}l5 9h-10z"><title>{escape(tip)}</title></path>'
-        )
+        parts.append(f'<path class="retry" d="M{x:.1f} {base - 9:.1f}l5 9h-10z"><title>{escape(tip)}</title></path>')
     return parts
 
 

@@ -96,7 +96,12 @@ MACROS = (
     "int_divide(a, b) AS CASE WHEN b = 0 THEN error('[8134] Divide by zero error encountered.') "
     "WHEN (a < 0) = (b < 0) THEN abs(a) // abs(b) ELSE -(abs(a) // abs(b)) END",
     "nonzero(b) AS CASE WHEN b = 0 THEN error('[8134] Divide by zero error encountered.') ELSE b END",
-    "smaller(a, b) AS CASE WHEN a < b THEN a ELSE b END",
+    "money_of(x) AS CASE WHEN x NOT BETWEEN -922337203685477.5808 AND 922337203685477.5807 "
+    "THEN error('[8115] Arithmetic overflow error converting expression to data type money.') "
+    "ELSE CAST(x AS DECIMAL(19,4)) END",
+    "smallmoney_of(x) AS CASE WHEN x NOT BETWEEN -214748.3648 AND 214748.3647 "
+    "THEN error('[8115] Arithmetic overflow error converting expression to data type smallmoney.') "
+    "ELSE CAST(x AS DECIMAL(10,4)) END",
 )
 """Bodies of the macros every DuckDB instance gets."""
 
@@ -245,6 +250,8 @@ def _to_number(sql: str, source: SqlType, target: SqlType) -> str | None:
         return f"CAST({sql} <> 0 AS UTINYINT)"
     if target.name in st.INTEGERS and source.name in (st.DECIMALS | st.FLOATS):
         return f"CAST(trunc({sql}) AS {target.storage})"
+    if target.name in st.MONEY and source.name != "smallmoney":
+        return f"{target.name}_of(CAST({sql} AS DECIMAL(38,4)))"
     return f"CAST({sql} AS {target.storage})"
 
 

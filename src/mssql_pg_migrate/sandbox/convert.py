@@ -218,7 +218,7 @@ def render(value: Any, source: SqlType, target: SqlType, style: int | None) -> s
 
 def _float_text(value: float, name: str, style: int | None) -> str:
     if style == 3:
-        return _exponent(repr(float(value)) if name == "float" else f"{value:.9g}")
+        return _exponent(f"{value:.{17 if name == 'float' else 9}g}")
     if style in (1, 2):
         return _exponent(f"{value:.{7 if style == 1 else 15}e}")
     return _exponent(f"{value:.6g}")

@@ -126,18 +126,24 @@ def to_timestamp(ticks: int, kind: SqlType) -> int:
         SqlError: 242, the type does not reach that far.
     """
     if kind.name == "datetime":
-        days, rest = divmod(ticks, TICKS_PER_DAY)
-        thirds = (rest * 3 + 50_000) // 100_000
-        ticks = days * TICKS_PER_DAY + (thirds * 100_000 + 1) // 3
+        ticks = round_to_thirds(ticks)
         low, high = DATETIME_MIN, MAX_TICKS
     elif kind.name == "smalldatetime":
-        ticks = (ticks + TICKS_PER_MINUTE // 2 - 10_000) // TICKS_PER_MINUTE * TICKS_PER_MINUTE
+        # By way of datetime: 29.998 s are rounded down, 29.999 s are 30.000 s first and then rounded up.
+        ticks = (round_to_thirds(ticks) + TICKS_PER_MINUTE // 2) // TICKS_PER_MINUTE * TICKS_PER_MINUTE
         low, high = DAYS_1900 * TICKS_PER_DAY, (DAYS_1900 + 65_536) * TICKS_PER_DAY - 1
     else:
         return round_ticks(ticks, kind.scale)
     if not low <= ticks <= high:
         raise SqlError(242, f"The conversion to a {kind.name} data type resulted in an out-of-range value.")
     return ticks
+
+
+def round_to_thirds(ticks: int) -> int:
+    """Ticks rounded to the 1/300 s of datetime."""
+    days, rest = divmod(ticks, TICKS_PER_DAY)
+    thirds = (rest * 3 + 50_000) // 100_000
+    return days * TICKS_PER_DAY + (thirds * 100_000 + 1) // 3
 
 
 def round_ticks(ticks: int, scale: int) -> int:

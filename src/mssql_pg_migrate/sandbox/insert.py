@@ -241,11 +241,13 @@ def fitted(ex: Ex, column: Column) -> str:
     """A value as a column stores it, in SQL: too long a text is an error, not cut."""
     converted = cast(ex, column.type)
     kind, source = column.type, ex.type
-    if source is None or kind.name not in ("char", "varchar", "nchar", "nvarchar") or kind.length < 0:
-        return converted.sql
-    if source.name not in st.TEXTUAL or 0 < source.chars <= kind.chars:
+    if source is None or kind.length < 0 or 0 < source.chars <= kind.chars:
         return converted.sql
     message = literal(f"[2628] String or binary data would be truncated in column '{column.name}'.", st.VARCHAR_MAX)
+    if kind.name in ("binary", "varbinary") and source.name in st.BINARY:
+        return f"CASE WHEN octet_length({ex.sql}) > {kind.length} THEN error({message}) ELSE {converted.sql} END"
+    if kind.name not in ("char", "varchar", "nchar", "nvarchar") or source.name not in st.TEXTUAL:
+        return converted.sql
     return f"CASE WHEN units(rtrim({ex.sql}, ' ')) > {kind.chars} THEN error({message}) ELSE {converted.sql} END"
 
 

@@ -119,7 +119,7 @@ class ExprParser(TokenParser):
             operator = self.take().upper
             operand = self._unary()
             if operator == "-" and isinstance(operand, n.Literal) and isinstance(operand.value, int | Decimal | float):
-                return n.Literal(-operand.value, operand.type)
+                return n.Literal(negative(operand.value), operand.type)
             return operand if operator == "+" else n.Unary(operator, operand)
         return self._postfix(self._primary())
 
@@ -346,6 +346,11 @@ class ExprParser(TokenParser):
     def query(self) -> n.Query:
         """A query; the query parser's."""
         raise NotImplementedError
+
+
+def negative(number: int | float | Decimal) -> int | float | Decimal:
+    """A number with the other sign; Python's minus would round a long decimal."""
+    return number.copy_negate() if isinstance(number, Decimal) else -number
 
 
 _PROPERTIES = frozenset(("stsrid", "stx", "sty", "lat", "long", "hasz", "hasm", "isnull"))

@@ -17,7 +17,7 @@ COPY pyproject.toml setup.py README.md LICENSE ./
 COPY src ./src
 # "ui" brings init and tui; --build-arg EXTRAS= leaves them out.
 ARG EXTRAS=ui
-RUN /opt/mssql-pg-migrate/bin/pip install --no-cache-dir --no-compile ".[${EXTRAS}]" \
+RUN /opt/mssql-pg-migrate/bin/pip install --no-cache-dir --no-compile ".${EXTRAS:+[$EXTRAS]}" \
     && /opt/mssql-pg-migrate/bin/pip uninstall --yes --quiet setuptools pip \
     && /opt/mssql-pg-migrate/bin/python -m compileall -q /opt/mssql-pg-migrate/lib \
     && /opt/mssql-pg-migrate/bin/mssql-pg-migrate --version

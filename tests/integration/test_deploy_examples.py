@@ -127,6 +127,13 @@ def test_everything_the_image_is_built_from_exists_and_is_not_ignored():
                 assert source in wanted
 
 
+@pytest.mark.parametrize(("extras", "wanted"), [("ui", ".[ui]"), ("", ".")])
+def test_the_image_can_leave_out_the_extras(extras, wanted):
+    (requirement,) = re.findall(r'pip install \S+ \S+ (".+?")', " ".join(rest for _, rest in instructions()))
+    shown = subprocess.run(["sh", "-c", f"echo {requirement}"], env={"EXTRAS": extras}, capture_output=True, text=True)
+    assert shown.stdout.strip() == wanted
+
+
 # -- compose -----------------------------------------------------------------------------------------------------------
 
 

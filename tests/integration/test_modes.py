@@ -122,7 +122,8 @@ def test_upsert_inserts_new_updates_changed_and_keeps_what_only_the_target_has(
     assert (first["rows_transferred"], first["skipped_rows"]) == (6, 0)
     assert_equal_rows(shop, target_db, TABLES)
     shop.execute_script(
-        "UPDATE dbo.customers SET name = N'zoë 🚀' WHERE id = 3\nGO\nUPDATE dbo.orders SET note = N'' WHERE id = 11\nGO\n"
+        "UPDATE dbo.customers SET name = N'zoë 🚀' WHERE id = 3\nGO\n"
+        "UPDATE dbo.orders SET note = N'' WHERE id = 11\nGO\n"
         "INSERT INTO dbo.orders VALUES (14, 3, N'new', 5)"
     )
     target_db.execute("INSERT INTO orders VALUES (99, 1, 'target only', 1)")
@@ -212,3 +213,28 @@ def test_a_dry_run_changes_nothing(shop: MssqlDatabase, target_db: PgDatabase, t
     document = Tool(tmp_path, shop, target_db).result("run", "--dry-run")
     assert {table["source"] for table in document["plan"]["tables"]} == {"dbo.customers", "dbo.orders"}
     assert target_db.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == [(0,)]
+
+
+def test_a_table_the_login_may_not_read_is_told_before_anything_is_touched(
+    shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    run(Tool(tmp_path, shop, target_db))
+    shop.execute_script(
+        f"CREATE LOGIN reader_{shop.name} WITH PASSWORD = 'Reader_pass_1'\nGO\n"
+        f"CREATE USER reader_{shop.name} FOR LOGIN reader_{shop.name}\nGO\n"
+        f"GRANT SELECT ON dbo.customers TO reader_{shop.name}\nGO\n"
+        f"GRANT VIEW DEFINITION TO reader_{shop.name}"
+    )
+    tool = Tool(tmp_path, shop, target_db)
+    tool.data["source"]["user"] = f"reader_{shop.name}"
+    tool.data["source"]["password"] = "Reader_pass_1"
+    tool.write()
+    try:
+        done = tool.run("run")
+    finally:
+        shop.execute_script(f"DROP USER reader_{shop.name}\nGO\nDROP LOGIN reader_{shop.name}")
+    assert done.returncode == 3, done.stderr
+    assert "dbo.orders" in done.stderr
+    assert "permission" in done.stderr.lower()
+    assert "Traceback" not in done.stderr
+    assert target_db.execute("SELECT count(*) FROM customers") == [(3,)]

@@ -259,7 +259,7 @@ def test_keys_that_are_not_plain_text(pair: Pair) -> None:
 
 @settings(
     deadline=None,
-    max_examples=120,
+    max_examples=80,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
 )
 @given(results(), st.integers(1, 3))

@@ -1,4 +1,4 @@
-"""A short run of the fuzz target (`make fuzz` runs it longer)."""
+"""A short run of the fuzz target (`make fuzz` runs it longer, and without the vector instructions too)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ import pytest
 FUZZ = Path(__file__).parents[2] / "fuzz" / "run.sh"
 
 
-@pytest.mark.parametrize("flags", ["", "-DTC_PORTABLE"])
 @pytest.mark.skipif(shutil.which("gcc") is None or sys.platform != "linux", reason="needs gcc and its sanitizers")
-def test_damaged_streams_under_the_sanitizers(flags: str) -> None:
+def test_damaged_streams_under_the_sanitizers() -> None:
     """A few thousand damaged results: no wild read, no undefined behaviour, no result that depends on packets."""
-    environment = {**os.environ, "FUZZ_SECONDS": "3", "CC": "gcc", "FUZZ_FLAGS": flags}
+    environment = {**os.environ, "FUZZ_SECONDS": "2", "CC": "gcc"}
     done = subprocess.run([str(FUZZ)], env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "nothing found" in done.stdout

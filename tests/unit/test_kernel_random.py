@@ -113,7 +113,7 @@ def results(draw: st.DrawFn) -> tuple[list[Col], list[list[Any]], bytes]:
     return columns, rows, tokens
 
 
-@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(results(), st.integers(1, 700), st.integers(1, 900), st.integers(1, 4))
 def test_any_result_cut_anywhere(
     result: tuple[list[Col], list[list[Any]], bytes], packet: int, step: int, chunk: int
@@ -127,7 +127,7 @@ def test_any_result_cut_anywhere(
     assert [keys for _, _, keys in outcome.chunks] == [(struct.pack("<i", end - 1),) for end in ends]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(st.lists(st.one_of(_nullable, _not_null), min_size=1, max_size=8), st.binary(max_size=400), st.integers(1, 64))
 def test_random_bytes_as_rows(columns: list[tuple[Col, Any]], data: bytes, packet: int) -> None:
     """Bytes that no server sent: some outcome, nothing else."""

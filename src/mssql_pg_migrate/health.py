@@ -141,12 +141,14 @@ def _ask_target(
         "lz4": "yes" if facts.lz4 else "no",
         "free connections": f"{found.free_connections} of {facts.max_connections}",
     }
-    problems = []
     if facts.encoding != "UTF8":
-        problems.append(
+        # Nor can it be asked about names that it has no characters for.
+        side.error = (
             f"the database's encoding is {facts.encoding}: text arrives complete in UTF8 only (CREATE DATABASE ..."
             " ENCODING 'UTF8' TEMPLATE template0)"
         )
+        return
+    problems = []
     if found.read_only is not None:
         problems.append(f"nothing can be written: {found.read_only}")
     wanted = tune(config).max_pg_connections

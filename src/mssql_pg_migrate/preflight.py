@@ -15,9 +15,11 @@ from .mapping.objects import MappedDatabase, MappedTable, Note
 from .mapping.options import MappingOptions
 from .model import Catalog
 from .source.catalog import read_catalog, select_tables
+from .source.health import access_problems
 from .target.fit import check_fit
 from .target.inspect import ExistingTable, read_abilities, read_existing
 from .target.prepare import dependents, foreign_keys_between, refuse_outside_references
+from .target.verify import verify
 from .transfer.plan import (
     Action,
     TablePlan,
@@ -127,10 +129,15 @@ def make_plan(
 ) -> RunPlan:
     """Decide everything; see RunPlan. Raises ConfigError, SchemaError, ConnectionFailed."""
     catalog, selected = read_source(config, source)
-    database = build(catalog, mapping_options(config, catalog, selected, target))
+    options = mapping_options(config, catalog, selected, target)
+    database = verify(target, catalog, options, build(catalog, options))
     mode = config.migration.target_mode
     names = display_names(database.tables)
     notes = list(database.notes)
+    notes.extend(
+        Note("error", problem.table, f"{problem.reason} (grant the login what it lacks, or exclude the table)")
+        for problem in access_problems(source, [table.source for table in database.tables])
+    )
     existing = read_existing(target, database.tables)
     plans: list[TablePlan] = []
     tables: list[MappedTable] = []

@@ -246,7 +246,7 @@ def _no_select(bench: Bench) -> str:
         "\nGRANT VIEW DEFINITION TO reader_ts"
     )
     try:
-        return bench.failed_table(source__user="reader_ts", source__password="Read-0nly-pw")
+        return bench.refused(source__user="reader_ts", source__password="Read-0nly-pw")
     finally:
         server.execute_script("DROP LOGIN reader_ts")
 

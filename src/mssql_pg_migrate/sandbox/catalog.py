@@ -16,6 +16,12 @@ FIRST_USER_TYPE_ID = 257
 SYSTEM_SCHEMAS = {"dbo": 1, "guest": 2, "INFORMATION_SCHEMA": 3, "sys": 4, "db_owner": 16384}
 
 
+def same_column(name: str, asked: str) -> bool:
+    """Whether a column is the one asked for: whatever the case, and `$node_id` for `$node_id_0123...`."""
+    lowered = name.lower()
+    return lowered == asked.lower() or (asked[:1] == "$" and lowered.startswith(f"{asked.lower()}_"))
+
+
 @dataclass
 class Identity:
     """IDENTITY(seed, increment); `last` is None before the first row."""
@@ -162,9 +168,8 @@ class Table(SchemaObject):
         Raises:
             SqlError: 207, there is none.
         """
-        lowered = name.lower()
         for column in self.columns:
-            if column.name.lower() == lowered:
+            if same_column(column.name, name):
                 return column
         raise SqlError(207, f"Invalid column name '{name}'.")
 

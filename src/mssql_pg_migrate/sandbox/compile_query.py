@@ -231,7 +231,7 @@ class QueryCompiler(ExprCompiler):
                 continue
             matched = True
             for column in source.columns:
-                if column.column is not None and (column.column.hidden or column.column.graph_type is not None):
+                if column.column is not None and column.column.hidden:
                     continue
                 if column.column is not None:
                     source.used.add(column.column.physical)

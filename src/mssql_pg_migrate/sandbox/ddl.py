@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import constraints, ddl_objects
+from . import constraints, ddl_objects, graph
 from . import nodes as n
 from . import sqltypes as st
-from .casts import Ex, cast, literal
+from .casts import Ex, cast
 from .catalog import (
     CheckConstraint,
     Column,
@@ -21,7 +21,7 @@ from .catalog import (
 )
 from .compile_query import OutputColumn
 from .definitions import definition, filter_definition
-from .errors import SqlError, Unsupported
+from .errors import SqlError
 from .scope import Scope, ScopeColumn, ScopeSource
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def new_table(session: Session, database: Database, node: n.CreateTable) -> Tabl
         memory_optimized=node.memory_optimized,
     )
     if node.graph:
-        _graph_columns(table)
+        graph.add_columns(table)
     for item in node.columns:
         add_column(session, database, table, item)
     if not table.columns:
@@ -194,42 +194,6 @@ def resolve_computed(session: Session, table: Table) -> None:
                 isinstance(column.expr, n.Call) and column.expr.name == "ISNULL"
             )
             column.nullable = column.nullable and (ex.nullable or not sure)
-
-
-_GRAPH_NODE = (("graph_id", "bigint", 1), ("$node_id", "nvarchar", 2))
-_GRAPH_EDGE = (
-    ("graph_id", "bigint", 1),
-    ("$edge_id", "nvarchar", 2),
-    ("from_obj_id", "int", 4),
-    ("from_id", "bigint", 3),
-    ("$from_id", "nvarchar", 5),
-    ("to_obj_id", "int", 7),
-    ("to_id", "bigint", 6),
-    ("$to_id", "nvarchar", 8),
-)
-
-
-def _graph_columns(table: Table) -> None:
-    suffix = f"{table.object_id:032X}"
-    for name, kind, number in _GRAPH_NODE if table.graph == "NODE" else _GRAPH_EDGE:
-        sized = st.make(kind, 1000) if kind == "nvarchar" else st.make(kind)
-        column = Column(f"{name}_{suffix}", sized, table.next_column_id, graph_type=number)
-        column.nullable = kind == "nvarchar"
-        column.hidden = kind != "nvarchar"
-        table.next_column_id += 1
-        table.columns.append(column)
-
-
-def graph_value(database: Database, table: Table, column: Column) -> str:
-    """SQL for a pseudo-column of a node table that an INSERT fills."""
-    if table.graph == "EDGE":
-        raise Unsupported("INSERT into edge tables")
-    identifier = f"(SELECT coalesce(max({table.columns[0].physical}), -1) FROM {table.physical}) + rn"
-    if column.graph_type == 1:
-        return f"CAST({identifier} AS BIGINT)"
-    schema = database.schemas[table.schema_id]
-    head = literal(f'{{"type":"node","schema":"{schema}","table":"{table.name}","id":', st.VARCHAR_MAX)
-    return f"{head} || CAST({identifier} AS VARCHAR) || '}}'"
 
 
 def table_from_columns(session: Session, name: n.Name, columns: list[OutputColumn]) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import constraints, ddl, functions_time, insert_known
+from . import constraints, functions_time, graph, insert_known
 from . import nodes as n
 from . import sqltypes as st
 from .casts import Ex, cast, constant, literal
@@ -158,7 +158,7 @@ def _insertable(column: Column) -> bool:
         column.computed
         or column.type.name == "timestamp"
         or column.generated_always
-        or column.graph_type is not None
+        or not graph.can_be_inserted(column)
         or column.column_set
     )
 
@@ -314,7 +314,7 @@ def _missing(session: Session, compiler: QueryCompiler, table: Table, column: Co
     if column.generated_always == 2:
         return literal(END_OF_TIME // 10 ** (7 - kind.scale) * 10 ** (7 - kind.scale), kind)
     if column.graph_type is not None:
-        return ddl.graph_value(session.database, table, column)
+        return graph.value(session.database, table, column)
     if column.default is None:
         return literal(None, kind)
     if isinstance(column.default.expr, n.NextValue):

@@ -41,6 +41,7 @@ _TOKEN = re.compile(
     | (?P<quoted>\[(?:[^\]]|\]\])*\]|"(?:[^"]|"")*")
     | (?P<hex>0[xX][0-9a-fA-F]*)
     | (?P<num>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)
+    | (?P<pseudo>\$(?:node_id|edge_id|from_id|to_id)\b)
     | (?P<money>[$£€](?:\d+(?:\.\d*)?|\.\d+)?)
     | (?P<var>@@?[\w$\#]+)
     | (?P<id>[^\W\d][\w@$\#]*|\#\#?[\w@$\#]+)
@@ -83,6 +84,8 @@ def tokenize(text: str, quoted_identifiers: bool = True) -> list[Token]:
             else:
                 value = value[1:-1].replace('""', '"')
                 kind = QUOTED if quoted_identifiers else STRING
+        elif kind == "pseudo":
+            kind = QUOTED
         tokens.append(Token(kind or "", value, start, position))
     tokens.append(Token(END, "", size, size))
     return tokens

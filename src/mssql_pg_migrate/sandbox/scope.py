@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from . import nodes as n
 from .casts import Ex
-from .catalog import Column, Table
+from .catalog import Column, Table, same_column
 from .errors import SqlError
 from .sqltypes import SqlType
 
@@ -75,7 +75,7 @@ class Scope:
         Raises:
             SqlError: 207 it is in no table, 4104 there is no such table, 209 it is in several.
         """
-        qualifier, name = parts[:-1], parts[-1].lower()
+        qualifier, name = parts[:-1], parts[-1]
         scope: Scope | None = self
         known = False
         while scope is not None:
@@ -84,7 +84,7 @@ class Scope:
                 if qualifier and not source.matches(qualifier):
                     continue
                 known = known or bool(qualifier)
-                found += [(source, column) for column in source.columns if column.name.lower() == name]
+                found += [(source, column) for column in source.columns if same_column(column.name, name)]
             if len(found) > 1:
                 raise SqlError(209, f"Ambiguous column name '{parts[-1]}'.")
             if found:

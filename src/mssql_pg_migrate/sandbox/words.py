@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-_POOL_WORDS = 200_000
+_POOL_WORDS = 80_000
 _LETTERS = "etaoinshrdlucmfwypvbgkjqxz"
 _LETTER_ODDS = np.array([1 / (i + 2.7) for i in range(26)])
 _RARE = (
@@ -57,7 +57,8 @@ class Pool:
     def _words(rng: Any) -> list[str]:
         sizes = np.clip(rng.poisson(4.2, _POOL_WORDS), 1, 14)
         odds = _LETTER_ODDS / _LETTER_ODDS.sum()
-        letters = "".join(np.array(list(_LETTERS))[rng.choice(26, int(sizes.sum()), p=odds)])
+        codes = np.frombuffer(_LETTERS.encode("ascii"), np.uint8)
+        letters = codes[rng.choice(26, int(sizes.sum()), p=odds)].tobytes().decode("ascii")
         ends = np.cumsum(sizes).tolist()
         words = [letters[end - size : end] for end, size in zip(ends, sizes.tolist(), strict=True)]
         for place in rng.choice(_POOL_WORDS, _POOL_WORDS // 60, replace=False).tolist():

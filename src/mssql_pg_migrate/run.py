@@ -139,6 +139,8 @@ class Migration:
         keeper.on_failure = self.cancel
         if resumed and state.finished:
             return self._already_complete(state)
+        if not resumed:
+            self._announce(keeper)
         self._emit(PhaseStarted(phase="connect"))
         with Control(
             self.config.target.settings(),
@@ -440,6 +442,19 @@ class Migration:
     def _check_cancelled(self) -> None:
         if self._cancelled.is_set():
             raise Cancelled("stopped before any row was moved")
+
+    def _announce(self, keeper: StateKeeper) -> None:
+        """Write the state file first, so that ``resume`` may follow a run that could not even connect.
+
+        Not over the file of an unfinished run: until this one holds the lock, that one may still be resumed.
+        """
+        if self.state_file is not None and self.state_file.exists():
+            try:
+                if not read_state(self.state_file).finished:
+                    return
+            except StateError:
+                return
+        keeper.write()
 
     def _write_quietly(self, keeper: StateKeeper) -> None:
         """Save the state of a run that failed; the failure itself is what the user must see."""

@@ -43,21 +43,21 @@ def is_transient(error: psycopg.Error) -> bool:
     return code.startswith("08") or code in _TRANSIENT_CODES
 
 
-def translate(error: psycopg.Error, *, table: str, doing: str) -> MigrationError:
-    """The error of this project that says the same, naming the table and what was being done."""
+def translate(error: psycopg.Error, *, table: str | None, doing: str) -> MigrationError:
+    """The error of this project that says the same, naming the table, if any, and what was being done."""
     diagnostic = error.diag
     text = diagnostic.message_primary or str(error).strip() or type(error).__name__
     if diagnostic.message_detail:
         text += f" ({diagnostic.message_detail})"
     if diagnostic.context:
         text += f" [{diagnostic.context.splitlines()[0]}]"
-    message = f"table {table}: {doing}: {text}"
+    message = f"table {table}: {doing}: {text}" if table else f"{doing} in the target: {text}"
     if is_transient(error):
         return TransientError(message, side="target", code=error.sqlstate, table=table)
     code = error.sqlstate or ""
     if code == "53100":
         return IoError(f"{message} - the target server's disk is full", hint="free space there, then resume")
-    if code.startswith(_DATA_CLASSES):
+    if table and code.startswith(_DATA_CLASSES):
         return DataError(message, table=table, column=diagnostic.column_name, hint=_DATA_HINTS.get(code))
     if code == "42501":
         return TransferError(message, table=table, hint="grant the target user the missing right, then resume")
@@ -65,7 +65,7 @@ def translate(error: psycopg.Error, *, table: str, doing: str) -> MigrationError
 
 
 @contextmanager
-def translated(table: str, doing: str) -> Iterator[None]:
+def translated(table: str | None, doing: str) -> Iterator[None]:
     """Raise psycopg errors of the block as errors of this project."""
     import psycopg
 

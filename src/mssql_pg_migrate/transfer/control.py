@@ -79,7 +79,7 @@ class Control:
         backoff = Backoff(self._retries, self._wait)
 
         def attempt() -> T:
-            with translated("target", doing):
+            with translated(None, doing):
                 return work(self._open())
 
         def on_retry(error: MigrationError, delay: float) -> None:

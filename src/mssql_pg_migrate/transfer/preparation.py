@@ -69,11 +69,11 @@ class Preparation:
         self._emit(PhaseStarted(phase="prepare"))
         entries = self._ledger.tables(connection)
         due = [plan for plan in self._plan.tables if self._due(connection, plan, entries[plan.table_id])]
-        with translated("target", "setting foreign keys aside"), connection.transaction():
+        with translated(None, "setting foreign keys aside"), connection.transaction():
             for schema, table, name in self._plan.suspended:
                 suspend_foreign_key(connection, self._ledger, schema, table, name)
         together = [plan for plan in due if plan.action == "truncate"]
-        with translated("target", "emptying the tables"), connection.transaction():
+        with translated(None, "emptying the tables"), connection.transaction():
             # One statement: tables that reference one another can only be emptied together.
             empty_tables(connection, [plan.table for plan in together])
             for plan in together:

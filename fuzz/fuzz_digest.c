@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "digest.h"
+#include "rowhash.h"
 
 #define FAIL(...) (fprintf(stderr, __VA_ARGS__), fputc('\n', stderr), abort())
 
@@ -186,6 +187,18 @@ static uint8_t *put_field(uint8_t *o, uint8_t kind)
     return o;
 }
 
+/* The product that other machines compute must be the one of this machine. */
+static void check_product(void)
+{
+    static const uint64_t ends[] = {0, 1, 0xFFFFFFFFu, UINT64_C(0x100000000), UINT64_MAX >> 1, UINT64_MAX};
+    uint64_t high, portable_high;
+    uint64_t a = below(2) ? ends[below(6)] : (uint64_t)below(1u << 31) << 33 ^ below(1u << 31);
+    uint64_t b = below(2) ? ends[below(6)] : (uint64_t)below(1u << 31) << 33 ^ below(1u << 31);
+    uint64_t low = rh_multiply(a, b, &high);
+    if (low != rh_multiply_portable(a, b, &portable_high) || high != portable_high)
+        FAIL("%llx * %llx", (unsigned long long)a, (unsigned long long)b);
+}
+
 static size_t make_input(uint8_t *input)
 {
     static const uint8_t header[19] = "PGCOPY\n\377\r\n";
@@ -237,6 +250,7 @@ int main(int argc, char **argv)
         if (below(4) == 0)
             length = below((uint32_t)size + 1);
         LLVMFuzzerTestOneInput(input, length);
+        check_product();
         runs++;
     }
     printf("%llu inputs, nothing found\n", (unsigned long long)runs);

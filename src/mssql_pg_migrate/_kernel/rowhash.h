@@ -41,6 +41,16 @@ static inline uint64_t rh_load(const uint8_t *p)
            (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
 }
 
+/* For compilers and machines without a product of 128 bits. */
+static inline uint64_t rh_multiply_portable(uint64_t a, uint64_t b, uint64_t *high)
+{
+    uint64_t low = (a & 0xFFFFFFFFu) * (b & 0xFFFFFFFFu);
+    uint64_t cross = (a >> 32) * (b & 0xFFFFFFFFu) + (low >> 32);
+    uint64_t other = (a & 0xFFFFFFFFu) * (b >> 32) + (cross & 0xFFFFFFFFu);
+    *high = (a >> 32) * (b >> 32) + (cross >> 32) + (other >> 32);
+    return other << 32 | (low & 0xFFFFFFFFu);
+}
+
 static inline uint64_t rh_multiply(uint64_t a, uint64_t b, uint64_t *high)
 {
 #if defined(__SIZEOF_INT128__)
@@ -50,11 +60,7 @@ static inline uint64_t rh_multiply(uint64_t a, uint64_t b, uint64_t *high)
 #elif defined(_MSC_VER) && defined(_M_X64)
     return _umul128(a, b, high);
 #else
-    uint64_t low = (a & 0xFFFFFFFFu) * (b & 0xFFFFFFFFu);
-    uint64_t cross = (a >> 32) * (b & 0xFFFFFFFFu) + (low >> 32);
-    uint64_t other = (a & 0xFFFFFFFFu) * (b >> 32) + (cross & 0xFFFFFFFFu);
-    *high = (a >> 32) * (b >> 32) + (cross >> 32) + (other >> 32);
-    return other << 32 | (low & 0xFFFFFFFFu);
+    return rh_multiply_portable(a, b, high);
 #endif
 }
 

@@ -475,7 +475,6 @@ class TdsSink(Sink):
 
     def done(self, count: int | None, command: str) -> None:
         """A statement is done."""
-        self._slow = 0
         if count is None and command != "SELECT":
             return
         status = tokens.DONE_COUNT if count is not None else 0
@@ -494,7 +493,6 @@ class TdsSink(Sink):
 
     def error(self, error: SqlError) -> None:
         """An error."""
-        self._slow = 0
         self.write(self.conversation.message(error).encode())
         self._failed = True
         kind = tokens.DONEINPROC if self.in_procedure else tokens.DONE

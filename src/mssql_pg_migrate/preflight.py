@@ -23,6 +23,7 @@ from .target.verify import verify
 from .transfer.plan import (
     Action,
     TablePlan,
+    cut_for_balance,
     display_names,
     foreign_key_levels,
     range_count,
@@ -166,7 +167,7 @@ def make_plan(
         source=f"{config.source.host}:{config.source.port}/{config.source.database}",
         target=config.target.settings().label,
         database=database,
-        tables=tuple(transfer_order(plans)),
+        tables=tuple(transfer_order(cut_for_balance(plans, config.migration, tuning.machine.cores))),
         notes=tuple(dict.fromkeys(notes)),
         tuning=tuning,
         suspended=suspended,

@@ -6,9 +6,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mssql_pg_migrate.config.models import MigrationConfig
-from mssql_pg_migrate.transfer.plan import foreign_key_levels, range_count
+from mssql_pg_migrate.transfer.plan import SHARE_BYTES, TablePlan, cut_for_balance, foreign_key_levels, range_count
+from schema_samples import catalog, column, key, mapped, only_table, table
 
 OPTIONS = MigrationConfig()
+
+
+def plan(name: str, rows: int, size: int) -> TablePlan:
+    """A table with an integer key."""
+    declared = table(
+        name,
+        column("Id", "int", nullable=False),
+        primary_key=key("PK", "Id", primary=True),
+        row_estimate=rows,
+        size_bytes=size,
+    )
+    target = only_table(mapped(catalog(declared)))
+    return TablePlan(0, name, target, "create", 1, OPTIONS.min_rows_per_partition, False, False)
 
 
 @given(
@@ -35,6 +49,28 @@ def test_ranges_respect_threshold_maximum_and_minimum(
 def test_a_wide_table_counts_by_its_bytes() -> None:
     assert range_count(4_000_000, 10**10, OPTIONS, 12) > 1
     assert range_count(4_000_000, 10**8, OPTIONS, 12) == 1
+
+
+def test_no_table_is_left_alone_at_the_end() -> None:
+    plans = [plan("Posts", 200_000, 440 << 20), plan("Votes", 500_000, 25 << 20), plan("Users", 10_000, 10 << 20)]
+    posts, votes, users = cut_for_balance(plans, OPTIONS, cores=2)
+    assert (posts.max_ranges, posts.min_rows_per_range) == (4, 50_000)
+    assert (votes, users) == (plans[1], plans[2])
+    assert cut_for_balance(plans, OPTIONS, cores=8)[0].max_ranges == 12
+    configured = MigrationConfig(large_table_threshold=5_000_000)
+    assert cut_for_balance(plans, configured, cores=2) == plans
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 10**12)), max_size=8), st.integers(1, 64))
+def test_balance_keeps_ranges_large(tables: list[tuple[int, int]], cores: int) -> None:
+    plans = [plan(f"t{number}", rows, size) for number, (rows, size) in enumerate(tables)]
+    total = sum(size for _, size in tables)
+    for after, (_, size) in zip(cut_for_balance(plans, OPTIONS, cores), tables, strict=True):
+        assert 1 <= after.max_ranges <= OPTIONS.max_partitions
+        if after.max_ranges > 1:
+            assert size / after.max_ranges >= SHARE_BYTES / 2
+        if size > total / cores and size > 2 * SHARE_BYTES:
+            assert after.max_ranges > 1
 
 
 @given(st.dictionaries(st.integers(0, 12), st.sets(st.integers(0, 12)), max_size=13))

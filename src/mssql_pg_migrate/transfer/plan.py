@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from ..config.models import MigrationConfig
@@ -14,6 +14,10 @@ with its primary key and merged into."""
 
 WIDE_ROW_BYTES = 500
 """From this average row on, a table's size rather than its row count says whether it is large."""
+
+SHARE_BYTES = 32 * 1024 * 1024
+"""Size of the smallest range that a table is cut into for the balance of the run."""
+SHARES_PER_CORE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,22 @@ def range_count(rows: int, size_bytes: int | None, migration: MigrationConfig, m
     if weight <= migration.large_table_threshold or rows < 2 * migration.min_rows_per_partition:
         return 1
     return max(1, min(max_partitions, rows // migration.min_rows_per_partition))
+
+
+def cut_for_balance(plans: list[TablePlan], migration: MigrationConfig, cores: int) -> list[TablePlan]:
+    """Cut also tables below ``large_table_threshold`` that hold more than one of ``2 * cores`` equal shares of all
+    bytes: whole, such a table would be the only one left at the end. Not where the threshold is configured."""
+    if "large_table_threshold" in migration.model_fields_set:
+        return plans
+    share = max(sum(map(_weight, plans)) / (SHARES_PER_CORE * cores), SHARE_BYTES)
+    balanced = []
+    for plan in plans:
+        ranges = min(round(_weight(plan) / share), migration.max_partitions)
+        if plan.resumable and plan.max_ranges == 1 and ranges > 1:
+            least = min(plan.min_rows_per_range, max(1, plan.table.source.row_estimate // ranges))
+            plan = replace(plan, max_ranges=ranges, min_rows_per_range=least)
+        balanced.append(plan)
+    return balanced
 
 
 def transfer_order(plans: list[TablePlan]) -> list[TablePlan]:

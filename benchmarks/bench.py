@@ -142,7 +142,7 @@ class Benchmark:
                     # With TLS only the way through the network differs: one mode shows it.
                     again = bool(tls) and len(options.tls) > 1
                     modes = options.modes[:1] if again or (options.brief and scope != "full") else options.modes
-                    if again and options.brief and (reader != options.readers[0] or scope != "full"):
+                    if again and options.brief and reader != options.readers[0]:
                         continue
                     cases += [Case(reader, scope, mode, tls) for mode in modes]
         return cases

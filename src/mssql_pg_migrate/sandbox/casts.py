@@ -92,7 +92,7 @@ MACROS = (
     "date_text(d) AS CAST(DATE '0001-01-01' + CAST(d AS INTEGER) AS VARCHAR)",
     "clock_text(t) AS printf('%02d:%02d:%02d', t // 36000000000, t // 600000000 % 60, t // 10000000 % 60)",
     f"ms_of(t) AS (t % {_DAY} + 5000) // 10000 % 1000",
-    "units(x) AS length(x) + length(regexp_replace(x, '[^\\x{10000}-\\x{10EFFF}]', '', 'g'))",
+    "units(x) AS length(x) + length(regexp_replace(x, '[^\\x{10000}-\\x{10EFFF}\\x{10F800}-\\x{10FFFF}]', '', 'g'))",
     "int_divide(a, b) AS CASE WHEN b = 0 THEN error('[8134] Divide by zero error encountered.') "
     "WHEN (a < 0) = (b < 0) THEN abs(a) // abs(b) ELSE -(abs(a) // abs(b)) END",
     "nonzero(b) AS CASE WHEN b = 0 THEN error('[8134] Divide by zero error encountered.') ELSE b END",

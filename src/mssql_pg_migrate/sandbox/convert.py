@@ -7,6 +7,7 @@ import struct
 import uuid
 from collections.abc import Callable
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal, InvalidOperation
+from operator import itemgetter
 from typing import Any
 
 from ..tds import times
@@ -25,18 +26,19 @@ _RANGES = {
 }
 _GUID_ORDER = (10, 11, 12, 13, 14, 15, 8, 9, 6, 7, 4, 5, 0, 1, 2, 3)
 """Bytes of a uniqueidentifier (as on the wire) by their weight in comparisons, heaviest first."""
-_GUID_BACK = tuple(_GUID_ORDER.index(index) for index in range(16))
+_to_order = itemgetter(*_GUID_ORDER)
+_from_order = itemgetter(*(_GUID_ORDER.index(index) for index in range(16)))
 _MONEY = re.compile(r"\s*([-+]?)\s*[$£€]?\s*([-+]?)([\d,]*(?:\.\d*)?)\s*")
 
 
 def guid_to_storage(wire: bytes) -> bytes:
     """The 16 bytes of a uniqueidentifier in SQL Server's order of comparison."""
-    return bytes(wire[index] for index in _GUID_ORDER)
+    return bytes(_to_order(wire))
 
 
 def guid_to_wire(stored: bytes) -> bytes:
     """The 16 bytes of a uniqueidentifier as TDS and CAST AS binary have them."""
-    return bytes(stored[index] for index in _GUID_BACK)
+    return bytes(_from_order(stored))
 
 
 def convert(value: Any, source: SqlType, target: SqlType, style: int | None = None) -> Any:

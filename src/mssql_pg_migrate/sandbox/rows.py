@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Context, Decimal
 from typing import Any
 
 from ..tds import types as t
+from ..tds.collations import HOLES, codec_of
 from ..tds.metadata import FLAG_IDENTITY, FLAG_NULLABLE, ColumnMetadata, TypeInfo
 from ..tds.tokens import NBCROW, ROW
-from ..tds.values import TICKS_PER_DAY, frame, payload_encoder
+from ..tds.values import TICKS_PER_DAY, encode_plp, frame, payload_encoder
 from . import sqltypes as st
 from . import text
 from .compile_query import OutputColumn
@@ -113,19 +115,65 @@ def _fast_encoder(kind: SqlType, info: TypeInfo, null: bytes) -> ColumnEncoder |
         return lambda values: [null if value is None else b"\x10" + guid_to_wire(value) for value in values]
     if name == "sql_variant" or info.type_id == t.UDT:
         return lambda values: [null if value is None else frame(info, value) for value in values]
-    if name == "nvarchar" and not info.is_plp:
-        return lambda values: [null if value is None else _nvarchar(value) for value in values]
-    if name == "datetime2":
-        return _datetime2_encoder(kind.scale, null)
+    encode = _cell_encoder(kind, info)
+    if encode is None:
+        return None
+    return lambda values: [null if value is None else encode(value) for value in values]
+
+
+def _cell_encoder(kind: SqlType, info: TypeInfo) -> Callable[[Any], bytes] | None:
+    """A function from a value to its bytes with framing, for the types of which tables are full."""
+    if kind.name in st.DECIMALS:
+        return _decimal_cell(kind, info)
+    if kind.name == "datetime2":
+        return _datetime2_cell(kind.scale)
+    if kind.name == "datetime":
+        prefix = b"" if info.fixed_size is not None else b"\x08"
+        payload = payload_encoder(info)
+        return lambda value: prefix + payload(value)
+    if kind.name in st.TEXTUAL and info.type_id in (t.NVARCHAR, t.BIGVARCHAR, t.XML):
+        wide = info.type_id in t.UTF16
+        codec = "utf-16-le" if wide else codec_of(info.collation)
+        errors = "surrogatepass" if wide else "replace" if codec == "utf-8" else HOLES
+        return _large_text_cell(codec, errors) if info.is_plp else _text_cell(codec, errors)
     return None
 
 
-def _nvarchar(value: str) -> bytes:
-    data = text.from_storage(value).encode("utf-16-le", "surrogatepass")
-    return len(data).to_bytes(2, "little") + data
+def _text_cell(codec: str, errors: str) -> Callable[[Any], bytes]:
+    from_storage = text.from_storage
+
+    def encode(value: str) -> bytes:
+        data = from_storage(value).encode(codec, errors)
+        return len(data).to_bytes(2, "little") + data
+
+    return encode
 
 
-def _datetime2_encoder(scale: int, null: bytes) -> ColumnEncoder:
+def _large_text_cell(codec: str, errors: str) -> Callable[[Any], bytes]:
+    from_storage = text.from_storage
+
+    def encode(value: str) -> bytes:
+        return encode_plp(from_storage(value).encode(codec, errors))
+
+    return encode
+
+
+def _decimal_cell(kind: SqlType, info: TypeInfo) -> Callable[[Any], bytes]:
+    scale = kind.scale
+    size = info.length - 1
+    positive, negative = bytes((info.length, 1)), bytes((info.length, 0))
+    scaled = Context(prec=60).scaleb
+
+    def encode(value: Decimal) -> bytes:
+        number = int(scaled(value, scale))
+        if number < 0:
+            return negative + (-number).to_bytes(size, "little")
+        return positive + number.to_bytes(size, "little")
+
+    return encode
+
+
+def _datetime2_cell(scale: int) -> Callable[[Any], bytes]:
     unit: int = 10 ** (7 - scale)
     size = t.time_size(scale)
     length = bytes((size + 3,))
@@ -135,4 +183,4 @@ def _datetime2_encoder(scale: int, null: bytes) -> ColumnEncoder:
         ticks: int = value % TICKS_PER_DAY
         return length + (ticks // unit).to_bytes(size, "little") + days.to_bytes(3, "little")
 
-    return lambda values: [null if value is None else encode(value) for value in values]
+    return encode

@@ -113,7 +113,7 @@ def tables(draw: st.DrawFn) -> tuple[list[Kind], list[Role], list[bytes]]:
 
 @BOTH
 @given(row=st.binary(max_size=300) | st.binary(min_size=8000, max_size=9000), key=st.binary(min_size=40, max_size=40))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 def test_the_hash_follows_its_rule(make: Make, row: bytes, key: bytes) -> None:
     made = make(b"\0", b"\0", key, 0)
     made.update(tuple_of(row))
@@ -160,7 +160,7 @@ def test_swapped_values_are_noticed(make: Make) -> None:
 
 
 @given(tables(), st.integers(0, 7), st.randoms())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 def test_both_digests_agree(
     table: tuple[list[Kind], list[Role], list[bytes]], bits: int, chance: random.Random
 ) -> None:
@@ -179,7 +179,7 @@ def test_both_digests_agree(
 
 
 @given(st.binary(max_size=200), st.lists(st.sampled_from(list(Kind)), max_size=3), st.booleans())
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 def test_both_digests_refuse_the_same(noise: bytes, kinds: list[Kind], header: bool) -> None:
     outcomes = []
     for make in (CompiledDigest, SlowDigest):
@@ -192,7 +192,7 @@ def test_both_digests_refuse_the_same(noise: bytes, kinds: list[Kind], header: b
 
 
 @given(tables(), st.randoms())
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 def test_damaged_rows_never_do_worse_than_fail(
     table: tuple[list[Kind], list[Role], list[bytes]], chance: random.Random
 ) -> None:
@@ -308,7 +308,7 @@ def test_without_a_key_the_row_chooses_and_labels_are_cut(make: Make) -> None:
 
 
 @given(tables(), st.integers(0, 6), st.randoms())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 def test_order_and_parts_do_not_matter(
     table: tuple[list[Kind], list[Role], list[bytes]], bits: int, chance: random.Random
 ) -> None:

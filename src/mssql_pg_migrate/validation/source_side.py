@@ -70,8 +70,8 @@ class SourceSide:
 
     def choose_reader(self, table: MappedTable) -> tuple[ReaderKind, str | None]:
         """The reader that can read the table, and why it is not the wire reader where that was possible."""
-        if self._reader == "driver":
-            return "driver", None
+        if self._reader == "driver" or (self._reader == "auto" and table.source.row_estimate <= PROOF_ROWS):
+            return "driver", None  # so few rows would be read for the proof alone
         from ..source.proof import prove
 
         def use(kind: ReaderKind) -> object:

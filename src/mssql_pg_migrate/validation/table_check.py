@@ -202,27 +202,34 @@ class TableChecker:
         """The bucket tables of both sides; a part that fails is read again alone."""
         job, stop = reading.job, self._stop.nested()
         progress = _Progress(job, self._emit)
+        totals: dict[Side, BucketTable] = {"source": BucketTable(reading.bits), "target": BucketTable(reading.bits)}
+        adding = threading.Lock()
 
-        def from_source(part: KeyRange) -> BucketTable:
+        def add(side: Side, digest: Digest) -> None:
+            part = BucketTable(reading.bits, digest.buckets())
+            with adding:
+                totals[side].add(part)
+
+        def from_source(part: KeyRange) -> None:
             digest = reading.source_digest()
             step = _Step("source", digest, progress, stop)
             self._source.digest(reading.table, reading.comparison, part, reading.reader, digest, step)
-            return BucketTable(reading.bits, digest.buckets())
+            add("source", digest)
 
-        def from_target(condition: str) -> BucketTable:
+        def from_target(condition: str) -> None:
             digest = reading.target_digest()
             step = _Step("target", digest, progress, stop)
             self._target.digest(
                 reading.table, reading.comparison, condition, digest, step, shared=len(reading.conditions) > 1
             )
-            return BucketTable(reading.bits, digest.buckets())
+            add("target", digest)
 
-        parts = self._both(
+        self._both(
             [partial(self._retrying, job, partial(from_source, part)) for part in reading.ranges],
             [partial(self._retrying, job, partial(from_target, part)) for part in reading.conditions],
             stop,
         )
-        return _sum(reading.bits, parts[0]), _sum(reading.bits, parts[1])
+        return totals["source"], totals["target"]
 
     # -- differences ---------------------------------------------------------------------------------------------------
 
@@ -368,13 +375,6 @@ class _MatchStep(_Step):
         if self._matcher.version != self._version:
             self._version, bitmap = self._matcher.selection()
             self._digest.select(bitmap)
-
-
-def _sum(bits: int, parts: Sequence[BucketTable]) -> BucketTable:
-    total = BucketTable(bits)
-    for part in parts:
-        total.add(part)
-    return total
 
 
 def _when_all_done(futures: Sequence[Future[Any]], then: Callable[[], None]) -> None:

@@ -5,10 +5,9 @@
 **Contents** (``checksum``): both sides are read once, as binary COPY tuples: the source through the readers a run
 uses, the target through ``COPY ... TO STDOUT``. Every row is reduced to a 128-bit hash of its values in a form both
 sides share, and the hashes are added up in buckets chosen by the row's key, so that the order of the rows, which the
-servers do not agree on, plays no part. Equal buckets are equal rows; the chance of a difference going unseen is below
-2^-98. Where buckets differ, the rows of just these are read again and matched by key: rows *missing* in the target,
-*extra* ones there, and *changed* ones. Tables without a key are compared as multisets of rows, which has no notion of a
-changed row.
+servers do not agree on, plays no part. Equal buckets are equal rows (``_kernel/rowhash.h`` has the odds). Where buckets
+differ, the rows of just these are read again and matched by key: rows *missing* in the target, *extra* ones there, and
+*changed* ones. Tables without a key are compared as multisets of rows, which has no notion of a changed row.
 
 What is compared is what a run carries: columns that PostgreSQL computes itself are left out, times are compared in
 microseconds, char(n) without its padding, and ``on_nul: strip`` applies. A table that is written to while it is read

@@ -2,9 +2,9 @@
  *
  * The bytes are the coefficients of a polynomial (little-endian words of 64 bits, the last one filled up with zeros,
  * then the length in bytes), which is evaluated at the secret point r modulo the prime p = 2^127 - 1. Two different
- * rows of up to n words agree for at most n + 1 of the p choices of r: about 2^-120 for a row of a kilobyte, 2^-99 for
- * the longest one. That value is linear in the row, so that two rows could make up for each other's change in a sum;
- * three Feistel rounds with the mixing function of MurmurHash3 follow.
+ * rows of up to n words agree for at most n + 1 of the p choices of r: about 2^-120 for a row of a kilobyte, 2^-90
+ * for the largest that PostgreSQL holds. That value is linear in the row, so that two rows could make up for each
+ * other's change in a sum; three Feistel rounds with the mixing function of MurmurHash3 follow.
  *
  * r and the keys of the rounds are drawn anew for every comparison.
  */

@@ -177,16 +177,6 @@ class TestHelp:
 
         assert tool(folder, "--version")[:2] == (0, f"mssql-pg-migrate, version {__version__}\n")
 
-    def test_it_is_quick(self, folder: Path) -> None:
-        best = 9.9
-        for _ in range(8):
-            began = time.perf_counter()
-            tool(folder, "--help")
-            best = min(best, time.perf_counter() - began)
-            if best < 0.3:
-                return
-        pytest.fail(f"--help took {best:.2f} s at best")
-
     def test_nothing_heavy_is_imported(self, folder: Path) -> None:
         script = (
             "import sys; from mssql_pg_migrate.cli.app import run; run(['run', '--help']);"
@@ -303,7 +293,10 @@ class TestConnections:
         code, out, err = tool(folder, "--output-json", command)
         data = document(out)
         assert (code, data["status"], data["error_type"], data["retryable"]) == (2, "failed", "connection", True)
-        assert "Error: " in err
+        if command == "health-check":  # its result says which side failed, and why
+            assert [side["ok"] for side in data["sides"]] == [False, False]
+        else:
+            assert "Error: " in err
 
     def test_an_unknown_host(self, folder: Path) -> None:
         config(folder, source={"host": "no-such-host.invalid"})

@@ -15,7 +15,7 @@ import psycopg
 
 from mssql_pg_migrate.sandbox import SandboxServer
 from mssql_pg_migrate.sandbox.embedded_pg import EmbeddedPostgres
-from mssql_pg_migrate.sandbox.lexer import split_batches
+from mssql_pg_migrate.sandbox.tsql.lexer import split_batches
 
 _numbers = itertools.count(1)
 

@@ -388,7 +388,7 @@ class TestOthers:
 
 
 def test_scripts_with_go_comments_and_strings() -> None:
-    from mssql_pg_migrate.sandbox.lexer import split_batches
+    from mssql_pg_migrate.sandbox.tsql.lexer import split_batches
 
     script = "SELECT 1\nGO\n/* GO\nGO\n*/ SELECT 'a\nGO\nb'\n go -- end\nSELECT [x\ny]\nGO 2\nSELECT 3"
     found: list[Any] = [batch.strip() for batch in split_batches(script)]

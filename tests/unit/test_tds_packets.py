@@ -255,7 +255,7 @@ class TestTokens:
 
 @pytest.mark.parametrize("in_prelogin", [True, False])
 def test_tls_between_both_roles(in_prelogin: bool) -> None:
-    certificate = pytest.importorskip("mssql_pg_migrate.sandbox.certificate")
+    certificate = pytest.importorskip("mssql_pg_migrate.sandbox.wire.certificate")
     left, right = socket.socketpair()
     client = ssl.create_default_context(cadata=certificate.certificate()[0].decode())
     if in_prelogin:
@@ -285,7 +285,7 @@ def test_tls_between_both_roles(in_prelogin: bool) -> None:
 
 
 def test_a_client_that_distrusts_the_certificate_is_told_why() -> None:
-    certificate = pytest.importorskip("mssql_pg_migrate.sandbox.certificate")
+    certificate = pytest.importorskip("mssql_pg_migrate.sandbox.wire.certificate")
     left, right = socket.socketpair()
     failures: list[Exception] = []
 

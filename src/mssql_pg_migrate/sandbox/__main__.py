@@ -12,12 +12,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from .certificate import certificate
+from .engine.session import Session
 from .errors import SqlError
 from .faults import Fault
-from .lexer import split_batches
-from .server import TdsServer
-from .session import Session
+from .tsql.lexer import split_batches
+from .wire.certificate import certificate
+from .wire.server import TdsServer
 
 PASSWORD_VARIABLE = "SANDBOX_PASSWORD"
 
@@ -88,7 +88,7 @@ def run_script(server: TdsServer, script: str, database: str) -> None:
 
 
 def _generate(server: TdsServer, rows: int, database: str, seed: int) -> dict[str, int]:
-    from .stackoverflow import generate
+    from .generator.stackoverflow import generate
 
     return generate(server.engine, rows, database, seed)
 

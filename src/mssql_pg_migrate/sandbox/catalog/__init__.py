@@ -1,0 +1,1 @@
+"""What the sandbox knows of its databases, and the catalog views that show it."""

@@ -1,0 +1,438 @@
+"""The built-in functions of T-SQL as DuckDB SQL: text, numbers, NULL, hashes. Other families have their own modules."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..errors import SqlError, Unsupported
+from ..tsql import nodes as n
+from ..values import sqltypes as st
+from ..values import text
+from ..values.convert import collation_of, convert, guid_to_storage
+from ..values.sqltypes import SqlType
+from . import aggregates, functions_time
+from . import functions_catalog as metadata
+from .casts import NULL, Ex, cast, common_type, constant
+from .scope import Scope
+
+if TYPE_CHECKING:
+    from .expressions import ExprCompiler
+
+Handler = Callable[["ExprCompiler", list[Ex]], Ex]
+
+
+def call(compiler: ExprCompiler, expr: n.Call, scope: Scope) -> Ex:
+    """A function call.
+
+    Raises:
+        Unsupported: the sandbox does not have the function.
+        SqlError: its arguments do not fit.
+    """
+    name = expr.name
+    if name in aggregates.NAMES or expr.window is not None:
+        return aggregates.call(compiler, expr, scope)
+    if name in functions_time.NAMES:
+        return functions_time.call(compiler, expr, scope)
+    if name in ("IIF", "CHOOSE", "NULLIF"):
+        return _conditional(compiler, expr, scope)
+    arguments = [compiler.value(item, scope) for item in expr.arguments]
+    if name in metadata.NAMES:
+        return metadata.call(compiler, name, arguments)
+    if len(expr.parts) > 1:
+        raise Unsupported(f"the user-defined function {'.'.join(expr.parts)}")
+    handler = _HANDLERS.get(name)
+    if handler is None:
+        raise Unsupported(f"the function {name}")
+    minimum = _MINIMUM_ARGUMENTS.get(name, 1)
+    if len(arguments) < minimum:
+        raise SqlError(174, f"The {name.lower()} function requires {minimum} argument(s).")
+    return handler(compiler, arguments)
+
+
+def _conditional(compiler: ExprCompiler, expr: n.Call, scope: Scope) -> Ex:
+    arguments = expr.arguments
+    if expr.name == "IIF":
+        return compiler.value(n.Case(None, ((arguments[0], arguments[1]),), arguments[2]), scope)
+    if expr.name == "NULLIF":
+        left, right = (compiler.value(item, scope) for item in arguments)
+        if left.type is None:
+            return NULL
+        return Ex(f"(CASE WHEN {compiler.compare('=', left, right)} THEN NULL ELSE {left.sql} END)", left.type)
+    branches = tuple((n.Literal(i, st.INT), item) for i, item in enumerate(arguments[1:], 1))
+    return compiler.value(n.Case(arguments[0], branches, None), scope)
+
+
+# --- NULL ------------------------------------------------------------------------------------------------------
+
+
+def _isnull(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    kind = a[0].type or a[1].type
+    if kind is None:
+        return NULL
+    if a[0].is_const:
+        return cast(a[1], kind) if a[0].const is None else a[0]
+    second = cast(a[1], kind)
+    return Ex(f"coalesce({cast(a[0], kind).sql}, {second.sql})", kind, second.nullable)
+
+
+def _coalesce(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    kind = common_type([item.type for item in a])
+    if kind is None:
+        raise SqlError(4127, "At least one of the arguments to COALESCE must be an expression that is not NULL.")
+    parts = ", ".join(cast(item, kind).sql for item in a)
+    return Ex(f"coalesce({parts})", kind, all(item.nullable for item in a))
+
+
+# --- text ------------------------------------------------------------------------------------------------------
+
+
+def _text(ex: Ex) -> Ex:
+    """Any value as text: national stays national."""
+    if ex.type is not None and ex.type.name in st.TEXTUAL:
+        name = "nvarchar" if ex.type.name in st.UNICODE else "varchar"
+        return cast(ex, st.make(name, -1, collation=ex.type.collation))
+    return cast(ex, st.VARCHAR_MAX)
+
+
+def _int(ex: Ex) -> str:
+    return cast(ex, st.BIGINT).sql
+
+
+def _like_type(ex: Ex, chars: int | None = None) -> SqlType:
+    """The varying text type of an argument, with another length if given."""
+    kind = ex.type or st.VARCHAR_MAX
+    name = "nvarchar" if kind.name in st.UNICODE else "varchar"
+    if kind.name not in st.TEXTUAL:
+        return st.make("varchar", 8000)
+    size = kind.chars if chars is None else chars
+    limit = 4000 if name == "nvarchar" else 8000
+    return st.make(name, -1 if size < 0 or size > limit else max(size, 1), collation=kind.collation)
+
+
+def _same(template: str) -> Handler:
+    def handler(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+        source = _text(a[0])
+        return Ex(template.format(source.sql), _like_type(a[0]), a[0].nullable)
+
+    return handler
+
+
+def _len(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    kind = a[0].type
+    if kind is not None and kind.name in st.BINARY:
+        return Ex(f"CAST(octet_length({a[0].sql}) AS INTEGER)", st.INT)
+    result = st.BIGINT if kind is not None and kind.is_max else st.INT
+    return Ex(f"CAST(units(rtrim({_text(a[0]).sql}, ' ')) AS {result.storage})", result, a[0].nullable)
+
+
+def _datalength(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    kind = a[0].type
+    if kind is None:
+        return constant(None, st.INT)
+    result = st.BIGINT if kind.is_max else st.INT
+    if kind.name in st.UNICODE:
+        sql = f"2 * units({a[0].sql})"
+    elif kind.name in st.TEXTUAL:
+        collation = collation_of(kind).hex()
+        sql = f"char_bytes({a[0].sql}, '{collation}')"
+    elif kind.storage == "BLOB" and kind.name not in ("uniqueidentifier", "sql_variant"):
+        sql = f"octet_length({a[0].sql})"
+    elif kind.name == "sql_variant":
+        sql = f"variant_length({a[0].sql})"
+    else:
+        sql = f"CASE WHEN {a[0].sql} IS NULL THEN NULL ELSE {kind.length or kind.system.max_length} END"
+    return Ex(f"CAST({sql} AS {result.storage})", result, a[0].nullable)
+
+
+def _substring(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    kind = a[0].type
+    start, length = _int(a[1]), _int(a[2])
+    if kind is not None and kind.name in st.BINARY:
+        source = cast(a[0], st.VARBINARY_MAX).sql
+        return Ex(f"blob_cut({source}, {start}, {length})", st.make("varbinary", kind.length or -1))
+    size = a[2].const if a[2].is_const and isinstance(a[2].const, int) and a[2].const > 0 else None
+    if size is not None and kind is not None and kind.name in st.TEXTUAL and 0 < kind.chars < size:
+        size = kind.chars
+    return Ex(f"text_cut({_text(a[0]).sql}, {start}, {length})", _like_type(a[0], size))
+
+
+def _left(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    return Ex(f"text_cut({_text(a[0]).sql}, 1, {_int(a[1])})", _like_type(a[0]))
+
+
+def _right(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    source, count = _text(a[0]).sql, _int(a[1])
+    return Ex(f"text_cut({source}, greatest(units({source}) - {count} + 1, 1), {count})", _like_type(a[0]))
+
+
+def _trim(function: str) -> Handler:
+    def handler(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+        characters = _text(a[1]).sql if len(a) > 1 else "' '"
+        return Ex(f"{function}({_text(a[0]).sql}, {characters})", _like_type(a[0]), a[0].nullable)
+
+    return handler
+
+
+def _replace(compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    source, old, new = (_text(item).sql for item in a)
+    collation = a[0].type.collation if a[0].type else None
+    ignore = compiler.text_key("", collation).startswith("ci")
+    function = "replace_ci" if ignore else "replace"
+    return Ex(f"{function}({source}, {old}, {new})", _like_type(a[0], -1 if a[0].type and a[0].type.is_max else 8000))
+
+
+def _replicate(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    count = a[1].const if a[1].is_const else None
+    kind = _like_type(a[0])
+    if kind.chars > 0:
+        limit = 4000 if kind.name == "nvarchar" else 8000
+        size = min(kind.chars * count, limit) if isinstance(count, int) and count > 0 else limit
+        kind = _like_type(a[0], max(size, 1))
+    if a[0].is_const and a[1].is_const:
+        if a[0].const is None or a[1].const is None or a[1].const < 0:
+            return constant(None, kind)
+        whole = str(convert(a[0].const, a[0].type or kind, st.NVARCHAR_MAX)) * int(a[1].const)
+        return constant(convert(whole, st.NVARCHAR_MAX, kind), kind)
+    return cast(Ex(f"repeat({_text(a[0]).sql}, {_int(a[1])})", st.NVARCHAR_MAX), kind)
+
+
+def _space(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    return Ex(f"repeat(' ', {_int(a[0])})", st.make("varchar", 8000))
+
+
+def _charindex(compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    collation = a[1].type.collation if a[1].type else None
+    lower = "lower" if compiler.text_key("", collation).startswith("ci") else ""
+    needle, hay = f"{lower}({_text(a[0]).sql})", f"{lower}({_text(a[1]).sql})"
+    start = f"greatest({_int(a[2])}, 1)" if len(a) > 2 else "1"
+    found = f"strpos(substr({hay}, {start}), {needle})"
+    return Ex(f"CAST(CASE WHEN {found} = 0 THEN 0 ELSE {found} + {start} - 1 END AS INTEGER)", st.INT)
+
+
+def _patindex(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    return Ex(f"CAST(patindex({_text(a[0]).sql}, {_text(a[1]).sql}) AS INTEGER)", st.INT)
+
+
+def _stuff(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    source, start, length, new = _text(a[0]).sql, _int(a[1]), _int(a[2]), _text(a[3]).sql
+    head, tail = f"text_cut({source}, 1, {start} - 1)", f"text_cut({source}, {start} + {length}, 1 << 30)"
+    return Ex(f"({head} || coalesce({new}, '') || {tail})", _like_type(a[0], -1))
+
+
+def _char(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    if a[0].is_const and isinstance(a[0].const, int):
+        value = bytes((a[0].const,)).decode("cp1252", "replace") if 0 <= a[0].const < 256 else None
+        return constant(value, st.make("char", 1))
+    return Ex(f"chr(CAST({_int(a[0])} AS INTEGER))", st.make("char", 1))
+
+
+def _nchar(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    if a[0].is_const and isinstance(a[0].const, int):
+        return constant(chr(a[0].const) if 0 <= a[0].const < 0x110000 else None, st.make("nvarchar", 2))
+    return Ex(f"chr(CAST({_int(a[0])} AS INTEGER))", st.make("nvarchar", 2))
+
+
+def _unicode(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    return Ex(f"ord({_text(a[0]).sql})", st.INT)
+
+
+def _concat(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    national = any(item.type is not None and item.type.name in st.UNICODE for item in a)
+    parts = " || ".join(f"coalesce({_text(item).sql}, '')" for item in a if item.type is not None) or "''"
+    unlimited = any(item.type is not None and item.type.is_max for item in a)
+    size = -1 if unlimited else (4000 if national else 8000)
+    return Ex(f"({parts})", st.make("nvarchar" if national else "varchar", size), False)
+
+
+def _concat_ws(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    parts = ", ".join(_text(item).sql for item in a)
+    return Ex(f"concat_ws({parts})", st.make("nvarchar", 4000), False)
+
+
+def _quotename(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    mark = a[1].const if len(a) > 1 and a[1].is_const else "["
+    pair = {"[": "[]", "]": "[]", '"': '""', "'": "''", "(": "()"}.get(mark, "[]")
+    first, last = pair[0], pair[1]
+    source = _text(a[0]).sql
+    first_sql, last_sql = text.literal(first), text.literal(last)
+    doubled = text.literal(last * 2)
+    return Ex(f"({first_sql} || replace({source}, {last_sql}, {doubled}) || {last_sql})", st.make("nvarchar", 258))
+
+
+def _str(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    length = a[1].const if len(a) > 1 else 10
+    decimals = a[2].const if len(a) > 2 else 0
+    sql = f"lpad(printf('%.{decimals}f', {cast(a[0], st.FLOAT).sql}), {length}, ' ')"
+    return Ex(sql, st.make("varchar", length or 10))
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------
+
+
+def _keep(function: str) -> Handler:
+    def handler(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+        kind = a[0].type or st.INT
+        if kind.name not in st.NUMBERS:
+            kind = st.FLOAT
+        source = cast(a[0], kind)
+        if function in ("ceil", "floor") and kind.name in st.DECIMALS:
+            result = st.make(kind.name, kind.precision, 0)
+            return Ex(f"CAST({function}({source.sql}) AS {result.storage})", result, a[0].nullable)
+        return Ex(f"CAST({function}({source.sql}) AS {kind.storage})", kind, a[0].nullable)
+
+    return handler
+
+
+def _real(function: str) -> Handler:
+    def handler(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+        arguments = ", ".join(cast(item, st.FLOAT).sql for item in a)
+        return Ex(f"{function}({arguments})", st.FLOAT)
+
+    return handler
+
+
+def _round(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    kind = a[0].type or st.INT
+    truncate = len(a) > 2 and a[2].const not in (0, None)
+    if not a[1].is_const:
+        raise Unsupported("ROUND to a number of decimals that is not a constant")
+    function = "trunc" if truncate else "round"
+    if kind.name in st.FLOATS or kind.name not in st.NUMBERS:
+        source = cast(a[0], st.FLOAT).sql
+        scale = f"1e{a[1].const}::DOUBLE"
+        return Ex(f"(trunc({source} * {scale}) / {scale})" if truncate else f"round({source}, {a[1].const})", st.FLOAT)
+    source = cast(a[0], kind).sql
+    if truncate:
+        power = f"CAST(1e{abs(a[1].const)} AS DOUBLE)"
+        sql = f"trunc({source} * {power}) / {power}" if a[1].const >= 0 else f"trunc({source} / {power}) * {power}"
+    else:
+        sql = f"{function}({source}, {a[1].const})"
+    return Ex(f"CAST({sql} AS {kind.storage})", kind, a[0].nullable)
+
+
+def _power(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    kind = a[0].type or st.INT
+    sql = f"pow({cast(a[0], st.FLOAT).sql}, {cast(a[1], st.FLOAT).sql})"
+    return Ex(f"CAST({sql} AS {kind.storage})" if kind.name in st.NUMBERS else sql, kind)
+
+
+def _isnumeric(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    converted = cast(a[0], st.make("money"), trying=True)
+    return Ex(f"CAST(({converted.sql}) IS NOT NULL AS INTEGER)", st.INT, False)
+
+
+# --- hashes and identifiers ------------------------------------------------------------------------------------
+
+
+def _hashbytes(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    algorithm = str(a[0].const).upper() if a[0].is_const else ""
+    kind = a[1].type
+    if kind is not None and kind.name not in st.CHARACTER and kind.name not in st.BINARY:
+        raise SqlError(8116, f"Argument data type {kind.name} is invalid for argument 2 of hashbytes function.")
+    data = cast(a[1], st.VARBINARY_MAX).sql
+    functions = {"MD5": "md5", "SHA": "sha1", "SHA1": "sha1", "SHA2_256": "sha256"}
+    if algorithm in functions:
+        return Ex(f"unhex({functions[algorithm]}({data}))", st.make("varbinary", 8000))
+    if algorithm == "SHA2_512":
+        return Ex(f"sha512({data})", st.make("varbinary", 8000))
+    return constant(None, st.make("varbinary", 8000))
+
+
+def _checksum(compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    parts = ", ".join(compiler.key(item) for item in a)
+    return Ex(f"CAST(hash({parts}) % 4294967296 - 2147483648 AS INTEGER)", st.INT, False)
+
+
+def _newid(_compiler: ExprCompiler, _a: list[Ex]) -> Ex:
+    kind = st.make("uniqueidentifier")
+    return Ex("guid_of(replace(CAST(uuid() AS VARCHAR), '-', ''))", kind, False)
+
+
+def _rand(_compiler: ExprCompiler, _a: list[Ex]) -> Ex:
+    return Ex("random()", st.FLOAT, False)
+
+
+def new_guid() -> bytes:
+    """A fresh uniqueidentifier in its storage form."""
+    return guid_to_storage(uuid.uuid4().bytes_le)
+
+
+_HANDLERS: dict[str, Handler] = {
+    "ISNULL": _isnull,
+    "COALESCE": _coalesce,
+    "LEN": _len,
+    "DATALENGTH": _datalength,
+    "SUBSTRING": _substring,
+    "LEFT": _left,
+    "RIGHT": _right,
+    "UPPER": _same("upper({0})"),
+    "LOWER": _same("lower({0})"),
+    "REVERSE": _same("reverse({0})"),
+    "LTRIM": _trim("ltrim"),
+    "RTRIM": _trim("rtrim"),
+    "TRIM": _trim("trim"),
+    "REPLACE": _replace,
+    "REPLICATE": _replicate,
+    "SPACE": _space,
+    "CHARINDEX": _charindex,
+    "PATINDEX": _patindex,
+    "STUFF": _stuff,
+    "CHAR": _char,
+    "NCHAR": _nchar,
+    "ASCII": _unicode,
+    "UNICODE": _unicode,
+    "CONCAT": _concat,
+    "CONCAT_WS": _concat_ws,
+    "QUOTENAME": _quotename,
+    "STR": _str,
+    "ABS": _keep("abs"),
+    "SIGN": _keep("sign"),
+    "CEILING": _keep("ceil"),
+    "FLOOR": _keep("floor"),
+    "ROUND": _round,
+    "POWER": _power,
+    "SQRT": _real("sqrt"),
+    "EXP": _real("exp"),
+    "LOG": _real("ln"),
+    "LOG10": _real("log10"),
+    "SIN": _real("sin"),
+    "COS": _real("cos"),
+    "TAN": _real("tan"),
+    "ATAN": _real("atan"),
+    "RADIANS": _real("radians"),
+    "DEGREES": _real("degrees"),
+    "PI": lambda _c, _a: Ex("pi()", st.FLOAT, False),
+    "RAND": _rand,
+    "ISNUMERIC": _isnumeric,
+    "HASHBYTES": _hashbytes,
+    "CHECKSUM": _checksum,
+    "BINARY_CHECKSUM": _checksum,
+    "NEWID": _newid,
+    "NEWSEQUENTIALID": _newid,
+}
+_MINIMUM_ARGUMENTS = {
+    "PI": 0,
+    "RAND": 0,
+    "NEWID": 0,
+    "NEWSEQUENTIALID": 0,
+    "ISNULL": 2,
+    "SUBSTRING": 3,
+    "LEFT": 2,
+    "RIGHT": 2,
+    "REPLACE": 3,
+    "REPLICATE": 2,
+    "CHARINDEX": 2,
+    "PATINDEX": 2,
+    "STUFF": 4,
+    "ROUND": 2,
+    "POWER": 2,
+    "HASHBYTES": 2,
+}
+
+
+def sha512(data: bytes) -> bytes:
+    """SHA-512, which DuckDB does not have."""
+    return hashlib.sha512(data).digest()

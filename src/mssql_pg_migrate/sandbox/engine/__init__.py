@@ -1,0 +1,1 @@
+"""Running statements: databases, sessions, definitions, changes of data."""

@@ -1,0 +1,463 @@
+"""System procedures, SET options, @@ functions, and procedures of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..catalog.model import ExtendedProperty, Module, SchemaObject, Table
+from ..compiler import functions_catalog as metadata
+from ..compiler.casts import Ex, cast, constant
+from ..compiler.functions_catalog import parse_name
+from ..errors import SqlError, Unsupported
+from ..tsql import nodes as n
+from ..values import sqltypes as st
+from ..values.convert import convert
+from ..values.variants import wrap
+
+if TYPE_CHECKING:
+    from .session import Session
+
+Arguments = dict[str, tuple[Any, Any]]
+"""Parameter name in lower case (or its position from 1, as text) -> value and type."""
+
+
+# --- SET and @@ ------------------------------------------------------------------------------------------------
+
+
+def set_option(session: Session, statement: n.SetOption) -> None:
+    """SET of an option; those that mean nothing here are accepted.
+
+    Raises:
+        Unsupported: nobody knows the option.
+    """
+    on = statement.value == "ON"
+    for word in statement.words:
+        if word == "NOCOUNT":
+            session.nocount = on
+        elif word == "XACT_ABORT":
+            session.xact_abort = on
+        elif word == "IMPLICIT_TRANSACTIONS":
+            session.implicit_transactions = on
+        elif word == "QUOTED_IDENTIFIER":
+            session.quoted_identifiers = on
+        elif word == "FMTONLY":
+            session.fmtonly = on
+        elif word == "ISOLATION":
+            session.isolation = statement.value
+        elif word == "IDENTITY_INSERT":
+            table = session.table(statement.table)
+            if on and table.identity is None:
+                raise SqlError(8106, f"Table '{table.name}' does not have the identity property.")
+            if on and session.identity_insert not in (None, table.object_id):
+                raise SqlError(8107, f"IDENTITY_INSERT is already ON for another table than '{table.name}'.")
+            session.identity_insert = table.object_id if on else None
+        elif word in _ACCEPTED:
+            session.options[word] = statement.value
+        else:
+            raise Unsupported(f"SET {word}")
+
+
+_ACCEPTED = frozenset(
+    """ANSI_NULLS ANSI_PADDING ANSI_WARNINGS ANSI_NULL_DFLT_ON ANSI_NULL_DFLT_OFF ANSI_DEFAULTS ARITHABORT ARITHIGNORE
+    CONCAT_NULL_YIELDS_NULL NUMERIC_ROUNDABORT TEXTSIZE LOCK_TIMEOUT DEADLOCK_PRIORITY ROWCOUNT DATEFORMAT DATEFIRST
+    LANGUAGE CURSOR_CLOSE_ON_COMMIT STATISTICS SHOWPLAN_ALL SHOWPLAN_TEXT NOEXEC PARSEONLY CONTEXT_INFO NO_BROWSETABLE
+    QUERY_GOVERNOR_COST_LIMIT FIPS_FLAGGER REMOTE_PROC_TRANSACTIONS FORCEPLAN""".split()  # noqa: SIM905
+)
+
+
+def global_variable(session: Session, name: str) -> Ex:
+    """An @@ function.
+
+    Raises:
+        Unsupported: the sandbox does not have it.
+    """
+    values: dict[str, tuple[Any, Any]] = {
+        "@@version": (metadata.VERSION_TEXT, st.make("nvarchar", 300)),
+        "@@spid": (session.spid, st.make("smallint")),
+        "@@rowcount": (session.row_count_value, st.INT),
+        "@@error": (session.last_error, st.INT),
+        "@@trancount": (session.transaction_depth, st.INT),
+        "@@identity": (session.last_identity, st.make("numeric", 38, 0)),
+        "@@servername": (session.server.name, st.SYSNAME),
+        "@@servicename": ("MSSQLSERVER", st.SYSNAME),
+        "@@language": (session.language, st.SYSNAME),
+        "@@langid": (0, st.make("smallint")),
+        "@@max_precision": (38, st.make("tinyint")),
+        "@@max_connections": (32767, st.INT),
+        "@@lock_timeout": (-1, st.INT),
+        "@@textsize": (2147483647, st.INT),
+        "@@datefirst": (7, st.make("tinyint")),
+        "@@microsoftversion": (0x10000000 + 1000, st.INT),
+        "@@options": (5496, st.INT),
+        "@@nestlevel": (0, st.INT),
+        "@@fetch_status": (-1, st.INT),
+        "@@dbts": (session.database.row_version.to_bytes(8, "big"), st.make("varbinary", 8)),
+        "@@procid": (0, st.INT),
+    }
+    if name not in values:
+        raise Unsupported(name.upper())
+    value, kind = values[name]
+    if value is not None and kind.name == "numeric":
+        return cast(constant(value, st.BIGINT), kind)
+    return constant(value, kind)
+
+
+# --- EXEC ------------------------------------------------------------------------------------------------------
+
+
+def execute(session: Session, statement: n.Execute) -> None:
+    """EXEC of a system procedure or one of the user's.
+
+    Raises:
+        SqlError: 2812, there is none.
+    """
+    name = statement.procedure
+    if name[-1].startswith("@"):
+        name = parse_name(str(session.variable(name[-1].lower()).const))
+    short = name[-1].lower()
+    handler = _PROCEDURES.get(short)
+    if handler is not None:
+        result = handler(session, _arguments(session, statement))
+        if statement.result is not None:
+            session.assign(statement.result, constant(result or 0, st.INT))
+        return
+    item = session.find_object(name)
+    if not isinstance(item, Module) or item.kind != "P":
+        raise SqlError(2812, f"Could not find stored procedure '{'.'.join(name)}'.", 16)
+    session.require("EXECUTE", item)
+    _call_procedure(session, item, statement)
+
+
+def _arguments(session: Session, statement: n.Execute) -> Arguments:
+    found: Arguments = {}
+    for position, (name, expr, _) in enumerate(statement.arguments, 1):
+        value, kind = session.scalar(expr) if not isinstance(expr, n.Default) else (None, None)
+        found[name or str(position)] = (value, kind)
+    return found
+
+
+def _call_procedure(session: Session, item: Module, statement: n.Execute) -> None:
+    from .session import Return
+
+    node = item.node
+    if node is None or node.body_error:
+        raise SqlError(40517, f"Procedure '{item.name}' cannot be run: {node.body_error if node else ''}")
+    inner: dict[str, Ex] = {}
+    outputs: list[tuple[str, str]] = []
+    given = dict(enumerate(statement.arguments))
+    named = {name: (expr, out) for name, expr, out in statement.arguments if name}
+    for position, (name, type_name, default, _) in enumerate(node.parameters):
+        kind = session.compiler().type_of(type_name)
+        expr: n.Expr | None = default
+        if name in named:
+            expr, out = named[name]
+        elif position in given and given[position][0] is None:
+            _, expr, out = given[position]
+        else:
+            out = False
+        if expr is None:
+            message = f"Procedure or function '{item.name}' expects parameter '{name}', which was not supplied."
+            raise SqlError(201, message)
+        if out and isinstance(expr, n.Variable):
+            outputs.append((name, expr.name))
+        value, source = session.scalar(expr if not isinstance(expr, n.Default) else default or n.Literal(None, None))
+        inner[name] = cast(constant(value, source), kind) if source is not None else constant(None, kind)
+    outer, session.variables = session.variables, inner
+    result = 0
+    try:
+        session.run(node.body)
+    except Return as returned:
+        result = returned.value
+    finally:
+        finished, session.variables = session.variables, outer
+    for name, target in outputs:
+        session.assign(target, finished[name])
+    if statement.result is not None:
+        session.assign(statement.result, constant(result, st.INT))
+
+
+def _text(arguments: Arguments, name: str, position: int, default: str | None = None) -> str | None:
+    value, kind = arguments.get(name, arguments.get(str(position), (None, None)))
+    if value is None or kind is None:
+        return default
+    return str(convert(value, kind, st.NVARCHAR_MAX))
+
+
+# --- extended properties ---------------------------------------------------------------------------------------
+
+
+def _securable(session: Session, arguments: Arguments, shift: int) -> tuple[int, int, int]:
+    """Class, major and minor id of what an extended property belongs to."""
+    levels = []
+    for level in range(3):
+        kind = _text(arguments, f"@level{level}type", shift + level * 2)
+        name = _text(arguments, f"@level{level}name", shift + 1 + level * 2)
+        if kind is not None and name is not None:
+            levels.append((kind.upper(), name))
+    database = session.database
+    if not levels:
+        return 0, 0, 0
+    if levels[0][0] not in ("SCHEMA", "USER"):
+        raise Unsupported(f"extended properties of {levels[0][0]}")
+    schema = database.schema_id(levels[0][1])
+    if len(levels) == 1:
+        return 3, schema, 0
+    if levels[1][0] == "TYPE":
+        found = database.find_type((levels[0][1], levels[1][1]))
+        if found is None:
+            raise _no_property(levels[1][1])
+        return 6, found.user_type_id, 0
+    item = database.lookup(schema, levels[1][1])
+    if item is None:
+        raise _no_property(levels[1][1])
+    if len(levels) == 2:
+        return 1, item.object_id, 0
+    return _child(session, item, *levels[2])
+
+
+def _child(session: Session, item: SchemaObject, kind: str, name: str) -> tuple[int, int, int]:
+    if kind == "COLUMN" and isinstance(item, Table | Module):
+        found = [column for column in item.columns if column.name.lower() == name.lower()]
+        if found:
+            return 1, item.object_id, found[0].column_id
+    if kind == "INDEX" and isinstance(item, Table):
+        indexes = [index for index in item.indexes if index.name.lower() == name.lower()]
+        if indexes:
+            return 7, item.object_id, indexes[0].index_id
+    if kind in ("CONSTRAINT", "TRIGGER"):
+        child = session.database.lookup(item.schema_id, name)
+        if child is not None:
+            return 1, child.object_id, 0
+    raise _no_property(name)
+
+
+def _no_property(name: str) -> SqlError:
+    return SqlError(
+        15135, f"Object is invalid. Extended properties are not permitted on '{name}', or it does not exist."
+    )
+
+
+def _add_property(session: Session, arguments: Arguments) -> int:
+    name = _text(arguments, "@name", 1) or ""
+    value, kind = arguments.get("@value", arguments.get("2", (None, None)))
+    stored = None if value is None or kind is None else wrap(value, _bounded(kind))
+    place = _securable(session, arguments, 3)
+    session.changing()
+    if _find_property(session, place, name) is not None:
+        raise SqlError(15233, f"Property cannot be added. Property '{name}' already exists.")
+    session.database.properties.append(ExtendedProperty(*place, name, stored))
+    session.database.changed()
+    return 0
+
+
+def _bounded(kind: Any) -> Any:
+    return st.make(kind.name, 4000 if kind.name == "nvarchar" else 8000) if kind.is_max else kind
+
+
+def _find_property(session: Session, place: tuple[int, int, int], name: str) -> ExtendedProperty | None:
+    for item in session.database.properties:
+        if (item.kind, item.major_id, item.minor_id) == place and item.name.lower() == name.lower():
+            return item
+    return None
+
+
+def _update_property(session: Session, arguments: Arguments) -> int:
+    name = _text(arguments, "@name", 1) or ""
+    found = _find_property(session, _securable(session, arguments, 3), name)
+    if found is None:
+        raise SqlError(15217, f"Property cannot be updated or deleted. Property '{name}' does not exist.")
+    session.changing()
+    value, kind = arguments.get("@value", arguments.get("2", (None, None)))
+    found.value = None if value is None or kind is None else wrap(value, _bounded(kind))
+    session.database.changed()
+    return 0
+
+
+def _drop_property(session: Session, arguments: Arguments) -> int:
+    name = _text(arguments, "@name", 1) or ""
+    found = _find_property(session, _securable(session, arguments, 2), name)
+    if found is None:
+        raise SqlError(15217, f"Property cannot be updated or deleted. Property '{name}' does not exist.")
+    session.changing()
+    session.database.properties.remove(found)
+    session.database.changed()
+    return 0
+
+
+# --- other system procedures -----------------------------------------------------------------------------------
+
+
+def _rename(session: Session, arguments: Arguments) -> int:
+    old = parse_name(_text(arguments, "@objname", 1) or "")
+    new = _text(arguments, "@newname", 2) or ""
+    kind = (_text(arguments, "@objtype", 3) or "OBJECT").upper()
+    session.changing()
+    if kind == "COLUMN":
+        session.table(old[:-1]).column(old[-1]).name = new
+    elif kind == "INDEX":
+        table = session.table(old[:-1])
+        for index in table.indexes:
+            if index.name.lower() == old[-1].lower():
+                index.name = new
+                if index.constraint is not None:
+                    index.constraint.name = new
+    elif kind in ("OBJECT", "USERDATATYPE"):
+        item = session.find_object(old)
+        if item is None:
+            raise SqlError(
+                15225, f"No item by the name of '{'.'.join(old)}' could be found in the current database.", 11
+            )
+        item.name = new
+        parent = session.database.objects.get(item.parent_id)
+        for index in parent.indexes if isinstance(parent, Table) else ():
+            if index.constraint is item:
+                index.name = new
+    session.database.changed()
+    session.sink.info(15477, "Caution: Changing any part of an object name could break scripts and stored procedures.")
+    return 0
+
+
+def _add_type(session: Session, arguments: Arguments) -> int:
+    from ..tsql.parse_query import QueryParser
+    from .ddl_objects import run
+
+    name = _text(arguments, "@typename", 1) or ""
+    base = QueryParser(_text(arguments, "@phystype", 2) or "").type_name()
+    nullable = (_text(arguments, "@nulltype", 3) or "NULL").upper() != "NOT NULL"
+    run(session, n.CreateObject("TYPE", (name,), {"base": base, "nullable": nullable}))
+    session.database.changed()
+    return 0
+
+
+def _execute_sql(session: Session, arguments: Arguments) -> int:
+    sql = _text(arguments, "@stmt", 1) or _text(arguments, "@statement", 1) or ""
+    declared = declarations(session, _text(arguments, "@params", 2) or _text(arguments, "@parameters", 2) or "")
+    inner: dict[str, Ex] = {}
+    for position, (name, kind) in enumerate(declared, 3):
+        value, source = arguments.get(name, arguments.get(str(position), (None, None)))
+        inner[name] = cast(constant(value, source), kind) if source is not None else constant(None, kind)
+    outer, session.variables = session.variables, inner
+    try:
+        session.run_batch(sql)
+    finally:
+        session.variables = outer
+    return 0
+
+
+def declarations(session: Session, text: str) -> list[tuple[str, Any]]:
+    """A parameter list such as `@a int, @b nvarchar(10) OUTPUT` as names and types."""
+    from ..tsql import lexer
+    from ..tsql.parse_query import QueryParser
+
+    parser = QueryParser(text)
+    found: list[tuple[str, Any]] = []
+    compiler = session.compiler()
+    while parser.token.kind == lexer.VARIABLE:
+        name = parser.take().value.lower()
+        parser.accept("AS")
+        found.append((name, compiler.type_of(parser.type_name())))
+        if parser.accept("="):
+            parser.expression()
+        parser.accept_any("OUTPUT", "OUT", "READONLY")
+        if not parser.accept(","):
+            break
+    return found
+
+
+def _nothing(_session: Session, _arguments: Arguments) -> int:
+    return 0
+
+
+def _add_role_member(session: Session, arguments: Arguments) -> int:
+    from .ddl_objects import change_role
+
+    change_role(session, _text(arguments, "@rolename", 1) or "", _text(arguments, "@membername", 2) or "", True)
+    return 0
+
+
+def _fault(session: Session, arguments: Arguments) -> int:
+    return session.server.faults.set_by_arguments(
+        {
+            name: (None if kind is None else convert(value, kind, st.NVARCHAR_MAX))
+            for name, (value, kind) in arguments.items()
+        }
+    )
+
+
+def _drop_database(session: Session, arguments: Arguments) -> int:
+    session.server.drop_database(_text(arguments, "@name", 1) or "", force=True)
+    return 0
+
+
+def _counters(session: Session, _arguments: Arguments) -> int:
+    from ..compiler.queries import OutputColumn
+
+    columns = [
+        OutputColumn("login", "o1", st.SYSNAME),
+        OutputColumn("app_name", "o2", st.SYSNAME),
+        OutputColumn("connections", "o3", st.INT),
+        OutputColumn("most_connections", "o4", st.INT),
+        OutputColumn("logins", "o5", st.INT),
+    ]
+    rows = session.server.counters.rows()
+    session.sink.columns(columns)
+    session.sink.rows(rows)
+    session.sink.done(len(rows), "SELECT")
+    return 0
+
+
+_PROCEDURES: dict[str, Callable[[Any, Arguments], int]] = {
+    "sp_addextendedproperty": _add_property,
+    "sp_updateextendedproperty": _update_property,
+    "sp_dropextendedproperty": _drop_property,
+    "sp_rename": _rename,
+    "sp_addtype": _add_type,
+    "sp_executesql": _execute_sql,
+    "sp_addrolemember": _add_role_member,
+    "sp_reset_connection": _nothing,
+    "sp_dboption": _nothing,
+    "sp_db_vardecimal_storage_format": _nothing,
+    "sp_tableoption": _nothing,
+    "sp_fulltext_database": _nothing,
+    "sp_updatestats": _nothing,
+    "sp_refreshview": _nothing,
+    "sandbox_fault": _fault,
+    "sandbox_counters": _counters,
+    "sandbox_drop_database": _drop_database,
+}
+
+
+# --- errors ----------------------------------------------------------------------------------------------------
+
+
+def raise_error(session: Session, statement: n.Simple) -> None:
+    """RAISERROR: severities up to 10 are messages."""
+    values = [session.scalar(item) for item in statement.arguments]
+    first = values[0][0]
+    severity = int(values[1][0]) if len(values) > 1 else 16
+    state = int(values[2][0]) if len(values) > 2 else 1
+    number = int(first) if isinstance(first, int) else 50000
+    text = str(first) if number == 50000 else f"Error {number}, severity {severity}."
+    for value, _ in values[3:]:
+        text = _replace_place(text, value)
+    if severity <= 10:
+        session.sink.info(number, text)
+        return
+    raise SqlError(number, text, severity, state)
+
+
+def _replace_place(text: str, value: Any) -> str:
+    import re
+
+    return re.sub(r"%[-+ 0#]*\d*(?:\.\d+)?(?:[hl]|I64)?[diouxXs]", lambda _: str(value), text, count=1)
+
+
+def throw(session: Session, statement: n.Simple) -> None:
+    """THROW."""
+    if not statement.arguments:
+        if session.caught is None:
+            raise SqlError(10704, "To rethrow an error, a THROW statement must be used inside a CATCH block.", 15)
+        raise session.caught
+    number, text, state = (session.scalar(item)[0] for item in statement.arguments)
+    raise SqlError(int(number), str(text), 16, int(state))

@@ -1,0 +1,655 @@
+"""One login's session: where it is, its variables and settings, and running its batches."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from ..catalog.model import Database, Login, Principal, SchemaObject, Synonym, Table
+from ..catalog.model import Sequence as SequenceObject
+from ..compiler.casts import Ex, cast, constant
+from ..compiler.queries import CompiledQuery, QueryCompiler
+from ..compiler.scope import Scope, ScopeSource
+from ..errors import SqlError, Unsupported
+from ..generator.ready import slice_of
+from ..tsql import nodes as n
+from ..tsql.parser import parse_batch
+from ..values import sqltypes as st
+from ..values.sqltypes import SqlType
+from . import ddl, dml, insert, procedures
+from .engine import Engine, translate
+from .results import Sink
+
+FETCH_ROWS = 2048
+_READY = re.compile("\N{LEFT WHITE SQUARE BRACKET}(s[0-9]+)\N{RIGHT WHITE SQUARE BRACKET}")
+_CONTINUES = frozenset((515, 547, 2601, 2627, 2628, 8134, 3701, 50000, 15233, 15135))
+"""Errors after which a batch goes on with its next statement."""
+
+
+class Break(Exception):
+    """BREAK in a WHILE."""
+
+
+class Continue(Exception):
+    """CONTINUE in a WHILE."""
+
+
+class Return(Exception):
+    """RETURN, with its value."""
+
+    def __init__(self, value: int) -> None:
+        super().__init__()
+        self.value = value
+
+
+class Session:
+    """A session. Used by one thread at a time."""
+
+    def __init__(
+        self, server: Engine, login: Login, database: Database, app_name: str = "", host_name: str = ""
+    ) -> None:
+        self.server = server
+        self.login: Login = login
+        self.app_name: str = app_name
+        self.host_name: str = host_name
+        self.spid = server.new_spid()
+        self.connection = server.duckdb.cursor()
+        self.database = database
+        self.principal = self._enter(database)
+        self.variables: dict[str, Ex] = {}
+        self.temporary: dict[str, Table] = {}
+        self.registered: dict[str, int] = {}
+        self.transaction_depth: int = 0
+        self.snapshots: dict[int, dict[str, Any]] = {}
+        self.implicit_transactions = False
+        self.nocount = False
+        self.xact_abort = False
+        self.quoted_identifiers = True
+        self.identity_insert: int | None = None
+        self.last_identity: int | None = None
+        self.row_count_value = 0
+        self.last_error = 0
+        self.caught: SqlError | None = None
+        self.isolation = "READ COMMITTED"
+        self.language = "us_english"
+        self.options: dict[str, str] = {}
+        self.fmtonly = False
+        self.prepared: dict[int, tuple[str, list[tuple[str, SqlType]]]] = {}
+        self.sink: Sink = Sink()
+        self.reading: tuple[str, ...] = ()
+        """Names of the tables the statement that is running reads, for faults."""
+        self.text = ""
+        """The batch that is running."""
+        self._depth = 0
+        self._ready: dict[str, tuple[Table, ScopeSource]] = {}
+        self.changed_data = False
+        """Whether the transaction has changed anything."""
+        server.sessions[self.spid] = self
+
+    def close(self) -> None:
+        """End the session: roll back, drop its temporary tables."""
+        with contextlib.suppress(duckdb.Error):
+            self.rollback()
+        for table in self.temporary.values():
+            with contextlib.suppress(duckdb.Error):
+                self.connection.execute(f"DROP TABLE IF EXISTS {table.physical}")
+        self.server.sessions.pop(self.spid, None)
+        self.connection.close()
+
+    def reset(self, database: Database) -> None:
+        """What a reset of a pooled connection does."""
+        self.rollback()
+        for table in self.temporary.values():
+            self.execute_sql(f"DROP TABLE IF EXISTS {table.physical}")
+        self.temporary.clear()
+        self.prepared.clear()
+        self.implicit_transactions = self.nocount = self.xact_abort = self.fmtonly = False
+        self.identity_insert = None
+        self.isolation = "READ COMMITTED"
+        self.use(database)
+
+    # --- place and rights ---
+
+    def _enter(self, database: Database) -> Principal:
+        principal = database.principal_of(self.login)
+        if principal is None and database.database_id <= 4:
+            principal = database.principals["guest"]
+        if principal is None:
+            raise SqlError(
+                916,
+                f'The server principal "{self.login.name}" is not able to access the database "{database.name}" '
+                "under the current security context.",
+                14,
+            )
+        return principal
+
+    def use(self, database: Database) -> None:
+        """Change the current database.
+
+        Raises:
+            SqlError: 916, the login is not let in.
+        """
+        self.principal = self._enter(database)
+        self.database = database
+
+    @contextlib.contextmanager
+    def in_database(self, name: str | None) -> Iterator[None]:
+        """Be in another database for a moment."""
+        if name is None or name.lower() == self.database.name.lower():
+            yield
+            return
+        database = self.server.find_database(name)
+        if database is None:
+            raise SqlError(911, f"Database '{name}' does not exist. Make sure that the name is entered correctly.")
+        home, principal = self.database, self.principal
+        self.use(database)
+        try:
+            yield
+        finally:
+            self.database, self.principal = home, principal
+
+    def require(self, permission: str, item: SchemaObject) -> None:
+        """Check a right.
+
+        Raises:
+            SqlError: 229, it is denied or was never granted.
+        """
+        if item.object_id in {table.object_id for table in self.temporary.values()}:
+            return
+        if not self.database.allowed(self.principal, permission, item):
+            schema = self.database.schemas.get(item.schema_id, "")
+            raise SqlError(
+                229,
+                f"The {permission} permission was denied on the object '{item.name}', database "
+                f"'{self.database.name}', schema '{schema}'.",
+                14,
+            )
+
+    def require_database(self, permission: str) -> None:
+        """Check a right on the database.
+
+        Raises:
+            SqlError: 262, the login does not have it.
+        """
+        if not self.database.allowed(self.principal, permission) and "db_ddladmin" not in self.principal.roles:
+            raise SqlError(262, f"{permission} permission denied in database '{self.database.name}'.", 14)
+
+    def find_object(self, name: n.Name) -> SchemaObject | None:
+        """The object of a name of one to three parts; temporary tables and table variables too."""
+        short = name[-1].lower()
+        if short.startswith(("#", "@")):
+            return self.temporary.get(short)
+        if len(name) > 3 and name[0]:
+            raise SqlError(7202, f"Could not find server '{name[0]}' in sys.servers.", 11)
+        if len(name) >= 3 and name[-3] and name[-3].lower() != self.database.name.lower():
+            database = self.server.find_database(name[-3])
+            return None if database is None else database.find(name[-2:])
+        return self.database.find(name[-2:])
+
+    def table(self, name: n.Name) -> Table:
+        """The table of a name, through a synonym if need be.
+
+        Raises:
+            SqlError: 208, there is none.
+        """
+        item = self.find_object(name)
+        if isinstance(item, Synonym):
+            return self.table(item.base)
+        if not isinstance(item, Table):
+            raise SqlError(208, f"Invalid object name '{'.'.join(name)}'.")
+        return item
+
+    # --- what expressions ask for ---
+
+    def variable(self, name: str) -> Ex:
+        """A variable, or one of the @@ functions.
+
+        Raises:
+            SqlError: 137, it is not declared.
+        """
+        if name.startswith("@@"):
+            return procedures.global_variable(self, name)
+        found = self.variables.get(name)
+        if found is None:
+            raise SqlError(137, f'Must declare the scalar variable "{name}".', 15)
+        return found
+
+    def next_value(self, name: n.Name) -> Ex:
+        """NEXT VALUE FOR."""
+        item = self.find_object(name)
+        if not isinstance(item, SequenceObject) or item.type is None:
+            raise SqlError(208, f"Invalid object name '{'.'.join(name)}'.")
+        return cast(constant(item.next_value(), st.BIGINT), item.type)
+
+    def physical(self, table: Table, source: ScopeSource) -> str:
+        """Where DuckDB finds a table's rows.
+
+        For a generated table that depends on the columns the query asks for, which are not known yet: a mark stands
+        for it until the SQL is run.
+        """
+        if table.ready is None:
+            return table.physical
+        self._ready[source.alias] = (table, source)
+        return f"\N{LEFT WHITE SQUARE BRACKET}{source.alias}\N{RIGHT WHITE SQUARE BRACKET}"
+
+    def _place_ready(self, sql: str) -> str:
+        def place(match: re.Match[str]) -> str:
+            table, source = self._ready[match.group(1)]
+            if table.ready is None:
+                return table.physical
+            fresh = not table.ready.loaded
+            relation = str(table.ready.relation(source))
+            if fresh and table.ready.loaded and self.transaction_depth and not self.changed_data:
+                # What was loaded just now is newer than what this transaction sees: let it begin again.
+                self.connection.execute("COMMIT")
+                self.connection.execute("BEGIN TRANSACTION")
+            return relation
+
+        return _READY.sub(place, sql)
+
+    def row_count(self, table: Table) -> int:
+        """The rows a table has now."""
+        if table.ready is not None:
+            return int(table.ready.row_count)
+        (count,) = self.query_rows(f"SELECT count(*) FROM {table.physical}")[0]
+        return int(count)
+
+    # --- DuckDB ---
+
+    def execute_sql(self, sql: str) -> duckdb.DuckDBPyConnection:
+        """Run DuckDB SQL.
+
+        Raises:
+            SqlError: it failed.
+        """
+        try:
+            return self.connection.execute(self._place_ready(sql) if self._ready else sql)
+        except duckdb.Error as error:
+            raise self.failed(error) from None
+
+    def failed(self, error: duckdb.Error) -> SqlError:
+        """An error of DuckDB in SQL Server's terms; a transaction that cannot go on is rolled back."""
+        translated = translate(error)
+        if self.transaction_depth:
+            # DuckDB goes on with nothing after an error inside a transaction.
+            self.rollback()
+        return translated
+
+    def query_rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """All rows of a DuckDB query."""
+        cursor = self.execute_sql(sql)
+        try:
+            return cursor.fetchall()
+        except duckdb.Error as error:
+            raise self.failed(error) from None
+
+    def register_rows(
+        self, name: str, columns: Sequence[tuple[str, SqlType]], rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Make rows readable in DuckDB under a name, for this session."""
+        from ..catalog.sysviews import storage_value
+
+        arrays = [
+            pa.array([storage_value(row.get(label), kind) for row in rows], arrow_type(kind)) for label, kind in columns
+        ]
+        table = pa.Table.from_arrays(arrays, names=[label for label, _ in columns])
+        self.connection.register(name, table)
+
+    # --- transactions ---
+
+    def begin(self) -> None:
+        """BEGIN TRANSACTION; nested ones only count."""
+        if self.transaction_depth == 0:
+            self.execute_sql("BEGIN TRANSACTION")
+            self.changed_data = False
+        self.transaction_depth += 1
+
+    def commit(self) -> None:
+        """COMMIT of the innermost transaction."""
+        if self.transaction_depth == 1:
+            self.transaction_depth = 0
+            self.snapshots.clear()
+            try:
+                self.connection.execute("COMMIT")
+            except duckdb.Error as error:
+                raise translate(error) from None
+        elif self.transaction_depth:
+            self.transaction_depth -= 1
+
+    def rollback(self) -> None:
+        """ROLLBACK of everything, the catalog's changes included."""
+        if self.transaction_depth:
+            self.transaction_depth = 0
+            with contextlib.suppress(duckdb.Error):
+                self.connection.execute("ROLLBACK")
+            for number, state in self.snapshots.items():
+                database = self.server.database_by_id(number)
+                if database is not None:
+                    database.__dict__.update(state)
+                    database.version += 1000
+            self.snapshots.clear()
+            for database in self.server.databases():
+                for table in database.tables():
+                    table.key_sets.clear()
+
+    def changing(self) -> None:
+        """To be called before the catalog changes: keeps what a rollback brings back."""
+        if self.transaction_depth and self.database.database_id not in self.snapshots:
+            for table in self.database.tables():
+                table.key_sets.clear()
+            state = {key: value for key, value in self.database.__dict__.items() if key not in ("database_id", "name")}
+            ready = {id(t.ready): t.ready for t in self.database.tables() if t.ready is not None}
+            self.snapshots[self.database.database_id] = copy.deepcopy(state, ready)
+
+    # --- batches ---
+
+    def run_batch(self, sql: str) -> None:
+        """Run a batch; results and errors go to the sink.
+
+        Raises:
+            SqlError: it was aborted; the error has not been sent yet.
+        """
+        self.text = sql
+        statements = parse_batch(sql, self.quoted_identifiers)
+        with contextlib.suppress(Return):
+            self.run(statements)
+
+    def run(self, statements: Sequence[n.Statement]) -> None:
+        """Run statements one after the other; INSERTs of values into the same table that follow each other together."""
+        position = 0
+        while position < len(statements):
+            together = insert.alike(statements, position)
+            if len(together) > 1 and not self.xact_abort:
+                self._begin_implicitly()
+                self.changed_data = True
+                if insert.run_together(self, together):
+                    position += len(together)
+                    continue
+            self.run_one(statements[position])
+            position += 1
+
+    def run_one(self, statement: n.Statement) -> None:
+        """Run a statement. Errors a batch survives are sent, others are raised."""
+        self.sink.check()
+        try:
+            self._dispatch(statement)
+            if not isinstance(statement, n.If | n.While | n.Block):
+                self.last_error = 0
+        except SqlError as error:
+            error.line = error.line or statement.line
+            self.last_error = error.number
+            aborts = self.xact_abort or error.number not in _CONTINUES or self._depth
+            if self.xact_abort and self.transaction_depth:
+                self.rollback()
+            if aborts:
+                raise
+            self.sink.error(error)
+        except duckdb.Error as error:
+            translated = self.failed(error)
+            translated.line = statement.line
+            raise translated from None
+
+    def _dispatch(self, statement: n.Statement) -> None:
+        if isinstance(statement, n.SelectStatement):
+            self._begin_implicitly()
+            self.select(statement.query)
+        elif isinstance(statement, n.Insert | n.Update | n.Delete | n.Truncate):
+            self._begin_implicitly()
+            self.changed_data = True
+            dml.run(self, statement)
+        elif isinstance(statement, n.If):
+            if self.condition(statement.condition):
+                self.run_one(statement.then)
+            elif statement.otherwise is not None:
+                self.run_one(statement.otherwise)
+        elif isinstance(statement, n.Block):
+            self.run(statement.body)
+        elif isinstance(statement, n.While):
+            self._while(statement)
+        elif isinstance(statement, n.TryCatch):
+            self._try(statement)
+        elif isinstance(statement, n.Declare):
+            self._declare(statement)
+        elif isinstance(statement, n.SetVariable):
+            self.assign(statement.name, self.compiler().value(statement.expr, Scope()))
+        elif isinstance(statement, n.SetOption):
+            procedures.set_option(self, statement)
+        elif isinstance(statement, n.Transaction):
+            self._transaction(statement)
+        elif isinstance(statement, n.Execute):
+            procedures.execute(self, statement)
+        elif isinstance(statement, n.ExecuteText):
+            self._execute_text(statement)
+        elif isinstance(statement, n.Simple):
+            self._simple(statement)
+        else:
+            self._begin_implicitly()
+            self.changed_data = True
+            ddl.run(self, statement)
+
+    def _begin_implicitly(self) -> None:
+        if self.implicit_transactions and not self.transaction_depth:
+            self.begin()
+
+    def compiler(self) -> QueryCompiler:
+        """A compiler for one statement."""
+        return QueryCompiler(self)
+
+    # --- SELECT ---
+
+    def select(self, query: n.Query) -> None:
+        """Run a query and send its rows, or assign its variables, or make a table of it."""
+        if isinstance(query, n.Select) and query.into is not None:
+            dml.select_into(self, query)
+            return
+        if isinstance(query, n.Select) and any(item.variable for item in query.items):
+            self._select_variables(query)
+            return
+        limited = self.fmtonly or self.options.get("ROWCOUNT", "0") != "0"
+        found = None if limited else slice_of(self, query)
+        if found is not None:
+            self.reading = (found.table.name,)
+            self.row_count_value = self.sink.ready(found)
+            return
+        compiler = self.compiler()
+        compiled = compiler.query(query, None)
+        limit = 0 if self.fmtonly else int(self.options.get("ROWCOUNT") or 0) or None
+        sql = compiled.sql if limit is None else f"SELECT * FROM ({compiled.sql}) q LIMIT {limit}"
+        self.reading = tuple(table.name for table in compiler.tables)
+        self.row_count_value = self.send(compiled, sql)
+
+    def send(self, compiled: CompiledQuery, sql: str) -> int:
+        """Run compiled SQL and send its rows as they come; returns their number."""
+        cursor = self.execute_sql(sql)
+        self.sink.columns(compiled.columns)
+        count = 0
+        while True:
+            try:
+                batch = cursor.fetchmany(FETCH_ROWS)
+            except duckdb.Error as error:
+                raise self.failed(error) from None
+            if not batch:
+                break
+            self.sink.rows(batch)
+            count += len(batch)
+            self.sink.check()
+        self.sink.done(count, "SELECT")
+        return count
+
+    def _select_variables(self, query: n.Select) -> None:
+        if not all(item.variable for item in query.items):
+            raise SqlError(141, "A SELECT statement that assigns a value to a variable must not retrieve data.", 15)
+        plain = n.Select(**{**query.__dict__, "items": tuple(n.SelectItem(item.expr) for item in query.items)})
+        compiled = self.compiler().query(plain, None)
+        rows = self.query_rows(compiled.sql)
+        self.row_count_value = len(rows)
+        if rows:
+            for item, column, value in zip(query.items, compiled.columns, rows[-1], strict=True):
+                self.assign(item.variable or "", constant(from_duckdb(value, column.type), column.type))
+
+    def scalar(self, expr: n.Expr) -> tuple[Any, SqlType | None]:
+        """The value of an expression, and its type."""
+        compiled = self.compiler().value(expr, Scope())
+        return self.evaluate(compiled), compiled.type
+
+    def evaluate(self, ex: Ex) -> Any:
+        """The value of a compiled expression that needs no table."""
+        if ex.is_const:
+            return ex.const
+        if ex.type is None:
+            return None
+        return from_duckdb(self.query_rows(f"SELECT {ex.sql}")[0][0], ex.type)
+
+    def condition(self, expr: n.Expr) -> bool:
+        """Whether a condition is true."""
+        return bool(self.query_rows(f"SELECT {self.compiler().predicate(expr, Scope())}")[0][0])
+
+    # --- variables and control flow ---
+
+    def assign(self, name: str, ex: Ex) -> None:
+        """Give a variable a value, converted to its type."""
+        kind = self.variable(name).type
+        assert kind is not None
+        value = ex if ex.is_const else constant(self.evaluate(ex), ex.type)
+        self.variables[name] = cast(value, kind)
+
+    def _declare(self, statement: n.Declare) -> None:
+        if statement.table is not None:
+            ddl.create_table(self, statement.table)
+            return
+        for name, type_name, initial in statement.variables:
+            kind = self.compiler().type_of(type_name)
+            self.variables[name] = constant(None, kind)
+            if initial is not None:
+                self.assign(name, self.compiler().value(initial, Scope()))
+
+    def _while(self, statement: n.While) -> None:
+        while self.condition(statement.condition):
+            self.sink.check()
+            try:
+                self.run_one(statement.body)
+            except Break:
+                return
+            except Continue:
+                continue
+
+    def _try(self, statement: n.TryCatch) -> None:
+        self._depth += 1
+        try:
+            self.run(statement.body)
+        except SqlError as error:
+            if error.severity >= 20 or error.number == 3617:
+                raise
+            self._depth -= 1
+            before, self.caught = self.caught, error
+            try:
+                self.run(statement.handler)
+            finally:
+                self.caught = before
+                self._depth += 1
+        finally:
+            self._depth -= 1
+
+    def _transaction(self, statement: n.Transaction) -> None:
+        if statement.verb == "BEGIN":
+            self.begin()
+        elif statement.verb == "COMMIT":
+            if not self.transaction_depth:
+                raise SqlError(3902, "The COMMIT TRANSACTION request has no corresponding BEGIN TRANSACTION.")
+            self.commit()
+        elif statement.verb == "ROLLBACK":
+            if not self.transaction_depth:
+                raise SqlError(3903, "The ROLLBACK TRANSACTION request has no corresponding BEGIN TRANSACTION.")
+            self.rollback()
+        else:
+            raise Unsupported("savepoints")
+
+    def _execute_text(self, statement: n.ExecuteText) -> None:
+        value, _ = self.scalar(statement.text)
+        if value is not None:
+            self.nested(str(value))
+
+    def nested(self, sql: str) -> None:
+        """Run a batch inside this one, with variables of its own."""
+        outer, self.variables = self.variables, {}
+        try:
+            self.run_batch(sql)
+        finally:
+            self.variables = outer
+
+    def _simple(self, statement: n.Simple) -> None:
+        verb = statement.verb
+        if verb == "USE":
+            database = self.server.find_database(statement.text)
+            if database is None:
+                message = f"Database '{statement.text}' does not exist. Make sure that the name is entered correctly."
+                raise SqlError(911, message)
+            old = self.database.name
+            self.use(database)
+            self.sink.database_changed(old, database.name)
+        elif verb == "PRINT":
+            value, kind = self.scalar(statement.arguments[0])
+            text = "" if value is None or kind is None else cast(constant(value, kind), st.NVARCHAR_MAX).const
+            self.sink.info(0, str(text))
+        elif verb == "RAISERROR":
+            procedures.raise_error(self, statement)
+        elif verb == "THROW":
+            procedures.throw(self, statement)
+        elif verb == "RETURN":
+            value = self.scalar(statement.arguments[0])[0] if statement.arguments else 0
+            raise Return(int(value or 0))
+        elif verb == "BREAK":
+            raise Break
+        elif verb == "CONTINUE":
+            raise Continue
+        elif verb == "WAITFOR":
+            self._wait(str(self.scalar(statement.arguments[0])[0]))
+        elif verb not in ("NOTHING", "CHECKPOINT"):
+            raise Unsupported(verb)
+
+    def _wait(self, delay: str) -> None:
+        from ..values.datetimes import parse
+
+        end = time.monotonic() + parse(delay)[1] / 10_000_000
+        while (left := end - time.monotonic()) > 0:
+            self.sink.check()
+            time.sleep(min(left, 0.05))
+
+
+def from_duckdb(value: Any, kind: SqlType) -> Any:
+    """A value fetched from DuckDB in Python's form."""
+    from ..values import text
+
+    if value is None:
+        return None
+    if kind.name in st.TEXTUAL:
+        return text.from_storage(value)
+    if kind.name == "datetimeoffset":
+        return value["u"], value["o"]
+    return value
+
+
+def arrow_type(kind: SqlType) -> pa.DataType:
+    """The Arrow type for rows that go into DuckDB."""
+    storage = kind.storage
+    if storage.startswith("DECIMAL"):
+        return pa.decimal128(kind.precision, kind.scale)
+    if storage.startswith("STRUCT"):
+        return pa.struct([("u", pa.int64()), ("o", pa.int16())])
+    return {
+        "UTINYINT": pa.uint8(),
+        "SMALLINT": pa.int16(),
+        "INTEGER": pa.int32(),
+        "BIGINT": pa.int64(),
+        "FLOAT": pa.float32(),
+        "DOUBLE": pa.float64(),
+        "VARCHAR": pa.string(),
+        "BLOB": pa.binary(),
+    }[storage]

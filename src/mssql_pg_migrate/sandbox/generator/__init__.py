@@ -1,0 +1,1 @@
+"""A StackOverflow2010-shaped database, made up, and its rows as ready tokens."""

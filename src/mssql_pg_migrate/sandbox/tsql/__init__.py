@@ -1,0 +1,1 @@
+"""T-SQL as text and trees: tokens, syntax, stored definitions."""

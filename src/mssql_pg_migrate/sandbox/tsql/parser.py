@@ -1,0 +1,676 @@
+"""Batches of T-SQL into statements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from ..errors import SqlError, Unsupported
+from ..values.sqltypes import SYSNAME
+from . import lexer
+from . import nodes as n
+from .parse_ddl import DdlParser
+
+_MODULES = ("VIEW", "PROCEDURE", "PROC", "FUNCTION", "TRIGGER")
+_DROPPABLE = """
+    TABLE VIEW PROCEDURE PROC FUNCTION TRIGGER INDEX SCHEMA DATABASE TYPE SEQUENCE SYNONYM LOGIN USER ROLE
+    CONSTRAINT RULE DEFAULT STATISTICS ASSEMBLY
+    """.split()  # noqa: SIM905
+
+_SECURABLES = ("OBJECT", "SCHEMA", "DATABASE", "TYPE")
+
+
+class BatchParser(DdlParser):
+    """Parses whole batches."""
+
+    def __init__(self, text: str, quoted_identifiers: bool = True) -> None:
+        super().__init__(text, quoted_identifiers)
+        self._by_word = self._statements_by_word()
+        self._words = frozenset(self._by_word) - {""}
+
+    def batch(self) -> list[n.Statement]:
+        """All statements of the batch."""
+        found: list[n.Statement] = []
+        while self.accept(";"):
+            pass
+        # The name of a procedure alone may open a batch, without EXEC.
+        if self.at_name() and self.token.upper not in self._words and not self._at_keyword_statement():
+            found.append(self._execute_named())
+        while not self.at_end:
+            if not self.accept(";"):
+                found.append(self.statement())
+        return found
+
+    def _at_keyword_statement(self) -> bool:
+        return self.at_any("SAVE", "ENABLE", "DISABLE", "BULK", "CHECKPOINT", "DBCC", "THROW", "KILL")
+
+    def _statements_by_word(self) -> dict[str, Callable[[], n.Statement]]:
+        return {
+            "SELECT": self._query_statement,
+            "WITH": self._with_statement,
+            "(": self._query_statement,
+            "INSERT": self._insert,
+            "UPDATE": self._update,
+            "DELETE": self._delete,
+            "TRUNCATE": self._truncate,
+            "CREATE": self._create,
+            "ALTER": self._alter,
+            "DROP": self._drop,
+            "DECLARE": self._declare,
+            "SET": self._set,
+            "IF": self._if,
+            "WHILE": self._while,
+            "BEGIN": self._begin,
+            "COMMIT": self._transaction,
+            "ROLLBACK": self._transaction,
+            "SAVE": self._transaction,
+            "EXEC": self._execute,
+            "EXECUTE": self._execute,
+            "USE": self._use,
+            "PRINT": self._print,
+            "RAISERROR": self._raiserror,
+            "THROW": self._throw,
+            "RETURN": self._return,
+            "BREAK": self._bare_word,
+            "CONTINUE": self._bare_word,
+            "WAITFOR": self._waitfor,
+            "GRANT": self._permission,
+            "DENY": self._permission,
+            "REVOKE": self._permission,
+            "CHECKPOINT": self._bare_word,
+            "ENABLE": self._enable_trigger,
+            "DISABLE": self._enable_trigger,
+        }
+
+    def statement(self) -> n.Statement:
+        """One statement.
+
+        Raises:
+            SqlError: it is not T-SQL.
+            Unsupported: it is, but of a kind the sandbox does not know.
+        """
+        line = self.line()
+        parse = self._by_word.get(self.token.upper)
+        if parse is None:
+            if self.token.upper in ("MERGE", "BULK", "DBCC", "BACKUP", "RESTORE", "KILL", "GOTO", "OPEN", "FETCH"):
+                raise Unsupported(self.token.upper)
+            self.fail()
+        statement = parse()
+        statement.line = line
+        self.accept(";")
+        return statement
+
+    # --- data ---
+
+    def _query_statement(self) -> n.Statement:
+        return n.SelectStatement(self.query())
+
+    def _with_statement(self) -> n.Statement:
+        start = self.position
+        self._common_tables()
+        if not self.at("SELECT"):
+            raise Unsupported(f"{self.token.upper} behind WITH")
+        self.position = start
+        return n.SelectStatement(self.query())
+
+    def _insert(self) -> n.Statement:
+        self.expect("INSERT")
+        self.top()
+        self.accept("INTO")
+        table = self._target()
+        columns: tuple[str, ...] = ()
+        if self.at("(") and not self._nested_select():
+            columns = self._insert_columns()
+        output: tuple[n.SelectItem, ...] = ()
+        if self.accept("OUTPUT"):
+            output = self.select_items()
+        if self.accept("DEFAULT", "VALUES"):
+            return n.Insert(table, columns, None, output)
+        if self.at_any("EXEC", "EXECUTE"):
+            return n.Insert(table, columns, None, output, self._execute())
+        return n.Insert(table, columns, self.query(), output)
+
+    def _insert_columns(self) -> tuple[str, ...]:
+        self.expect("(")
+        names: list[str] = []
+        while True:
+            names.append(self.name()[-1] if self.at_name() else self._column_name())
+            if not self.accept(","):
+                break
+        self.expect(")")
+        return tuple(names)
+
+    def _target(self) -> n.Name:
+        if self.token.kind == lexer.VARIABLE:
+            return (self.take().value,)
+        name = self.name()
+        self._hints()
+        return name
+
+    def _update(self) -> n.Statement:
+        self.expect("UPDATE")
+        if self.accept("STATISTICS"):
+            self.name()
+            return n.Simple("NOTHING")
+        top, _, _ = self.top()
+        table = self._target()
+        self.expect("SET")
+        assignments: list[tuple[str, n.Expr]] = []
+        while True:
+            target = self.take().value.lower() if self.token.kind == lexer.VARIABLE else self.name()[-1]
+            operator = self.accept_any("=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=")
+            if not operator:
+                self.fail()
+            value = self.expression()
+            if operator != "=":
+                value = n.Binary(operator[0], n.Column((target,)), value)
+            assignments.append((target, value))
+            if not self.accept(","):
+                break
+        if self.at("OUTPUT"):
+            raise Unsupported("OUTPUT in UPDATE")
+        source = self.sources() if self.accept("FROM") else None
+        where = self.expression() if self.accept("WHERE") else None
+        self._options()
+        return n.Update(table, tuple(assignments), source, where, top)
+
+    def _delete(self) -> n.Statement:
+        self.expect("DELETE")
+        top, _, _ = self.top()
+        self.accept("FROM")
+        table = self._target()
+        if self.at("OUTPUT"):
+            raise Unsupported("OUTPUT in DELETE")
+        source = self.sources() if self.accept("FROM") else None
+        where = self.expression() if self.accept("WHERE") else None
+        self._options()
+        return n.Delete(table, source, where, top)
+
+    def _truncate(self) -> n.Statement:
+        self.expect("TRUNCATE", "TABLE")
+        return n.Truncate(self.name())
+
+    # --- CREATE, ALTER, DROP ---
+
+    def _create(self) -> n.Statement:
+        start = self.token.start
+        self.expect("CREATE")
+        alter = self.accept("OR", "ALTER")
+        if self.at_any(*_MODULES):
+            return self._module(start, alter, create=True)
+        if self.accept("TABLE"):
+            return self.create_table()
+        special = self.at_any("XML", "SPATIAL", "FULLTEXT") and self.peek().upper == "INDEX"
+        if special or self.at_any("UNIQUE", "CLUSTERED", "NONCLUSTERED", "INDEX", "PRIMARY", "COLUMNSTORE"):
+            return self.create_index()
+        return self._create_object()
+
+    def _create_object(self) -> n.Statement:
+        kind = self.take().upper
+        if kind == "SCHEMA":
+            return self._create_schema()
+        if kind == "DATABASE":
+            return self._create_database()
+        if kind == "TYPE":
+            return self._create_type()
+        if kind == "SEQUENCE":
+            return n.CreateObject("SEQUENCE", self.name(), self._sequence_options())
+        if kind == "SYNONYM":
+            name = self.name()
+            self.expect("FOR")
+            return n.CreateObject("SYNONYM", name, {"base": self.name()})
+        if kind == "LOGIN":
+            name = (self.identifier(),)
+            self.expect("WITH", "PASSWORD", "=")
+            password = self.string()
+            self._skip_statement()
+            return n.CreateObject("LOGIN", name, {"password": password})
+        if kind == "USER":
+            name = (self.identifier(),)
+            login = self.identifier() if self.accept("FOR", "LOGIN") or self.accept("FROM", "LOGIN") else name[0]
+            self._skip_statement()
+            return n.CreateObject("USER", name, {"login": login})
+        if kind == "ROLE":
+            return n.CreateObject("ROLE", (self.identifier(),))
+        if kind == "XML" and self.accept("SCHEMA", "COLLECTION"):
+            name = self.name()
+            self.expect("AS")
+            return n.CreateObject("XML SCHEMA COLLECTION", name, {"text": self.expression()})
+        if kind == "FULLTEXT" and self.accept("CATALOG"):
+            self.identifier()
+            self._skip_statement()
+            return n.Simple("NOTHING")
+        if kind in ("STATISTICS", "ASSEMBLY", "PARTITION"):
+            raise Unsupported(f"CREATE {kind}")
+        self.position -= 1
+        self.fail()
+        return None
+
+    def _create_schema(self) -> n.Statement:
+        if self.accept("AUTHORIZATION"):
+            return n.CreateObject("SCHEMA", (self.identifier(),))
+        name = (self.identifier(),)
+        if self.accept("AUTHORIZATION"):
+            self.identifier()
+        return n.CreateObject("SCHEMA", name)
+
+    def _create_database(self) -> n.Statement:
+        name = (self.identifier(),)
+        options: dict[str, str] = {}
+        while not self.at_end and not self.at(";"):
+            if self.accept("COLLATE"):
+                options["collation"] = self.take().value
+            elif self.token.upper in self._words and not self.at_any("(", "WITH"):
+                break
+            else:
+                self.take()
+        return n.CreateObject("DATABASE", name, options)
+
+    def _create_type(self) -> n.Statement:
+        name = self.name()
+        if self.accept("AS", "TABLE"):
+            table = n.CreateTable(name, [], [], [])
+            self.table_body(table)
+            return n.CreateObject("TABLE TYPE", name, {"table": table})
+        self.expect("FROM")
+        base = self.type_name()
+        nullable = not self.accept("NOT", "NULL")
+        self.accept("NULL")
+        return n.CreateObject("TYPE", name, {"base": base, "nullable": nullable})
+
+    def _sequence_options(self) -> dict[str, object]:
+        options: dict[str, object] = {}
+        while True:
+            if self.accept("AS"):
+                options["type"] = self.type_name()
+            elif self.accept("START", "WITH"):
+                options["start"] = self.number()
+            elif self.accept("RESTART"):
+                options["restart"] = self.number() if self.accept("WITH") else None
+            elif self.accept("INCREMENT", "BY"):
+                options["increment"] = self.number()
+            elif self.accept("MINVALUE"):
+                options["minimum"] = self.number()
+            elif self.accept("MAXVALUE"):
+                options["maximum"] = self.number()
+            elif self.accept("NO", "MINVALUE") or self.accept("NO", "MAXVALUE"):
+                pass
+            elif self.accept("NO", "CYCLE"):
+                options["cycle"] = False
+            elif self.accept("CYCLE"):
+                options["cycle"] = True
+            elif self.accept("NO", "CACHE"):
+                options["cache"] = 0
+            elif self.accept("CACHE"):
+                options["cache"] = self.number() if self.token.kind == lexer.NUMBER else None
+            else:
+                return options
+
+    def _module(self, start: int, alter: bool, create: bool) -> n.Statement:
+        kind = self.take().upper
+        kind = "PROCEDURE" if kind == "PROC" else kind
+        module = n.CreateModule(kind, self.name(), "", alter, create)
+        if kind == "VIEW":
+            self._view(module)
+        elif kind == "PROCEDURE":
+            self._procedure(module)
+        elif kind == "TRIGGER":
+            self.expect("ON")
+            module.parent = ("",) if self.accept("DATABASE") or self.accept("ALL", "SERVER") else self.name()
+        if kind in ("FUNCTION", "TRIGGER"):
+            module.returns = self._function_kind() if kind == "FUNCTION" else ""
+            self.position = len(self.tokens) - 1
+        module.text = self.text[start : self.tokens[self.position].start].rstrip()
+        return module
+
+    def _function_kind(self) -> str:
+        for index, token in enumerate(self.tokens):
+            if token.upper == "RETURNS":
+                following = self.tokens[index + 1]
+                if following.upper == "TABLE":
+                    return "INLINE TABLE"
+                return "TABLE" if following.kind == lexer.VARIABLE else "SCALAR"
+        return "SCALAR"
+
+    def _view(self, module: n.CreateModule) -> None:
+        if self.at("("):
+            module.columns = self.name_list()
+        if self.accept("WITH"):
+            while True:
+                option = self.take().upper
+                module.schema_bound |= option == "SCHEMABINDING"
+                module.encrypted |= option == "ENCRYPTION"
+                if not self.accept(","):
+                    break
+        self.expect("AS")
+        try:
+            module.query = self.query()
+        except Unsupported as error:
+            module.body_error = error.text
+            self.position = len(self.tokens) - 1
+        if self.accept("WITH", "CHECK", "OPTION"):
+            pass
+
+    def _procedure(self, module: n.CreateModule) -> None:
+        parenthesised = self.accept("(")
+        while self.token.kind == lexer.VARIABLE:
+            name = self.take().value.lower()
+            self.accept("AS")
+            kind = self.type_name()
+            default = self._additive() if self.accept("=") else None
+            output = bool(self.accept_any("OUTPUT", "OUT"))
+            self.accept("READONLY")
+            module.parameters.append((name, kind, default, output))
+            if not self.accept(","):
+                break
+        if parenthesised:
+            self.expect(")")
+        if self.accept("WITH"):
+            while not self.at("AS"):
+                module.encrypted |= self.take().upper == "ENCRYPTION"
+        self.expect("AS")
+        try:
+            while not self.at_end:
+                if not self.accept(";"):
+                    module.body.append(self.statement())
+        except SqlError as error:
+            # A body the sandbox cannot run is kept as text; calling it says why.
+            module.body_error = error.text
+            self.position = len(self.tokens) - 1
+
+    def _alter(self) -> n.Statement:
+        start = self.token.start
+        self.expect("ALTER")
+        if self.at_any(*_MODULES):
+            return self._module(start, True, create=False)
+        if self.accept("TABLE"):
+            return self.alter_table()
+        if self.accept("INDEX"):
+            name = None if self.accept("ALL") else self.identifier()
+            self.expect("ON")
+            table = self.name()
+            action = self.take().upper
+            self._skip_statement()
+            return n.AlterIndex(table, name, action)
+        if self.accept("SEQUENCE"):
+            return n.CreateObject("ALTER SEQUENCE", self.name(), self._sequence_options())
+        if self.accept("ROLE") or self.accept("SERVER", "ROLE"):
+            role = self.identifier()
+            verb = self.take().upper
+            self.expect("MEMBER")
+            return n.CreateObject("ROLE MEMBER", (role,), {"verb": verb, "member": self.identifier()})
+        if self.accept("SCHEMA"):
+            schema = self.identifier()
+            self.expect("TRANSFER")
+            return n.CreateObject("SCHEMA TRANSFER", (schema,), {"object": self.name()})
+        if self.at_any("DATABASE", "AUTHORIZATION", "LOGIN", "USER"):
+            self._skip_statement()
+            return n.Simple("NOTHING")
+        raise Unsupported(f"ALTER {self.token.value.upper()}")
+
+    def _skip_statement(self) -> None:
+        while not self.at_end and not self.at(";"):
+            if self.token.upper in self._words and not self.at_any("(", "SET", "WITH"):
+                return
+            self.take()
+
+    def _drop(self) -> n.Statement:
+        self.expect("DROP")
+        kind = self.take().upper
+        if kind == "FULLTEXT":
+            self._skip_statement()
+            return n.Simple("NOTHING")
+        if kind == "XML":
+            self.expect("SCHEMA", "COLLECTION")
+            kind = "XML SCHEMA COLLECTION"
+        elif kind not in _DROPPABLE:
+            self.position -= 1
+            self.fail()
+        drop = n.Drop("PROCEDURE" if kind == "PROC" else kind, [], self.accept("IF", "EXISTS"))
+        while True:
+            name = self.name()
+            if kind == "INDEX":
+                if self.accept("ON"):
+                    drop.parents.append(self.name())
+                else:
+                    drop.parents.append(name[:-1])
+                    name = name[-1:]
+                self._index_options()
+            drop.names.append(name)
+            if not self.accept(","):
+                break
+        if kind == "TRIGGER" and self.accept("ON"):
+            self.take()
+        return drop
+
+    def _enable_trigger(self) -> n.Statement:
+        action = self.take().upper
+        self.expect("TRIGGER")
+        names = self._names_or_all()
+        self.expect("ON")
+        return n.AlterTable(self.name(), f"{action} TRIGGER", names=names)
+
+    # --- control flow ---
+
+    def _declare(self) -> n.Statement:
+        self.expect("DECLARE")
+        declare = n.Declare([])
+        while True:
+            if self.token.kind != lexer.VARIABLE:
+                raise Unsupported("cursors")
+            name = self.take().value.lower()
+            self.accept("AS")
+            if self.accept("TABLE"):
+                declare.table = n.CreateTable((name,), [], [], [])
+                self.table_body(declare.table)
+                return declare
+            if self.at("CURSOR"):
+                raise Unsupported("cursors")
+            kind = self.type_name()
+            declare.variables.append((name, kind, self.expression() if self.accept("=") else None))
+            if not self.accept(","):
+                return declare
+
+    def _set(self) -> n.Statement:
+        self.expect("SET")
+        if self.token.kind == lexer.VARIABLE:
+            name = self.take().value.lower()
+            operator = self.accept_any("=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=")
+            if not operator:
+                self.fail()
+            value = self.expression()
+            if operator != "=":
+                value = n.Binary(operator[0], n.Variable(name), value)
+            return n.SetVariable(name, value)
+        if self.accept("TRANSACTION", "ISOLATION", "LEVEL"):
+            words = [self.take().upper]
+            if self.at_any("COMMITTED", "UNCOMMITTED", "READ"):
+                words.append(self.take().upper)
+            return n.SetOption(("ISOLATION",), " ".join(words))
+        if self.accept("IDENTITY_INSERT"):
+            table = self.name()
+            return n.SetOption(("IDENTITY_INSERT",), self.take().upper, table)
+        words = [self.take().upper]
+        while self.accept(",") or words == ["STATISTICS"]:
+            words.append(self.take().upper)
+        negative = "-" if self.accept("-") else ""
+        return n.SetOption(tuple(words), negative + self.take().value.upper())
+
+    def _if(self) -> n.Statement:
+        self.expect("IF")
+        condition = self.expression()
+        then = self.statement()
+        otherwise = self.statement() if self.accept("ELSE") else None
+        return n.If(condition, then, otherwise)
+
+    def _while(self) -> n.Statement:
+        self.expect("WHILE")
+        return n.While(self.expression(), self.statement())
+
+    def _begin(self) -> n.Statement:
+        if self.peek().upper in ("TRAN", "TRANSACTION", "DISTRIBUTED"):
+            return self._transaction()
+        self.expect("BEGIN")
+        if self.accept("TRY"):
+            body = self._until("TRY")
+            self.accept(";")
+            self.expect("BEGIN", "CATCH")
+            return n.TryCatch(body, self._until("CATCH"))
+        return n.Block(self._until(""))
+
+    def _until(self, word: str) -> list[n.Statement]:
+        body: list[n.Statement] = []
+        while not self.at("END"):
+            if self.at_end:
+                self.fail()
+            if not self.accept(";"):
+                body.append(self.statement())
+        self.expect("END")
+        if word:
+            self.expect(word)
+        return body
+
+    def _transaction(self) -> n.Statement:
+        verb = self.take().upper
+        self.accept("DISTRIBUTED")
+        self.accept_any("TRAN", "TRANSACTION", "WORK")
+        name = ""
+        if self.token.kind in (lexer.VARIABLE, lexer.QUOTED) or (
+            self.at_name() and self.token.upper not in self._words
+        ):
+            name = self.take().value
+        if self.at("WITH", "("):
+            self.take()
+            self.skip_parentheses()
+        return n.Transaction(verb, name)
+
+    def _execute(self) -> n.Statement:
+        self.accept_any("EXEC", "EXECUTE")
+        if self.accept("("):
+            text = self.expression()
+            self.expect(")")
+            return n.ExecuteText(text)
+        result = None
+        if self.token.kind == lexer.VARIABLE and self.peek().upper == "=":
+            result = self.take().value.lower()
+            self.take()
+        statement = self._execute_named()
+        statement.result = result
+        return statement
+
+    def _execute_named(self) -> n.Execute:
+        name: n.Name = (self.take().value,) if self.token.kind == lexer.VARIABLE else self.name()
+        arguments: list[tuple[str | None, n.Expr, bool]] = []
+        while not self.at_end and not self.at(";"):
+            if not arguments and self._at_statement():
+                break
+            label = None
+            if self.token.kind == lexer.VARIABLE and self.peek().upper == "=":
+                label = self.take().value.lower()
+                self.take()
+            arguments.append((label, self._argument(), bool(self.accept_any("OUTPUT", "OUT"))))
+            if not self.accept(","):
+                break
+        if self.accept("WITH", "RECOMPILE"):
+            pass
+        return n.Execute(name, arguments)
+
+    def _at_statement(self) -> bool:
+        return (self.token.upper in self._words or self.at_any("ELSE", "END", "GO")) and not self.at("(")
+
+    def _argument(self) -> n.Expr:
+        # A bare word is a string here: EXEC sp_help orders.
+        token = self.token
+        if token.kind in (lexer.IDENTIFIER, lexer.QUOTED) and token.upper not in ("NULL", "DEFAULT"):
+            return n.Literal(".".join(self.name()), SYSNAME)
+        return self._unary()
+
+    def _use(self) -> n.Statement:
+        self.expect("USE")
+        return n.Simple("USE", text=self.identifier())
+
+    def _print(self) -> n.Statement:
+        self.expect("PRINT")
+        return n.Simple("PRINT", (self.expression(),))
+
+    def _raiserror(self) -> n.Statement:
+        self.expect("RAISERROR")
+        if self.accept("("):
+            arguments = self.expressions()
+            self.expect(")")
+        else:
+            arguments = self.expressions()
+        if self.accept("WITH"):
+            self.take()
+            while self.accept(","):
+                self.take()
+        return n.Simple("RAISERROR", arguments)
+
+    def _throw(self) -> n.Statement:
+        self.expect("THROW")
+        if self.at_end or self.at_any(";", "END"):
+            return n.Simple("THROW")
+        return n.Simple("THROW", self.expressions())
+
+    def _return(self) -> n.Statement:
+        self.expect("RETURN")
+        if self.at_end or self.at(";") or self._at_statement():
+            return n.Simple("RETURN")
+        return n.Simple("RETURN", (self.expression(),))
+
+    def _bare_word(self) -> n.Statement:
+        return n.Simple(self.take().upper)
+
+    def _waitfor(self) -> n.Statement:
+        self.expect("WAITFOR")
+        if not self.accept("DELAY"):
+            raise Unsupported("WAITFOR TIME")
+        return n.Simple("WAITFOR", (self._unary(),))
+
+    # --- rights ---
+
+    def _permission(self) -> n.Statement:
+        verb = self.take().upper
+        self.accept("GRANT", "OPTION", "FOR")
+        permissions: list[str] = []
+        while not self.at_any("ON", "TO", "FROM"):
+            if self.at_end:
+                self.fail()
+            words = [self.take().value.upper()]
+            while self.token.kind == lexer.IDENTIFIER and not self.at_any("ON", "TO", "FROM"):
+                words.append(self.take().value.upper())
+            if self.at("("):
+                self.skip_parentheses()
+            permissions.append(" ".join(words))
+            self.accept(",")
+        securable: tuple[str, n.Name] = ("DATABASE", ())
+        if self.accept("ON"):
+            kind = "OBJECT"
+            if self.at_any(*_SECURABLES) and self.peek().upper == "::":
+                kind = self.take().upper
+                self.take()
+            securable = (kind, self.name())
+        self.take()
+        principals = [self.identifier()]
+        while self.accept(","):
+            principals.append(self.identifier())
+        self.accept("WITH", "GRANT", "OPTION")
+        self.accept("CASCADE")
+        return n.Permission(verb, tuple(permissions), securable, tuple(principals))
+
+
+def parse_batch(text: str, quoted_identifiers: bool = True) -> list[n.Statement]:
+    """The statements of a batch.
+
+    Raises:
+        SqlError: the text is not T-SQL; the error has the line.
+        Unsupported: it holds a statement the sandbox does not know.
+    """
+    if len(text) < 4000:
+        return list(_parse_small(text, quoted_identifiers))
+    return BatchParser(text, quoted_identifiers).batch()
+
+
+@lru_cache(maxsize=512)
+def _parse_small(text: str, quoted_identifiers: bool) -> tuple[n.Statement, ...]:
+    return tuple(BatchParser(text, quoted_identifiers).batch())

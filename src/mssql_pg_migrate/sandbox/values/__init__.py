@@ -1,0 +1,1 @@
+"""T-SQL's data types, and conversions between their values."""

@@ -2,8 +2,8 @@
 
 The C sources lie beside this file: ``input.c`` (packets), ``transcode.c`` (rows), ``stream.c`` (values in pieces),
 ``columns.c`` (what a column's type becomes), ``values.h`` (numbers and times), ``text.c`` (UTF-16, UTF-8, code pages),
-``memory.c`` (buffers), ``module.c`` (the binding). A second module, ``_digest``, serves ``validate``: ``digest.c`` (COPY
-BINARY tuples to buckets), ``rowhash.h`` (the hash of a row), ``digest_module.c`` (the binding).
+``memory.c`` (buffers), ``module.c`` (the binding). A second module, ``_digest``, serves ``validate``: ``digest.c``
+(COPY BINARY tuples to buckets), ``rowhash.h`` (the hash of a row), ``digest_module.c`` (the binding).
 """
 
 from __future__ import annotations

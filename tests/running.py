@@ -83,9 +83,9 @@ class Tool:
             start_new_session=True,
         )
 
-    def result(self, *arguments: str, expect: int = 0) -> dict[str, Any]:
+    def result(self, *arguments: str, expect: int = 0, timeout: float = 120) -> dict[str, Any]:
         """Run with --output-json; the document. Fails the test when the exit code is another."""
-        done = self.run("--output-json", *arguments)
+        done = self.run("--output-json", *arguments, timeout=timeout)
         assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         document: dict[str, Any] = json.loads(done.stdout)
         return document

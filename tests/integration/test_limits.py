@@ -92,7 +92,7 @@ def test_memory_stays_within_the_budget_with_1_mb_values(
     tool = Tool(tmp_path, source_db, target_db, memory_budget_percent=percent)
     tool.data["source"]["reader"] = reader
     tool.write()
-    document = tool.result("run")
+    document = tool.result("run", timeout=500 if LONG else 120)
     assert document["rows_transferred"] == rows
     assert document["peak_memory_bytes"] <= max(budget, psutil.virtual_memory().total * percent // 100)
     sums = target_db.execute("SELECT count(*), sum(length(body)), sum(length(raw)) FROM big")

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import SqlError
 from ..tsql import nodes as n
+from ..tsql import statements as sm
 from ..values.sqltypes import SqlType
 
 FIRST_OBJECT_ID = 245_575_913
@@ -192,7 +193,7 @@ class Table(SchemaObject):
 class Module(SchemaObject):
     """A view, procedure, function or trigger with its text."""
 
-    node: n.CreateModule | None = None
+    node: sm.CreateModule | None = None
     text: str = ""
     disabled: bool = False
     modified: dt.datetime = field(default_factory=lambda: dt.datetime.now().replace(microsecond=0))

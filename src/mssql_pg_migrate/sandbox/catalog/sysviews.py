@@ -17,6 +17,8 @@ from ..tsql.parse_base import TokenParser
 from ..values import sqltypes as st
 from ..values.sqltypes import SqlType
 from . import sysrows as rows
+from . import sysrows_keys as keys
+from . import sysrows_others as others
 
 if TYPE_CHECKING:
     from ..engine.session import Session
@@ -98,114 +100,114 @@ _VIEWS: dict[str, tuple[str, Rows]] = {
         rows.computed_columns,
     ),
     "masked_columns": (f"{_COLUMN}, masking_function nvarchar(4000)", rows.masked_columns),
-    "indexes": (_INDEX, rows.indexes),
+    "indexes": (_INDEX, keys.indexes),
     "index_columns": (
         "object_id int, index_id int, index_column_id int, column_id int, key_ordinal tinyint, "
         "partition_ordinal tinyint, is_descending_key bit, is_included_column bit, column_store_order_ordinal tinyint",
-        rows.index_columns,
+        keys.index_columns,
     ),
     "xml_indexes": (
         f"{_INDEX}, using_xml_index_id int, secondary_type char(1), secondary_type_desc nvarchar(60), "
         "xml_index_type tinyint, xml_index_type_description nvarchar(60), path_id int",
-        rows.xml_indexes,
+        keys.xml_indexes,
     ),
     "spatial_indexes": (
         f"{_INDEX}, spatial_index_type tinyint, spatial_index_type_desc nvarchar(60), tessellation_scheme sysname",
-        rows.spatial_indexes,
+        keys.spatial_indexes,
     ),
     "fulltext_indexes": (
         "object_id int, unique_index_id int, fulltext_catalog_id int, is_enabled bit, change_tracking_state char(1)",
-        rows.fulltext_indexes,
+        keys.fulltext_indexes,
     ),
     "fulltext_index_columns": (
         "object_id int, column_id int, type_column_id int, language_id int, statistical_semantics int",
-        rows.fulltext_index_columns,
+        keys.fulltext_index_columns,
     ),
     "key_constraints": (
         f"{_OBJECT}, unique_index_id int, is_system_named bit, is_enforced bit",
-        rows.key_constraints,
+        keys.key_constraints,
     ),
     "foreign_keys": (
         f"{_OBJECT}, referenced_object_id int, key_index_id int, is_disabled bit, is_not_for_replication bit, "
         "is_not_trusted bit, delete_referential_action tinyint, delete_referential_action_desc nvarchar(60), "
         "update_referential_action tinyint, update_referential_action_desc nvarchar(60), is_system_named bit",
-        rows.foreign_keys,
+        keys.foreign_keys,
     ),
     "foreign_key_columns": (
         "constraint_object_id int, constraint_column_id int, parent_object_id int, parent_column_id int, "
         "referenced_object_id int, referenced_column_id int",
-        rows.foreign_key_columns,
+        keys.foreign_key_columns,
     ),
     "check_constraints": (
         f"{_OBJECT}, is_disabled bit, is_not_for_replication bit, is_not_trusted bit, parent_column_id int, "
         "definition nvarchar(max), uses_database_collation bit, is_system_named bit",
-        rows.check_constraints,
+        keys.check_constraints,
     ),
     "default_constraints": (
         f"{_OBJECT}, parent_column_id int, definition nvarchar(max), is_system_named bit",
-        rows.default_constraints,
+        keys.default_constraints,
     ),
     "partitions": (
         "partition_id bigint, object_id int, index_id int, partition_number int, hobt_id bigint, rows bigint, "
         "filestream_filegroup_id smallint, data_compression tinyint, data_compression_desc nvarchar(60)",
-        rows.partitions,
+        keys.partitions,
     ),
     "allocation_units": (
         "allocation_unit_id bigint, type tinyint, type_desc nvarchar(60), container_id bigint, data_space_id int, "
         "total_pages bigint, used_pages bigint, data_pages bigint",
-        rows.allocation_units,
+        keys.allocation_units,
     ),
     "extended_properties": (
         "class tinyint, class_desc nvarchar(60), major_id int, minor_id int, name sysname, value sql_variant",
-        rows.extended_properties,
+        others.extended_properties,
     ),
     "sequences": (
         f"{_OBJECT}, start_value sql_variant, increment sql_variant, minimum_value sql_variant, "
         "maximum_value sql_variant, is_cycling bit, is_cached bit, cache_size int, system_type_id tinyint, "
         "user_type_id int, precision tinyint, scale tinyint, current_value sql_variant, is_exhausted bit, "
         "last_used_value sql_variant",
-        rows.sequences,
+        others.sequences,
     ),
     "views": (
         f"{_OBJECT}, is_replicated bit, has_replication_filter bit, has_opaque_metadata bit, "
         "has_unchecked_assembly_data bit, with_check_option bit, is_date_correlation_view bit",
-        rows.views,
+        others.views,
     ),
-    "procedures": (f"{_OBJECT}, is_auto_executed bit, is_execution_replicated bit", rows.procedures),
+    "procedures": (f"{_OBJECT}, is_auto_executed bit, is_execution_replicated bit", others.procedures),
     "triggers": (
         "name sysname, object_id int, parent_class tinyint, parent_class_desc nvarchar(60), parent_id int, "
         "type char(2), type_desc nvarchar(60), create_date datetime, modify_date datetime, is_ms_shipped bit, "
         "is_disabled bit, is_not_for_replication bit, is_instead_of_trigger bit",
-        rows.triggers,
+        others.triggers,
     ),
-    "sql_modules": (_MODULE, rows.sql_modules),
-    "synonyms": (f"{_OBJECT}, base_object_name nvarchar(1035)", rows.synonyms),
+    "sql_modules": (_MODULE, others.sql_modules),
+    "synonyms": (f"{_OBJECT}, base_object_name nvarchar(1035)", others.synonyms),
     "periods": (
         "name sysname, period_type tinyint, period_type_desc nvarchar(60), object_id int, start_column_id int, "
         "end_column_id int",
-        rows.periods,
+        others.periods,
     ),
     "data_spaces": (
         "name sysname, data_space_id int, type char(2), type_desc nvarchar(60), is_default bit",
-        rows.data_spaces,
+        others.data_spaces,
     ),
     "xml_schema_collections": (
         "xml_collection_id int, schema_id int, principal_id int, name sysname, create_date datetime",
-        rows.xml_schema_collections,
+        others.xml_schema_collections,
     ),
     "database_principals": (
         "name sysname, principal_id int, type char(1), type_desc nvarchar(60), default_schema_name sysname, "
         "create_date datetime, is_fixed_role bit",
-        rows.database_principals,
+        others.database_principals,
     ),
     "database_permissions": (
         "class tinyint, class_desc nvarchar(60), major_id int, minor_id int, grantee_principal_id int, "
         "permission_name nvarchar(128), state char(1), state_desc nvarchar(60)",
-        rows.database_permissions,
+        others.database_permissions,
     ),
     "server_principals": (
         "name sysname, principal_id int, type char(1), type_desc nvarchar(60), is_disabled bit",
-        rows.server_principals,
+        others.server_principals,
     ),
     "sql_expression_dependencies": (
         "referencing_id int, referencing_minor_id int, referenced_id int, referenced_schema_name sysname, "
@@ -222,7 +224,7 @@ _VIEWS: dict[str, tuple[str, Rows]] = {
     "parameters": (
         "object_id int, name sysname, parameter_id int, system_type_id tinyint, user_type_id int, max_length smallint, "
         "precision tinyint, scale tinyint, is_output bit, has_default_value bit",
-        rows.parameters,
+        others.parameters,
     ),
     "sysobjects": (
         "name sysname, id int, xtype char(2), uid smallint, parent_obj int, crdate datetime, type char(2), "
@@ -242,18 +244,18 @@ for _alias, _view in (
 _INFORMATION: dict[str, tuple[str, Rows]] = {
     "TABLES": (
         "TABLE_CATALOG nvarchar(128), TABLE_SCHEMA sysname, TABLE_NAME sysname, TABLE_TYPE varchar(10)",
-        rows.information_tables,
+        others.information_tables,
     ),
     "COLUMNS": (
         "TABLE_CATALOG nvarchar(128), TABLE_SCHEMA nvarchar(128), TABLE_NAME sysname, COLUMN_NAME sysname, "
         "ORDINAL_POSITION int, COLUMN_DEFAULT nvarchar(4000), IS_NULLABLE varchar(3), DATA_TYPE nvarchar(128), "
         "CHARACTER_MAXIMUM_LENGTH int, CHARACTER_OCTET_LENGTH int, NUMERIC_PRECISION tinyint, NUMERIC_SCALE int, "
         "DATETIME_PRECISION smallint, CHARACTER_SET_NAME sysname, COLLATION_NAME sysname",
-        rows.information_columns,
+        others.information_columns,
     ),
     "SCHEMATA": (
         "CATALOG_NAME nvarchar(128), SCHEMA_NAME nvarchar(128), SCHEMA_OWNER nvarchar(128)",
-        rows.information_schemata,
+        others.information_schemata,
     ),
 }
 _ANCESTORS = ("sysobjects", "sysdatabases", "sysaltfiles", "spt_values")
@@ -361,6 +363,6 @@ def table_function(session: Session, name: n.Name, arguments: list[Ex]) -> tuple
     if short == "fn_listextendedproperty":
         columns = _columns("objtype sysname, objname sysname, name sysname, value sql_variant")
         values = [item.const if item.is_const else None for item in arguments]
-        session.register_rows("sys_fn_list", columns, rows.list_properties(session, values))
+        session.register_rows("sys_fn_list", columns, others.list_properties(session, values))
         return "SELECT * FROM sys_fn_list", [(label, f'"{label}"', kind) for label, kind in columns]
     raise Unsupported(f"the table-valued function {'.'.join(name)}")

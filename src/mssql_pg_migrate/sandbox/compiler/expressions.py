@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...tds.collations import DEFAULT_NAME, Collation
 from ..errors import SqlError, Unsupported
 from ..tsql import nodes as n
-from ..values import clr
 from ..values import sqltypes as st
 from ..values.convert import convert
 from ..values.datetimes import DAYS_1900
 from ..values.sqltypes import SqlType
-from . import casts, functions
+from . import casts, functions, methods
 from .casts import Ex, cast, common_type, constant
+from .patterns import like_regex
 from .scope import Scope
 
 if TYPE_CHECKING:
@@ -90,9 +89,9 @@ class ExprCompiler:
         if isinstance(expr, n.Collate):
             return self._collate(expr, scope)
         if isinstance(expr, n.Method):
-            return self._method(expr, scope)
+            return methods.method(self, expr, scope)
         if isinstance(expr, n.StaticMethod):
-            return self._static_method(expr, scope)
+            return methods.static_method(self, expr, scope)
         return self._rare(expr, scope)
 
     def _rare(self, expr: n.Expr, scope: Scope) -> Ex:
@@ -444,49 +443,6 @@ class ExprCompiler:
             regex = f"like_regex({pattern.sql}, {casts.literal(escape, st.NVARCHAR_MAX)})"
         return f"{'(NOT ' if expr.negated else '('}regexp_full_match({operand.sql}, {regex}, '{flags}'))"
 
-    # --- methods of CLR types and xml ---
-
-    def _method(self, expr: n.Method, scope: Scope) -> Ex:
-        operand = self.value(expr.operand, scope)
-        kind = operand.type.name if operand.type is not None else ""
-        name = expr.name.lower()
-        function = _METHODS.get((kind, name)) or _METHODS.get(("", name))
-        if function is None or kind not in st.CLR:
-            raise Unsupported(f"method {expr.name} of {kind or 'this type'}")
-        sql, result = function
-        geographic = "true" if kind == "geography" else "false"
-        return Ex(sql.format(x=operand.sql, g=geographic), result)
-
-    def _static_method(self, expr: n.StaticMethod, scope: Scope) -> Ex:
-        name = expr.name.lower()
-        kind = st.make(expr.type)
-        arguments = [self.value(item, scope) for item in expr.arguments or ()]
-        if expr.type == "hierarchyid":
-            if name == "getroot":
-                return constant(b"", kind)
-            if name == "parse":
-                return cast(arguments[0], kind)
-        elif name in (
-            "stgeomfromtext",
-            "parse",
-            "stpointfromtext",
-            "stpolyfromtext",
-            "stlinefromtext",
-            "stmpolyfromtext",
-        ):
-            default = 4326 if expr.type == "geography" else 0
-            source, srid = arguments[0], arguments[1] if len(arguments) > 1 else constant(default, st.INT)
-            if source.is_const and srid.is_const:
-                if source.const is None:
-                    return constant(None, kind)
-                return constant(clr.from_wkt(source.const, srid.const, expr.type == "geography"), kind)
-            return Ex(f"geo_from_text({source.sql}, {srid.sql}, {expr.type == 'geography'})", kind)
-        elif name == "point" and all(item.is_const for item in arguments):
-            first, second, srid_value = (item.const for item in arguments)
-            x, y = (second, first) if expr.type == "geography" else (first, second)
-            return constant(clr.from_wkt(f"POINT ({x} {y})", srid_value, expr.type == "geography"), kind)
-        raise Unsupported(f"{expr.type}::{expr.name}")
-
 
 def _exact_operand(ex: Ex) -> Ex:
     """A number as a decimal; a whole constant as one of just its digits."""
@@ -495,46 +451,3 @@ def _exact_operand(ex: Ex) -> Ex:
     if ex.is_const and isinstance(ex.const, int):
         return cast(ex, st.make("numeric", len(str(abs(ex.const))), 0))
     return cast(ex, casts.as_decimal(ex.type))
-
-
-_METHODS: dict[tuple[str, str], tuple[str, SqlType]] = {
-    ("", "stastext"): ("geo_text({x}, {g}, false)", st.NVARCHAR_MAX),
-    ("", "astextzm"): ("geo_text({x}, {g}, true)", st.NVARCHAR_MAX),
-    ("geometry", "tostring"): ("geo_text({x}, {g}, true)", st.NVARCHAR_MAX),
-    ("geography", "tostring"): ("geo_text({x}, {g}, true)", st.NVARCHAR_MAX),
-    ("", "stasbinary"): ("geo_binary({x}, {g})", st.VARBINARY_MAX),
-    ("", "stsrid"): ("geo_srid({x})", st.INT),
-    ("hierarchyid", "tostring"): ("hierarchy_text({x})", st.make("nvarchar", 4000)),
-    ("hierarchyid", "getlevel"): ("hierarchy_level({x})", st.make("smallint")),
-}
-
-
-def like_regex(pattern: str, escape: str = "") -> str:
-    """A LIKE pattern as a regular expression."""
-    parts: list[str] = []
-    position = 0
-    while position < len(pattern):
-        char = pattern[position]
-        position += 1
-        if escape and char == escape and position < len(pattern):
-            parts.append(re.escape(pattern[position]))
-            position += 1
-        elif char == "%":
-            parts.append(".*")
-        elif char == "_":
-            parts.append(".")
-        elif char == "[" and "]" in pattern[position:]:
-            end = pattern.index("]", position)
-            inside = pattern[position:end]
-            negated = inside.startswith("^")
-            body = re.sub(r"([\\\[\]^])", r"\\\1", inside[1:] if negated else inside)
-            parts.append(f"[{'^' if negated else ''}{body}]" if body else "")
-            position = end + 1
-        else:
-            parts.append(re.escape(char))
-    return "".join(parts)
-
-
-def like_regex_function(pattern: Any, escape: Any) -> str:
-    """`like_regex` as a function in DuckDB."""
-    return like_regex(pattern, escape or "")

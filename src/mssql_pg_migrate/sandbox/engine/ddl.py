@@ -21,6 +21,7 @@ from ..compiler.queries import OutputColumn
 from ..compiler.scope import Scope, ScopeColumn, ScopeSource
 from ..errors import SqlError
 from ..tsql import nodes as n
+from ..tsql import statements as sm
 from ..tsql.definitions import definition, filter_definition
 from ..values import sqltypes as st
 from . import constraints, ddl_objects
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 
-def run(session: Session, statement: n.Statement) -> None:
+def run(session: Session, statement: sm.Statement) -> None:
     """Run a statement that defines things.
 
     Raises:
@@ -37,15 +38,15 @@ def run(session: Session, statement: n.Statement) -> None:
     """
     with session.server.lock:
         session.changing()
-        if isinstance(statement, n.CreateTable):
+        if isinstance(statement, sm.CreateTable):
             create_table(session, statement)
-        elif isinstance(statement, n.AlterTable):
+        elif isinstance(statement, sm.AlterTable):
             from .ddl_alter import alter_table
 
             alter_table(session, statement)
-        elif isinstance(statement, n.CreateIndex):
+        elif isinstance(statement, sm.CreateIndex):
             create_index(session, session.table(statement.table), statement.index)
-        elif isinstance(statement, n.AlterIndex):
+        elif isinstance(statement, sm.AlterIndex):
             _alter_index(session, statement)
         else:
             ddl_objects.run(session, statement)
@@ -55,7 +56,7 @@ def run(session: Session, statement: n.Statement) -> None:
 # --- tables ----------------------------------------------------------------------------------------------------
 
 
-def create_table(session: Session, node: n.CreateTable) -> Table:
+def create_table(session: Session, node: sm.CreateTable) -> Table:
     """CREATE TABLE, for temporary tables and table variables too."""
     temporary = node.name[-1].startswith(("#", "@"))
     database = session.server.find_database("tempdb") if temporary else session.database
@@ -81,11 +82,11 @@ def create_table(session: Session, node: n.CreateTable) -> Table:
     return table
 
 
-def _renamed(node: n.CreateTable, name: n.Name) -> n.CreateTable:
-    return n.CreateTable(**{**node.__dict__, "name": name})
+def _renamed(node: sm.CreateTable, name: n.Name) -> sm.CreateTable:
+    return sm.CreateTable(**{**node.__dict__, "name": name})
 
 
-def new_table(session: Session, database: Database, node: n.CreateTable) -> Table:
+def new_table(session: Session, database: Database, node: sm.CreateTable) -> Table:
     """A table with its columns, not yet in the catalog."""
     schema = node.name[-2] if len(node.name) > 1 else "dbo"
     table = Table(
@@ -106,9 +107,9 @@ def new_table(session: Session, database: Database, node: n.CreateTable) -> Tabl
     return table
 
 
-def _complete(session: Session, database: Database, table: Table, node: n.CreateTable) -> None:
+def _complete(session: Session, database: Database, table: Table, node: sm.CreateTable) -> None:
     keys = [(item, constraint) for item in node.columns for constraint in item.constraints]
-    found: list[n.ConstraintDef] = [constraint for _, constraint in keys] + node.constraints
+    found: list[sm.ConstraintDef] = [constraint for _, constraint in keys] + node.constraints
     # The primary key first, so that unique constraints know whether a clustered index is taken.
     found.sort(key=lambda item: 0 if item.kind == "PRIMARY KEY" else 1)
     resolve_computed(session, table)
@@ -125,11 +126,11 @@ def _complete(session: Session, database: Database, table: Table, node: n.Create
         start_versioning(session, database, table, node.history)
 
 
-def _all_indexes(node: n.CreateTable) -> list[n.IndexDef]:
+def _all_indexes(node: sm.CreateTable) -> list[sm.IndexDef]:
     return node.indexes + [index for column in node.columns for index in column.indexes]
 
 
-def add_column(session: Session, database: Database, table: Table, node: n.ColumnDef) -> Column:
+def add_column(session: Session, database: Database, table: Table, node: sm.ColumnDef) -> Column:
     """A column from its definition, appended to the table."""
     if any(column.name.lower() == node.name.lower() for column in table.columns):
         message = (
@@ -148,7 +149,7 @@ def add_column(session: Session, database: Database, table: Table, node: n.Colum
     return column
 
 
-def _plain_column(session: Session, database: Database, table: Table, node: n.ColumnDef) -> Column:
+def _plain_column(session: Session, database: Database, table: Table, node: sm.ColumnDef) -> Column:
     type_name = node.type or n.TypeName((node.name,))
     if node.type is None and node.name.lower() not in ("timestamp", "rowversion"):
         raise SqlError(173, f"The definition for column '{node.name}' must include a data type.")
@@ -235,7 +236,7 @@ def add_constraint(
     session: Session,
     database: Database,
     table: Table,
-    node: n.ConstraintDef,
+    node: sm.ConstraintDef,
     *,
     has_clustered: bool = False,
     trusted: bool = True,
@@ -264,7 +265,7 @@ def add_constraint(
 
 
 def _add_key(
-    session: Session, table: Table, node: n.ConstraintDef, common: tuple[int, int, str], has_clustered: bool
+    session: Session, table: Table, node: sm.ConstraintDef, common: tuple[int, int, str], has_clustered: bool
 ) -> SchemaObject:
     primary = node.kind == "PRIMARY KEY"
     if primary and table.primary_key is not None:
@@ -301,7 +302,7 @@ def _index_id(table: Table, clustered: bool) -> int:
 
 
 def _add_check(
-    session: Session, table: Table, node: n.ConstraintDef, common: tuple[int, int, str], trusted: bool
+    session: Session, table: Table, node: sm.ConstraintDef, common: tuple[int, int, str], trusted: bool
 ) -> CheckConstraint:
     assert node.expr is not None
     column = table.column(node.columns[0][0]).column_id if node.columns else 0
@@ -314,7 +315,7 @@ def _add_check(
     return check
 
 
-def _add_default(table: Table, node: n.ConstraintDef, common: tuple[int, int, str]) -> DefaultConstraint:
+def _add_default(table: Table, node: sm.ConstraintDef, common: tuple[int, int, str]) -> DefaultConstraint:
     assert node.expr is not None
     column = table.column(node.columns[0][0])
     if column.default is not None:
@@ -330,7 +331,7 @@ def _add_foreign_key(
     session: Session,
     database: Database,
     table: Table,
-    node: n.ConstraintDef,
+    node: sm.ConstraintDef,
     common: tuple[int, int, str],
     trusted: bool,
 ) -> ForeignKey:
@@ -378,7 +379,7 @@ def _add_foreign_key(
 # --- indexes ---------------------------------------------------------------------------------------------------
 
 
-def create_index(session: Session, table: Table, node: n.IndexDef) -> None:
+def create_index(session: Session, table: Table, node: sm.IndexDef) -> None:
     """CREATE INDEX of any kind; DuckDB needs none of them."""
     session.require("ALTER", table)
     columns = [(table.column(name).column_id, descending) for name, descending in node.columns]
@@ -421,7 +422,7 @@ def create_index(session: Session, table: Table, node: n.IndexDef) -> None:
     table.indexes.append(index)
 
 
-def _alter_index(session: Session, statement: n.AlterIndex) -> None:
+def _alter_index(session: Session, statement: sm.AlterIndex) -> None:
     table = session.table(statement.table)
     for index in table.indexes:
         if statement.name is None or index.name.lower() == statement.name.lower():

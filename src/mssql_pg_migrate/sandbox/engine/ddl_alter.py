@@ -9,7 +9,7 @@ from ..compiler.casts import Ex, cast
 from ..compiler.queries import QueryCompiler
 from ..compiler.scope import Scope
 from ..errors import SqlError
-from ..tsql import nodes as n
+from ..tsql import statements as sm
 from . import constraints, ddl
 from .insert import writable
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 
-def alter_table(session: Session, node: n.AlterTable) -> None:
+def alter_table(session: Session, node: sm.AlterTable) -> None:
     """One action of ALTER TABLE, or ENABLE and DISABLE TRIGGER.
 
     Raises:
@@ -62,7 +62,7 @@ def _column_flag(column: Column, action: str) -> None:
         setattr(column, attribute, verb == "ADD")
 
 
-def _add(session: Session, table: Table, node: n.AlterTable) -> None:
+def _add(session: Session, table: Table, node: sm.AlterTable) -> None:
     database = session.database
     for item in node.columns:
         column = ddl.add_column(session, database, table, item)
@@ -80,7 +80,7 @@ def _add(session: Session, table: Table, node: n.AlterTable) -> None:
         ddl.set_period(table, node.period)
 
 
-def _fill(session: Session, table: Table, column: Column, node: n.ColumnDef) -> None:
+def _fill(session: Session, table: Table, column: Column, node: sm.ColumnDef) -> None:
     if column.computed:
         ddl.resolve_computed(session, table)
     session.execute_sql(f"ALTER TABLE {table.physical} ADD COLUMN {column.physical} {column.type.storage}")
@@ -114,7 +114,7 @@ def _fill_computed(session: Session, compiler: QueryCompiler, table: Table, colu
     session.execute_sql(f"UPDATE {table.physical} SET {column.physical} = {value.sql}")
 
 
-def _check(session: Session, table: Table, node: n.AlterTable) -> None:
+def _check(session: Session, table: Table, node: sm.AlterTable) -> None:
     wanted = {name.lower() for name in node.names}
     every: list[CheckConstraint | ForeignKey] = [*table.checks, *table.foreign_keys]
     found = [item for item in every if not wanted or item.name.lower() in wanted]
@@ -192,7 +192,7 @@ def _drop_column(session: Session, table: Table, name: str, if_exists: bool) -> 
     session.database.properties = [p for p in properties if (p.major_id, p.minor_id) != (table.object_id, number)]
 
 
-def _alter_column(session: Session, table: Table, node: n.ColumnDef) -> None:
+def _alter_column(session: Session, table: Table, node: sm.ColumnDef) -> None:
     column = table.column(node.name)
     if column.computed:
         raise SqlError(4928, f"Cannot alter column '{node.name}' because it is computed.")
@@ -213,7 +213,7 @@ def _alter_column(session: Session, table: Table, node: n.ColumnDef) -> None:
         column.sparse = True
 
 
-def _triggers(session: Session, table: Table, node: n.AlterTable) -> None:
+def _triggers(session: Session, table: Table, node: sm.AlterTable) -> None:
     wanted = {name.lower() for name in node.names}
     for item in session.database.objects.values():
         if not isinstance(item, Module) or item.kind != "TR" or item.parent_id != table.object_id:

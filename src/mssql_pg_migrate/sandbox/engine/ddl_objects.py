@@ -9,6 +9,7 @@ from ..catalog.model import Column, Database, Module, Principal, SchemaObject, S
 from ..catalog.model import Sequence as SequenceObject
 from ..errors import SqlError, Unsupported
 from ..tsql import nodes as n
+from ..tsql import statements as sm
 from ..values import sqltypes as st
 from .constraints import referencing
 
@@ -34,20 +35,20 @@ _SEQUENCE_RANGES = {
 }
 
 
-def run(session: Session, statement: n.Statement) -> None:
+def run(session: Session, statement: sm.Statement) -> None:
     """Run one of these statements.
 
     Raises:
         SqlError: it cannot.
     """
-    if isinstance(statement, n.CreateModule):
+    if isinstance(statement, sm.CreateModule):
         _create_module(session, statement)
-    elif isinstance(statement, n.CreateObject):
+    elif isinstance(statement, sm.CreateObject):
         _create(session, statement)
-    elif isinstance(statement, n.Drop):
+    elif isinstance(statement, sm.Drop):
         for number, name in enumerate(statement.names):
             _drop(session, statement, name, number)
-    elif isinstance(statement, n.Permission):
+    elif isinstance(statement, sm.Permission):
         _permission(session, statement)
     else:
         raise Unsupported(type(statement).__name__)
@@ -56,7 +57,7 @@ def run(session: Session, statement: n.Statement) -> None:
 # --- modules ---------------------------------------------------------------------------------------------------
 
 
-def _create_module(session: Session, node: n.CreateModule) -> None:
+def _create_module(session: Session, node: sm.CreateModule) -> None:
     database = session.database
     kind = _MODULE_KINDS.get(node.kind) or _FUNCTION_KINDS[node.returns]
     schema = database.schema_id(node.name[-2] if len(node.name) > 1 else "dbo")
@@ -92,7 +93,7 @@ def _created_text(text: str) -> str:
     return f"CREATE {rest.lstrip()}" if head.upper() == "ALTER" else text
 
 
-def _view_columns(session: Session, node: n.CreateModule) -> list[Column]:
+def _view_columns(session: Session, node: sm.CreateModule) -> list[Column]:
     if node.query is None:
         return []
     compiled = session.compiler().query(node.query, None)
@@ -108,7 +109,7 @@ def _view_columns(session: Session, node: n.CreateModule) -> list[Column]:
 # --- simple objects --------------------------------------------------------------------------------------------
 
 
-def _create(session: Session, node: n.CreateObject) -> None:
+def _create(session: Session, node: sm.CreateObject) -> None:
     database = session.database
     name, options = node.name, node.options
     kind = node.kind
@@ -164,7 +165,7 @@ def change_role(session: Session, role: str, member: str, add: bool) -> None:
         principal.roles.discard(role.lower())
 
 
-def _create_type(session: Session, node: n.CreateObject) -> None:
+def _create_type(session: Session, node: sm.CreateObject) -> None:
     from .ddl import new_table
 
     database = session.database
@@ -182,7 +183,7 @@ def _create_type(session: Session, node: n.CreateObject) -> None:
     database.types[number] = UserType(number, schema, node.name[-1], base, node.options["nullable"])
 
 
-def _create_sequence(session: Session, node: n.CreateObject) -> None:
+def _create_sequence(session: Session, node: sm.CreateObject) -> None:
     database = session.database
     options: dict[str, Any] = node.options
     schema = database.schema_id(node.name[-2] if len(node.name) > 1 else "dbo")
@@ -210,7 +211,7 @@ def _create_sequence(session: Session, node: n.CreateObject) -> None:
     database.add(sequence)
 
 
-def _alter_sequence(session: Session, node: n.CreateObject) -> None:
+def _alter_sequence(session: Session, node: sm.CreateObject) -> None:
     item = session.find_object(node.name)
     if not isinstance(item, SequenceObject):
         raise SqlError(15151, f"Cannot find the sequence '{'.'.join(node.name)}'.")
@@ -238,7 +239,7 @@ def xml_collection(database: Database, name: n.Name) -> int:
 # --- DROP ------------------------------------------------------------------------------------------------------
 
 
-def _drop(session: Session, node: n.Drop, name: n.Name, number: int) -> None:
+def _drop(session: Session, node: sm.Drop, name: n.Name, number: int) -> None:
     database = session.database
     if node.kind == "INDEX":
         _drop_index(session.table(node.parents[number]), name[-1], node.if_exists)
@@ -272,7 +273,7 @@ def _missing(kind: str, name: n.Name) -> SqlError:
     return SqlError(3701, message, 11)
 
 
-def _drop_object(session: Session, node: n.Drop, name: n.Name) -> None:
+def _drop_object(session: Session, node: sm.Drop, name: n.Name) -> None:
     if name[-1].startswith("#"):
         table = session.temporary.pop(name[-1].lower(), None)
         if table is not None:
@@ -326,7 +327,7 @@ def _drop_schema(database: Database, name: str, if_exists: bool) -> None:
 # --- rights ----------------------------------------------------------------------------------------------------
 
 
-def _permission(session: Session, node: n.Permission) -> None:
+def _permission(session: Session, node: sm.Permission) -> None:
     database = session.database
     kind, name = node.securable
     major = 0

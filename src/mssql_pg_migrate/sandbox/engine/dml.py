@@ -11,6 +11,7 @@ from ..compiler.queries import QueryCompiler
 from ..compiler.scope import Scope, ScopeSource
 from ..errors import SqlError, Unsupported
 from ..tsql import nodes as n
+from ..tsql import statements as sm
 from . import constraints, ddl, insert
 from .insert import finish, fitted, stage_query, with_computed, writable
 
@@ -18,19 +19,19 @@ if TYPE_CHECKING:
     from .session import Session
 
 
-def run(session: Session, statement: n.Statement) -> None:
+def run(session: Session, statement: sm.Statement) -> None:
     """Run a statement that changes data.
 
     Raises:
         SqlError: it cannot, or may not.
     """
-    if isinstance(statement, n.Insert):
+    if isinstance(statement, sm.Insert):
         insert.run(session, statement)
-    elif isinstance(statement, n.Update):
+    elif isinstance(statement, sm.Update):
         _update(session, statement)
-    elif isinstance(statement, n.Delete):
+    elif isinstance(statement, sm.Delete):
         _delete(session, statement)
-    elif isinstance(statement, n.Truncate):
+    elif isinstance(statement, sm.Truncate):
         _truncate(session, statement)
 
 
@@ -70,7 +71,7 @@ def _materialise_sources(session: Session, source: n.Source) -> None:
             item.ready = None
 
 
-def _update(session: Session, statement: n.Update) -> None:
+def _update(session: Session, statement: sm.Update) -> None:
     compiler = session.compiler()
     table, scope, source, place = _target(session, compiler, statement.table, statement.source, "UPDATE")
     table.key_sets.clear()
@@ -138,7 +139,7 @@ def _keep_history(session: Session, table: Table, rowids: str) -> None:
     )
 
 
-def _delete(session: Session, statement: n.Delete) -> None:
+def _delete(session: Session, statement: sm.Delete) -> None:
     compiler = session.compiler()
     table, scope, source, place = _target(session, compiler, statement.table, statement.source, "DELETE")
     table.key_sets.clear()
@@ -155,7 +156,7 @@ def _delete(session: Session, statement: n.Delete) -> None:
     finish(session, int(count), "DELETE")
 
 
-def _truncate(session: Session, statement: n.Truncate) -> None:
+def _truncate(session: Session, statement: sm.Truncate) -> None:
     table = writable(session, statement.table, "ALTER")
     for key in constraints.referencing(session.database, table):
         if key.parent_id != table.object_id:

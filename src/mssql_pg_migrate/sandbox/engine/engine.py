@@ -16,7 +16,7 @@ from ...tds.values import decode_variant
 from ..catalog.model import Database, Login
 from ..compiler import casts, functions, functions_time
 from ..compiler import functions_catalog as metadata
-from ..compiler.expressions import like_regex_function
+from ..compiler.patterns import like_regex, like_regex_function
 from ..errors import SqlError
 from ..faults import Counters, Faults
 from ..values import clr, text
@@ -197,8 +197,6 @@ def _replace_ci(value: str, old: str, new: str) -> str:
 
 
 def _patindex(pattern: str, value: str) -> int:
-    from ..compiler.expressions import like_regex
-
     inner = pattern.removeprefix("%").removesuffix("%")
     regex = ("" if pattern.startswith("%") else "^") + like_regex(inner) + ("" if pattern.endswith("%") else "$")
     found = re.search(regex, value, re.IGNORECASE | re.DOTALL)

@@ -13,6 +13,7 @@ from ..compiler.queries import CompiledQuery, OutputColumn, QueryCompiler
 from ..compiler.scope import Scope, ScopeColumn, ScopeSource
 from ..errors import SqlError, Unsupported
 from ..tsql import nodes as n
+from ..tsql import statements as sm
 from ..values import sqltypes as st
 from ..values.convert import convert
 from . import constraints, insert_known
@@ -46,7 +47,7 @@ def writable(session: Session, name: n.Name, permission: str) -> Table:
     return table
 
 
-def run(session: Session, statement: n.Insert) -> None:
+def run(session: Session, statement: sm.Insert) -> None:
     """Run an INSERT.
 
     Raises:
@@ -76,11 +77,11 @@ def run(session: Session, statement: n.Insert) -> None:
     finish(session, count, "INSERT")
 
 
-def alike(statements: Sequence[n.Statement], position: int) -> list[n.Insert]:
+def alike(statements: Sequence[sm.Statement], position: int) -> list[sm.Insert]:
     """The INSERT ... VALUES at a position and those right behind it that name the same table and columns."""
-    found: list[n.Insert] = []
+    found: list[sm.Insert] = []
     for statement in statements[position:]:
-        if not isinstance(statement, n.Insert) or not isinstance(statement.source, n.ValuesQuery) or statement.output:
+        if not isinstance(statement, sm.Insert) or not isinstance(statement.source, n.ValuesQuery) or statement.output:
             break
         if found and (statement.table, statement.columns) != (found[0].table, found[0].columns):
             break
@@ -88,7 +89,7 @@ def alike(statements: Sequence[n.Statement], position: int) -> list[n.Insert]:
     return found
 
 
-def run_together(session: Session, statements: Sequence[n.Insert]) -> bool:
+def run_together(session: Session, statements: Sequence[sm.Insert]) -> bool:
     """Run INSERTs of known values as one; False, and nothing done, when they must be run one by one."""
     session.sink.check()
     first = statements[0]
@@ -120,7 +121,7 @@ def run_together(session: Session, statements: Sequence[n.Insert]) -> bool:
     return True
 
 
-def _target_columns(session: Session, table: Table, statement: n.Insert) -> list[Column]:
+def _target_columns(session: Session, table: Table, statement: sm.Insert) -> list[Column]:
     explicit_identity = session.identity_insert == table.object_id
     if statement.columns:
         columns = [table.column(name) for name in statement.columns]
@@ -171,7 +172,7 @@ def _check_width(columns: list[Column], width: int) -> None:
 
 
 def _known_rows(
-    session: Session, compiler: QueryCompiler, table: Table, statement: n.Insert, columns: list[Column]
+    session: Session, compiler: QueryCompiler, table: Table, statement: sm.Insert, columns: list[Column]
 ) -> list[list[Any]]:
     """The rows of VALUES (one row of nothing for DEFAULT VALUES) as they are stored; none when not all are known."""
     if not isinstance(statement.source, n.ValuesQuery):
@@ -253,11 +254,13 @@ def fitted(ex: Ex, column: Column) -> str:
     return f"CASE WHEN units(rtrim({ex.sql}, ' ')) > {kind.chars} THEN error({message}) ELSE {converted.sql} END"
 
 
-def _stage_procedure(session: Session, procedure: n.Statement, columns: list[Column]) -> tuple[str, int]:
+def _stage_procedure(session: Session, procedure: sm.Statement, columns: list[Column]) -> tuple[str, int]:
+    from . import control
+
     collector = Collector(session.sink)
     outer, session.sink = session.sink, collector
     try:
-        session.run_one(procedure)
+        control.run_one(session, procedure)
     finally:
         session.sink = outer
     from .session import from_duckdb
@@ -352,7 +355,7 @@ def _note_identity(session: Session, table: Table, final: str, given: set[int]) 
     insert_known.note_identity(session, column, [int(value) for value in values if value is not None])
 
 
-def _output(session: Session, table: Table, statement: n.Insert) -> None:
+def _output(session: Session, table: Table, statement: sm.Insert) -> None:
     if not statement.output:
         return
     compiler = session.compiler()

@@ -11,6 +11,7 @@ from ..compiler.casts import Ex, cast, constant
 from ..compiler.functions_catalog import parse_name
 from ..errors import SqlError, Unsupported
 from ..tsql import nodes as n
+from ..tsql import statements as sm
 from ..values import sqltypes as st
 from ..values.convert import convert
 from ..values.variants import wrap
@@ -25,7 +26,7 @@ Arguments = dict[str, tuple[Any, Any]]
 # --- SET and @@ ------------------------------------------------------------------------------------------------
 
 
-def set_option(session: Session, statement: n.SetOption) -> None:
+def set_option(session: Session, statement: sm.SetOption) -> None:
     """SET of an option; those that mean nothing here are accepted.
 
     Raises:
@@ -106,7 +107,7 @@ def global_variable(session: Session, name: str) -> Ex:
 # --- EXEC ------------------------------------------------------------------------------------------------------
 
 
-def execute(session: Session, statement: n.Execute) -> None:
+def execute(session: Session, statement: sm.Execute) -> None:
     """EXEC of a system procedure or one of the user's.
 
     Raises:
@@ -129,7 +130,7 @@ def execute(session: Session, statement: n.Execute) -> None:
     _call_procedure(session, item, statement)
 
 
-def _arguments(session: Session, statement: n.Execute) -> Arguments:
+def _arguments(session: Session, statement: sm.Execute) -> Arguments:
     found: Arguments = {}
     for position, (name, expr, _) in enumerate(statement.arguments, 1):
         value, kind = session.scalar(expr) if not isinstance(expr, n.Default) else (None, None)
@@ -137,8 +138,8 @@ def _arguments(session: Session, statement: n.Execute) -> Arguments:
     return found
 
 
-def _call_procedure(session: Session, item: Module, statement: n.Execute) -> None:
-    from .session import Return
+def _call_procedure(session: Session, item: Module, statement: sm.Execute) -> None:
+    from . import control
 
     node = item.node
     if node is None or node.body_error:
@@ -166,8 +167,8 @@ def _call_procedure(session: Session, item: Module, statement: n.Execute) -> Non
     outer, session.variables = session.variables, inner
     result = 0
     try:
-        session.run(node.body)
-    except Return as returned:
+        control.run(session, node.body)
+    except control.Return as returned:
         result = returned.value
     finally:
         finished, session.variables = session.variables, outer
@@ -325,7 +326,7 @@ def _add_type(session: Session, arguments: Arguments) -> int:
     name = _text(arguments, "@typename", 1) or ""
     base = QueryParser(_text(arguments, "@phystype", 2) or "").type_name()
     nullable = (_text(arguments, "@nulltype", 3) or "NULL").upper() != "NOT NULL"
-    run(session, n.CreateObject("TYPE", (name,), {"base": base, "nullable": nullable}))
+    run(session, sm.CreateObject("TYPE", (name,), {"base": base, "nullable": nullable}))
     session.database.changed()
     return 0
 
@@ -431,7 +432,7 @@ _PROCEDURES: dict[str, Callable[[Any, Arguments], int]] = {
 # --- errors ----------------------------------------------------------------------------------------------------
 
 
-def raise_error(session: Session, statement: n.Simple) -> None:
+def raise_error(session: Session, statement: sm.Simple) -> None:
     """RAISERROR: severities up to 10 are messages."""
     values = [session.scalar(item) for item in statement.arguments]
     first = values[0][0]
@@ -453,7 +454,7 @@ def _replace_place(text: str, value: Any) -> str:
     return re.sub(r"%[-+ 0#]*\d*(?:\.\d+)?(?:[hl]|I64)?[diouxXs]", lambda _: str(value), text, count=1)
 
 
-def throw(session: Session, statement: n.Simple) -> None:
+def throw(session: Session, statement: sm.Simple) -> None:
     """THROW."""
     if not statement.arguments:
         if session.caught is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,36 +16,18 @@ from ..catalog.model import Sequence as SequenceObject
 from ..compiler.casts import Ex, cast, constant
 from ..compiler.queries import CompiledQuery, QueryCompiler
 from ..compiler.scope import Scope, ScopeSource
-from ..errors import SqlError, Unsupported
+from ..errors import SqlError
 from ..generator.ready import slice_of
 from ..tsql import nodes as n
 from ..tsql.parser import parse_batch
 from ..values import sqltypes as st
 from ..values.sqltypes import SqlType
-from . import ddl, dml, insert, procedures
+from . import control, dml, procedures
 from .engine import Engine, translate
 from .results import Sink
 
 FETCH_ROWS = 2048
 _READY = re.compile("\N{LEFT WHITE SQUARE BRACKET}(s[0-9]+)\N{RIGHT WHITE SQUARE BRACKET}")
-_CONTINUES = frozenset((515, 547, 2601, 2627, 2628, 8134, 3701, 50000, 15233, 15135))
-"""Errors after which a batch goes on with its next statement."""
-
-
-class Break(Exception):
-    """BREAK in a WHILE."""
-
-
-class Continue(Exception):
-    """CONTINUE in a WHILE."""
-
-
-class Return(Exception):
-    """RETURN, with its value."""
-
-    def __init__(self, value: int) -> None:
-        super().__init__()
-        self.value = value
 
 
 class Session:
@@ -87,7 +68,8 @@ class Session:
         """Names of the tables the statement that is running reads, for faults."""
         self.text = ""
         """The batch that is running."""
-        self._depth = 0
+        self.try_depth = 0
+        """How many TRY blocks are open."""
         self._ready: dict[str, tuple[Table, ScopeSource]] = {}
         self.changed_data = False
         """Whether the transaction has changed anything."""
@@ -358,85 +340,8 @@ class Session:
         """
         self.text = sql
         statements = parse_batch(sql, self.quoted_identifiers)
-        with contextlib.suppress(Return):
-            self.run(statements)
-
-    def run(self, statements: Sequence[n.Statement]) -> None:
-        """Run statements one after the other; INSERTs of values into the same table that follow each other together."""
-        position = 0
-        while position < len(statements):
-            together = insert.alike(statements, position)
-            if len(together) > 1 and not self.xact_abort:
-                self._begin_implicitly()
-                self.changed_data = True
-                if insert.run_together(self, together):
-                    position += len(together)
-                    continue
-            self.run_one(statements[position])
-            position += 1
-
-    def run_one(self, statement: n.Statement) -> None:
-        """Run a statement. Errors a batch survives are sent, others are raised."""
-        self.sink.check()
-        try:
-            self._dispatch(statement)
-            if not isinstance(statement, n.If | n.While | n.Block):
-                self.last_error = 0
-        except SqlError as error:
-            error.line = error.line or statement.line
-            self.last_error = error.number
-            aborts = self.xact_abort or error.number not in _CONTINUES or self._depth
-            if self.xact_abort and self.transaction_depth:
-                self.rollback()
-            if aborts:
-                raise
-            self.sink.error(error)
-        except duckdb.Error as error:
-            translated = self.failed(error)
-            translated.line = statement.line
-            raise translated from None
-
-    def _dispatch(self, statement: n.Statement) -> None:
-        if isinstance(statement, n.SelectStatement):
-            self._begin_implicitly()
-            self.select(statement.query)
-        elif isinstance(statement, n.Insert | n.Update | n.Delete | n.Truncate):
-            self._begin_implicitly()
-            self.changed_data = True
-            dml.run(self, statement)
-        elif isinstance(statement, n.If):
-            if self.condition(statement.condition):
-                self.run_one(statement.then)
-            elif statement.otherwise is not None:
-                self.run_one(statement.otherwise)
-        elif isinstance(statement, n.Block):
-            self.run(statement.body)
-        elif isinstance(statement, n.While):
-            self._while(statement)
-        elif isinstance(statement, n.TryCatch):
-            self._try(statement)
-        elif isinstance(statement, n.Declare):
-            self._declare(statement)
-        elif isinstance(statement, n.SetVariable):
-            self.assign(statement.name, self.compiler().value(statement.expr, Scope()))
-        elif isinstance(statement, n.SetOption):
-            procedures.set_option(self, statement)
-        elif isinstance(statement, n.Transaction):
-            self._transaction(statement)
-        elif isinstance(statement, n.Execute):
-            procedures.execute(self, statement)
-        elif isinstance(statement, n.ExecuteText):
-            self._execute_text(statement)
-        elif isinstance(statement, n.Simple):
-            self._simple(statement)
-        else:
-            self._begin_implicitly()
-            self.changed_data = True
-            ddl.run(self, statement)
-
-    def _begin_implicitly(self) -> None:
-        if self.implicit_transactions and not self.transaction_depth:
-            self.begin()
+        with contextlib.suppress(control.Return):
+            control.run(self, statements)
 
     def compiler(self) -> QueryCompiler:
         """A compiler for one statement."""
@@ -520,62 +425,6 @@ class Session:
         value = ex if ex.is_const else constant(self.evaluate(ex), ex.type)
         self.variables[name] = cast(value, kind)
 
-    def _declare(self, statement: n.Declare) -> None:
-        if statement.table is not None:
-            ddl.create_table(self, statement.table)
-            return
-        for name, type_name, initial in statement.variables:
-            kind = self.compiler().type_of(type_name)
-            self.variables[name] = constant(None, kind)
-            if initial is not None:
-                self.assign(name, self.compiler().value(initial, Scope()))
-
-    def _while(self, statement: n.While) -> None:
-        while self.condition(statement.condition):
-            self.sink.check()
-            try:
-                self.run_one(statement.body)
-            except Break:
-                return
-            except Continue:
-                continue
-
-    def _try(self, statement: n.TryCatch) -> None:
-        self._depth += 1
-        try:
-            self.run(statement.body)
-        except SqlError as error:
-            if error.severity >= 20 or error.number == 3617:
-                raise
-            self._depth -= 1
-            before, self.caught = self.caught, error
-            try:
-                self.run(statement.handler)
-            finally:
-                self.caught = before
-                self._depth += 1
-        finally:
-            self._depth -= 1
-
-    def _transaction(self, statement: n.Transaction) -> None:
-        if statement.verb == "BEGIN":
-            self.begin()
-        elif statement.verb == "COMMIT":
-            if not self.transaction_depth:
-                raise SqlError(3902, "The COMMIT TRANSACTION request has no corresponding BEGIN TRANSACTION.")
-            self.commit()
-        elif statement.verb == "ROLLBACK":
-            if not self.transaction_depth:
-                raise SqlError(3903, "The ROLLBACK TRANSACTION request has no corresponding BEGIN TRANSACTION.")
-            self.rollback()
-        else:
-            raise Unsupported("savepoints")
-
-    def _execute_text(self, statement: n.ExecuteText) -> None:
-        value, _ = self.scalar(statement.text)
-        if value is not None:
-            self.nested(str(value))
-
     def nested(self, sql: str) -> None:
         """Run a batch inside this one, with variables of its own."""
         outer, self.variables = self.variables, {}
@@ -583,44 +432,6 @@ class Session:
             self.run_batch(sql)
         finally:
             self.variables = outer
-
-    def _simple(self, statement: n.Simple) -> None:
-        verb = statement.verb
-        if verb == "USE":
-            database = self.server.find_database(statement.text)
-            if database is None:
-                message = f"Database '{statement.text}' does not exist. Make sure that the name is entered correctly."
-                raise SqlError(911, message)
-            old = self.database.name
-            self.use(database)
-            self.sink.database_changed(old, database.name)
-        elif verb == "PRINT":
-            value, kind = self.scalar(statement.arguments[0])
-            text = "" if value is None or kind is None else cast(constant(value, kind), st.NVARCHAR_MAX).const
-            self.sink.info(0, str(text))
-        elif verb == "RAISERROR":
-            procedures.raise_error(self, statement)
-        elif verb == "THROW":
-            procedures.throw(self, statement)
-        elif verb == "RETURN":
-            value = self.scalar(statement.arguments[0])[0] if statement.arguments else 0
-            raise Return(int(value or 0))
-        elif verb == "BREAK":
-            raise Break
-        elif verb == "CONTINUE":
-            raise Continue
-        elif verb == "WAITFOR":
-            self._wait(str(self.scalar(statement.arguments[0])[0]))
-        elif verb not in ("NOTHING", "CHECKPOINT"):
-            raise Unsupported(verb)
-
-    def _wait(self, delay: str) -> None:
-        from ..values.datetimes import parse
-
-        end = time.monotonic() + parse(delay)[1] / 10_000_000
-        while (left := end - time.monotonic()) > 0:
-            self.sink.check()
-            time.sleep(min(left, 0.05))
 
 
 def from_duckdb(value: Any, kind: SqlType) -> Any:

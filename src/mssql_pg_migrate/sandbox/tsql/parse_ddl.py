@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import lexer
 from . import nodes as n
+from . import statements as sm
 from .parse_query import QueryParser
 
 _TABLE_CONSTRAINTS = ("CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK", "DEFAULT")
@@ -20,9 +21,9 @@ _GENERATED = {
 class DdlParser(QueryParser):
     """Parses table and index definitions."""
 
-    def create_table(self) -> n.CreateTable:
+    def create_table(self) -> sm.CreateTable:
         """CREATE TABLE, from behind the word TABLE."""
-        table = n.CreateTable(self.name(), [], [], [])
+        table = sm.CreateTable(self.name(), [], [], [])
         if self.accept("AS", "FILETABLE"):
             self._table_options(table)
             return table
@@ -33,7 +34,7 @@ class DdlParser(QueryParser):
         self._table_options(table)
         return table
 
-    def table_body(self, table: n.CreateTable) -> None:
+    def table_body(self, table: sm.CreateTable) -> None:
         """The columns and constraints of a table in their parentheses."""
         self.expect("(")
         while not self.at(")"):
@@ -55,7 +56,7 @@ class DdlParser(QueryParser):
         first, second = self.name_list()
         return first, second
 
-    def _table_options(self, table: n.CreateTable) -> None:
+    def _table_options(self, table: sm.CreateTable) -> None:
         while self.at_any("ON", "TEXTIMAGE_ON", "FILESTREAM_ON", "WITH"):
             word = self.take().upper
             if word == "WITH":
@@ -71,9 +72,9 @@ class DdlParser(QueryParser):
 
     # --- columns ---
 
-    def column(self) -> n.ColumnDef:
+    def column(self) -> sm.ColumnDef:
         """A column definition."""
-        column = n.ColumnDef(self._column_name())
+        column = sm.ColumnDef(self._column_name())
         if self.accept("AS"):
             column.computed = self.expression()
             if self.accept("PERSISTED"):
@@ -90,7 +91,7 @@ class DdlParser(QueryParser):
             self.fail()
         return self.take().value
 
-    def _column_option(self, column: n.ColumnDef) -> bool:
+    def _column_option(self, column: sm.ColumnDef) -> bool:
         if self.accept("NOT", "NULL"):
             column.nullable = False
         elif self.accept("NULL"):
@@ -144,19 +145,19 @@ class DdlParser(QueryParser):
 
     # --- constraints ---
 
-    def constraint(self, column: str | None = None) -> n.ConstraintDef:
+    def constraint(self, column: str | None = None) -> sm.ConstraintDef:
         """A constraint; `column` is given for one behind a column."""
         name = self.identifier() if self.accept("CONSTRAINT") else None
         if self.accept("NOT", "NULL"):
-            return n.ConstraintDef("NOT NULL")
+            return sm.ConstraintDef("NOT NULL")
         if self.accept("NULL"):
-            return n.ConstraintDef("NULL")
+            return sm.ConstraintDef("NULL")
         if self.accept("DEFAULT"):
             return self._default(name, column)
         if self.accept("CHECK"):
             replication = self.accept("NOT", "FOR", "REPLICATION")
             self.expect("(")
-            check = n.ConstraintDef("CHECK", name, _own(column), expr=self.expression())
+            check = sm.ConstraintDef("CHECK", name, _own(column), expr=self.expression())
             check.not_for_replication = replication
             self.expect(")")
             return check
@@ -167,7 +168,7 @@ class DdlParser(QueryParser):
             kind = "PRIMARY KEY"
         else:
             self.expect("UNIQUE")
-        key = n.ConstraintDef(kind, name, _own(column))
+        key = sm.ConstraintDef(kind, name, _own(column))
         clustered = self.accept_any("CLUSTERED", "NONCLUSTERED")
         key.clustered = None if not clustered else clustered == "CLUSTERED"
         self.accept("HASH")
@@ -177,8 +178,8 @@ class DdlParser(QueryParser):
         key.ignore_dup_key = options.get("IGNORE_DUP_KEY") == "ON"
         return key
 
-    def _default(self, name: str | None, column: str | None) -> n.ConstraintDef:
-        default = n.ConstraintDef("DEFAULT", name, _own(column), expr=self._default_value())
+    def _default(self, name: str | None, column: str | None) -> sm.ConstraintDef:
+        default = sm.ConstraintDef("DEFAULT", name, _own(column), expr=self._default_value())
         if self.accept("FOR"):
             default.columns = ((self._column_name(), False),)
         default.with_values = self.accept("WITH", "VALUES")
@@ -188,12 +189,12 @@ class DdlParser(QueryParser):
         # Not a full expression: NOT NULL may follow.
         return self._additive()
 
-    def _foreign_key(self, name: str | None, column: str | None) -> n.ConstraintDef:
+    def _foreign_key(self, name: str | None, column: str | None) -> sm.ConstraintDef:
         columns = _own(column)
         if self.accept("FOREIGN", "KEY") and self.at("("):
             columns = tuple((item, False) for item in self.name_list())
         self.expect("REFERENCES")
-        key = n.ConstraintDef("FOREIGN KEY", name, columns, reference=self.name())
+        key = sm.ConstraintDef("FOREIGN KEY", name, columns, reference=self.name())
         if self.at("("):
             key.referenced_columns = self.name_list()
         while True:
@@ -252,13 +253,13 @@ class DdlParser(QueryParser):
             else:
                 return options
 
-    def _inline_index(self, column: str | None) -> n.IndexDef:
+    def _inline_index(self, column: str | None) -> sm.IndexDef:
         self.expect("INDEX")
         name = self.identifier()
         unique = self.accept("UNIQUE")
         kind = self._index_kind()
         columns = self.key_columns() if self.at("(") else _own(column)
-        return self._index_rest(n.IndexDef(name, columns, (), unique, kind))
+        return self._index_rest(sm.IndexDef(name, columns, (), unique, kind))
 
     def _index_kind(self) -> str:
         clustered = self.accept_any("CLUSTERED", "NONCLUSTERED") or "NONCLUSTERED"
@@ -268,7 +269,7 @@ class DdlParser(QueryParser):
             return "NONCLUSTERED HASH"
         return clustered
 
-    def _index_rest(self, index: n.IndexDef) -> n.IndexDef:
+    def _index_rest(self, index: sm.IndexDef) -> sm.IndexDef:
         if self.accept("INCLUDE"):
             index.included = self.name_list()
         if self.accept("WHERE"):
@@ -276,7 +277,7 @@ class DdlParser(QueryParser):
         index.options = self._index_options()
         return index
 
-    def create_index(self) -> n.CreateIndex:
+    def create_index(self) -> sm.CreateIndex:
         """CREATE [UNIQUE] [CLUSTERED] INDEX, XML INDEX, SPATIAL INDEX and FULLTEXT INDEX, from behind CREATE."""
         unique = self.accept("UNIQUE")
         special = ""
@@ -294,14 +295,14 @@ class DdlParser(QueryParser):
         self.expect("ON")
         table = self.name()
         columns = self.key_columns() if self.at("(") else ()
-        index = n.IndexDef(name, columns, (), unique, kind)
+        index = sm.IndexDef(name, columns, (), unique, kind)
         while special and self.at_any("USING", "FOR"):
             self.take()
             while self.at_name() or self.at_any("FOR", "INDEX", "VALUE", "PATH", "PROPERTY"):
                 self.take()
-        return n.CreateIndex(table, self._index_rest(index))
+        return sm.CreateIndex(table, self._index_rest(index))
 
-    def _fulltext_index(self) -> n.CreateIndex:
+    def _fulltext_index(self) -> sm.CreateIndex:
         self.expect("ON")
         table = self.name()
         columns: list[tuple[str, bool]] = []
@@ -313,7 +314,7 @@ class DdlParser(QueryParser):
             self.accept(",")
         self.expect(")")
         self.expect("KEY", "INDEX")
-        index = n.IndexDef(self.identifier(), tuple(columns), kind="FULLTEXT")
+        index = sm.IndexDef(self.identifier(), tuple(columns), kind="FULLTEXT")
         while self.at_any("ON", "WITH"):
             self.take()
             if self.at("("):
@@ -322,11 +323,11 @@ class DdlParser(QueryParser):
                 self.take()
                 while self.accept("=") or self.accept(","):
                     self.take()
-        return n.CreateIndex(table, index)
+        return sm.CreateIndex(table, index)
 
     # --- ALTER TABLE ---
 
-    def alter_table(self) -> n.AlterTable:
+    def alter_table(self) -> sm.AlterTable:
         """ALTER TABLE, from behind the word TABLE."""
         name = self.name()
         with_check = None
@@ -338,29 +339,29 @@ class DdlParser(QueryParser):
         if self.at_any("CHECK", "NOCHECK"):
             action = self.take().upper
             self.expect("CONSTRAINT")
-            return n.AlterTable(name, action, names=self._names_or_all(), with_check=with_check)
+            return sm.AlterTable(name, action, names=self._names_or_all(), with_check=with_check)
         if self.accept("DROP"):
             return self._alter_drop(name)
         if self.accept("ALTER", "COLUMN"):
             if self.peek().upper in ("ADD", "DROP"):
                 column = self._column_name()
                 action = f"{self.take().upper} {self.take().upper}"
-                return n.AlterTable(name, f"COLUMN {action}", names=[column])
-            return n.AlterTable(name, "ALTER COLUMN", columns=[self.column()])
+                return sm.AlterTable(name, f"COLUMN {action}", names=[column])
+            return sm.AlterTable(name, "ALTER COLUMN", columns=[self.column()])
         if self.at_any("ENABLE", "DISABLE"):
             action = self.take().upper
             self.expect("TRIGGER")
-            return n.AlterTable(name, f"{action} TRIGGER", names=self._names_or_all())
+            return sm.AlterTable(name, f"{action} TRIGGER", names=self._names_or_all())
         if self.accept("SET"):
             text = self.skip_parentheses()
             flat = "".join(text.upper().split())
             action = "VERSIONING ON" if "SYSTEM_VERSIONING=ON" in flat else "VERSIONING OFF"
             if "SYSTEM_VERSIONING" not in flat:
                 action = "SET"
-            return n.AlterTable(name, action, history=history_table(text))
+            return sm.AlterTable(name, action, history=history_table(text))
         if self.accept("REBUILD"):
             self._index_options()
-            return n.AlterTable(name, "REBUILD")
+            return sm.AlterTable(name, "REBUILD")
         self.fail()
         return None
 
@@ -372,8 +373,8 @@ class DdlParser(QueryParser):
             names.append(self.identifier())
         return names
 
-    def _alter_add(self, name: n.Name, with_check: bool | None) -> n.AlterTable:
-        action = n.AlterTable(name, "ADD", with_check=with_check)
+    def _alter_add(self, name: n.Name, with_check: bool | None) -> sm.AlterTable:
+        action = sm.AlterTable(name, "ADD", with_check=with_check)
         while True:
             if self.at("PERIOD", "FOR"):
                 action.period = self.period()
@@ -385,10 +386,10 @@ class DdlParser(QueryParser):
             if not self.accept(","):
                 return action
 
-    def _alter_drop(self, name: n.Name) -> n.AlterTable:
+    def _alter_drop(self, name: n.Name) -> sm.AlterTable:
         if self.accept("PERIOD", "FOR", "SYSTEM_TIME"):
-            return n.AlterTable(name, "DROP PERIOD")
-        action = n.AlterTable(name, "DROP CONSTRAINT")
+            return sm.AlterTable(name, "DROP PERIOD")
+        action = sm.AlterTable(name, "DROP CONSTRAINT")
         if self.accept("COLUMN"):
             action.action = "DROP COLUMN"
         else:

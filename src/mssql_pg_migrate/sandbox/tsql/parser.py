@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from ..errors import SqlError, Unsupported
-from ..values.sqltypes import SYSNAME
 from . import lexer
 from . import nodes as n
-from .parse_ddl import DdlParser
+from . import statements as sm
+from .parse_control import ControlParser
 
 _MODULES = ("VIEW", "PROCEDURE", "PROC", "FUNCTION", "TRIGGER")
 _DROPPABLE = """
@@ -20,21 +20,21 @@ _DROPPABLE = """
 _SECURABLES = ("OBJECT", "SCHEMA", "DATABASE", "TYPE")
 
 
-class BatchParser(DdlParser):
+class BatchParser(ControlParser):
     """Parses whole batches."""
 
     def __init__(self, text: str, quoted_identifiers: bool = True) -> None:
         super().__init__(text, quoted_identifiers)
         self._by_word = self._statements_by_word()
-        self._words = frozenset(self._by_word) - {""}
+        self.words = frozenset(self._by_word) - {""}
 
-    def batch(self) -> list[n.Statement]:
+    def batch(self) -> list[sm.Statement]:
         """All statements of the batch."""
-        found: list[n.Statement] = []
+        found: list[sm.Statement] = []
         while self.accept(";"):
             pass
         # The name of a procedure alone may open a batch, without EXEC.
-        if self.at_name() and self.token.upper not in self._words and not self._at_keyword_statement():
+        if self.at_name() and self.token.upper not in self.words and not self._at_keyword_statement():
             found.append(self._execute_named())
         while not self.at_end:
             if not self.accept(";"):
@@ -44,7 +44,7 @@ class BatchParser(DdlParser):
     def _at_keyword_statement(self) -> bool:
         return self.at_any("SAVE", "ENABLE", "DISABLE", "BULK", "CHECKPOINT", "DBCC", "THROW", "KILL")
 
-    def _statements_by_word(self) -> dict[str, Callable[[], n.Statement]]:
+    def _statements_by_word(self) -> dict[str, Callable[[], sm.Statement]]:
         return {
             "SELECT": self._query_statement,
             "WITH": self._with_statement,
@@ -82,7 +82,7 @@ class BatchParser(DdlParser):
             "DISABLE": self._enable_trigger,
         }
 
-    def statement(self) -> n.Statement:
+    def statement(self) -> sm.Statement:
         """One statement.
 
         Raises:
@@ -102,18 +102,18 @@ class BatchParser(DdlParser):
 
     # --- data ---
 
-    def _query_statement(self) -> n.Statement:
-        return n.SelectStatement(self.query())
+    def _query_statement(self) -> sm.Statement:
+        return sm.SelectStatement(self.query())
 
-    def _with_statement(self) -> n.Statement:
+    def _with_statement(self) -> sm.Statement:
         start = self.position
         self._common_tables()
         if not self.at("SELECT"):
             raise Unsupported(f"{self.token.upper} behind WITH")
         self.position = start
-        return n.SelectStatement(self.query())
+        return sm.SelectStatement(self.query())
 
-    def _insert(self) -> n.Statement:
+    def _insert(self) -> sm.Statement:
         self.expect("INSERT")
         self.top()
         self.accept("INTO")
@@ -125,10 +125,10 @@ class BatchParser(DdlParser):
         if self.accept("OUTPUT"):
             output = self.select_items()
         if self.accept("DEFAULT", "VALUES"):
-            return n.Insert(table, columns, None, output)
+            return sm.Insert(table, columns, None, output)
         if self.at_any("EXEC", "EXECUTE"):
-            return n.Insert(table, columns, None, output, self._execute())
-        return n.Insert(table, columns, self.query(), output)
+            return sm.Insert(table, columns, None, output, self._execute())
+        return sm.Insert(table, columns, self.query(), output)
 
     def _insert_columns(self) -> tuple[str, ...]:
         self.expect("(")
@@ -147,11 +147,11 @@ class BatchParser(DdlParser):
         self._hints()
         return name
 
-    def _update(self) -> n.Statement:
+    def _update(self) -> sm.Statement:
         self.expect("UPDATE")
         if self.accept("STATISTICS"):
             self.name()
-            return n.Simple("NOTHING")
+            return sm.Simple("NOTHING")
         top, _, _ = self.top()
         table = self._target()
         self.expect("SET")
@@ -172,9 +172,9 @@ class BatchParser(DdlParser):
         source = self.sources() if self.accept("FROM") else None
         where = self.expression() if self.accept("WHERE") else None
         self._options()
-        return n.Update(table, tuple(assignments), source, where, top)
+        return sm.Update(table, tuple(assignments), source, where, top)
 
-    def _delete(self) -> n.Statement:
+    def _delete(self) -> sm.Statement:
         self.expect("DELETE")
         top, _, _ = self.top()
         self.accept("FROM")
@@ -184,15 +184,15 @@ class BatchParser(DdlParser):
         source = self.sources() if self.accept("FROM") else None
         where = self.expression() if self.accept("WHERE") else None
         self._options()
-        return n.Delete(table, source, where, top)
+        return sm.Delete(table, source, where, top)
 
-    def _truncate(self) -> n.Statement:
+    def _truncate(self) -> sm.Statement:
         self.expect("TRUNCATE", "TABLE")
-        return n.Truncate(self.name())
+        return sm.Truncate(self.name())
 
     # --- CREATE, ALTER, DROP ---
 
-    def _create(self) -> n.Statement:
+    def _create(self) -> sm.Statement:
         start = self.token.start
         self.expect("CREATE")
         alter = self.accept("OR", "ALTER")
@@ -205,7 +205,7 @@ class BatchParser(DdlParser):
             return self.create_index()
         return self._create_object()
 
-    def _create_object(self) -> n.Statement:
+    def _create_object(self) -> sm.Statement:
         kind = self.take().upper
         if kind == "SCHEMA":
             return self._create_schema()
@@ -214,69 +214,69 @@ class BatchParser(DdlParser):
         if kind == "TYPE":
             return self._create_type()
         if kind == "SEQUENCE":
-            return n.CreateObject("SEQUENCE", self.name(), self._sequence_options())
+            return sm.CreateObject("SEQUENCE", self.name(), self._sequence_options())
         if kind == "SYNONYM":
             name = self.name()
             self.expect("FOR")
-            return n.CreateObject("SYNONYM", name, {"base": self.name()})
+            return sm.CreateObject("SYNONYM", name, {"base": self.name()})
         if kind == "LOGIN":
             name = (self.identifier(),)
             self.expect("WITH", "PASSWORD", "=")
             password = self.string()
             self._skip_statement()
-            return n.CreateObject("LOGIN", name, {"password": password})
+            return sm.CreateObject("LOGIN", name, {"password": password})
         if kind == "USER":
             name = (self.identifier(),)
             login = self.identifier() if self.accept("FOR", "LOGIN") or self.accept("FROM", "LOGIN") else name[0]
             self._skip_statement()
-            return n.CreateObject("USER", name, {"login": login})
+            return sm.CreateObject("USER", name, {"login": login})
         if kind == "ROLE":
-            return n.CreateObject("ROLE", (self.identifier(),))
+            return sm.CreateObject("ROLE", (self.identifier(),))
         if kind == "XML" and self.accept("SCHEMA", "COLLECTION"):
             name = self.name()
             self.expect("AS")
-            return n.CreateObject("XML SCHEMA COLLECTION", name, {"text": self.expression()})
+            return sm.CreateObject("XML SCHEMA COLLECTION", name, {"text": self.expression()})
         if kind == "FULLTEXT" and self.accept("CATALOG"):
             self.identifier()
             self._skip_statement()
-            return n.Simple("NOTHING")
+            return sm.Simple("NOTHING")
         if kind in ("STATISTICS", "ASSEMBLY", "PARTITION"):
             raise Unsupported(f"CREATE {kind}")
         self.position -= 1
         self.fail()
         return None
 
-    def _create_schema(self) -> n.Statement:
+    def _create_schema(self) -> sm.Statement:
         if self.accept("AUTHORIZATION"):
-            return n.CreateObject("SCHEMA", (self.identifier(),))
+            return sm.CreateObject("SCHEMA", (self.identifier(),))
         name = (self.identifier(),)
         if self.accept("AUTHORIZATION"):
             self.identifier()
-        return n.CreateObject("SCHEMA", name)
+        return sm.CreateObject("SCHEMA", name)
 
-    def _create_database(self) -> n.Statement:
+    def _create_database(self) -> sm.Statement:
         name = (self.identifier(),)
         options: dict[str, str] = {}
         while not self.at_end and not self.at(";"):
             if self.accept("COLLATE"):
                 options["collation"] = self.take().value
-            elif self.token.upper in self._words and not self.at_any("(", "WITH"):
+            elif self.token.upper in self.words and not self.at_any("(", "WITH"):
                 break
             else:
                 self.take()
-        return n.CreateObject("DATABASE", name, options)
+        return sm.CreateObject("DATABASE", name, options)
 
-    def _create_type(self) -> n.Statement:
+    def _create_type(self) -> sm.Statement:
         name = self.name()
         if self.accept("AS", "TABLE"):
-            table = n.CreateTable(name, [], [], [])
+            table = sm.CreateTable(name, [], [], [])
             self.table_body(table)
-            return n.CreateObject("TABLE TYPE", name, {"table": table})
+            return sm.CreateObject("TABLE TYPE", name, {"table": table})
         self.expect("FROM")
         base = self.type_name()
         nullable = not self.accept("NOT", "NULL")
         self.accept("NULL")
-        return n.CreateObject("TYPE", name, {"base": base, "nullable": nullable})
+        return sm.CreateObject("TYPE", name, {"base": base, "nullable": nullable})
 
     def _sequence_options(self) -> dict[str, object]:
         options: dict[str, object] = {}
@@ -306,10 +306,10 @@ class BatchParser(DdlParser):
             else:
                 return options
 
-    def _module(self, start: int, alter: bool, create: bool) -> n.Statement:
+    def _module(self, start: int, alter: bool, create: bool) -> sm.Statement:
         kind = self.take().upper
         kind = "PROCEDURE" if kind == "PROC" else kind
-        module = n.CreateModule(kind, self.name(), "", alter, create)
+        module = sm.CreateModule(kind, self.name(), "", alter, create)
         if kind == "VIEW":
             self._view(module)
         elif kind == "PROCEDURE":
@@ -332,7 +332,7 @@ class BatchParser(DdlParser):
                 return "TABLE" if following.kind == lexer.VARIABLE else "SCALAR"
         return "SCALAR"
 
-    def _view(self, module: n.CreateModule) -> None:
+    def _view(self, module: sm.CreateModule) -> None:
         if self.at("("):
             module.columns = self.name_list()
         if self.accept("WITH"):
@@ -351,7 +351,7 @@ class BatchParser(DdlParser):
         if self.accept("WITH", "CHECK", "OPTION"):
             pass
 
-    def _procedure(self, module: n.CreateModule) -> None:
+    def _procedure(self, module: sm.CreateModule) -> None:
         parenthesised = self.accept("(")
         while self.token.kind == lexer.VARIABLE:
             name = self.take().value.lower()
@@ -378,7 +378,7 @@ class BatchParser(DdlParser):
             module.body_error = error.text
             self.position = len(self.tokens) - 1
 
-    def _alter(self) -> n.Statement:
+    def _alter(self) -> sm.Statement:
         start = self.token.start
         self.expect("ALTER")
         if self.at_any(*_MODULES):
@@ -391,42 +391,42 @@ class BatchParser(DdlParser):
             table = self.name()
             action = self.take().upper
             self._skip_statement()
-            return n.AlterIndex(table, name, action)
+            return sm.AlterIndex(table, name, action)
         if self.accept("SEQUENCE"):
-            return n.CreateObject("ALTER SEQUENCE", self.name(), self._sequence_options())
+            return sm.CreateObject("ALTER SEQUENCE", self.name(), self._sequence_options())
         if self.accept("ROLE") or self.accept("SERVER", "ROLE"):
             role = self.identifier()
             verb = self.take().upper
             self.expect("MEMBER")
-            return n.CreateObject("ROLE MEMBER", (role,), {"verb": verb, "member": self.identifier()})
+            return sm.CreateObject("ROLE MEMBER", (role,), {"verb": verb, "member": self.identifier()})
         if self.accept("SCHEMA"):
             schema = self.identifier()
             self.expect("TRANSFER")
-            return n.CreateObject("SCHEMA TRANSFER", (schema,), {"object": self.name()})
+            return sm.CreateObject("SCHEMA TRANSFER", (schema,), {"object": self.name()})
         if self.at_any("DATABASE", "AUTHORIZATION", "LOGIN", "USER"):
             self._skip_statement()
-            return n.Simple("NOTHING")
+            return sm.Simple("NOTHING")
         raise Unsupported(f"ALTER {self.token.value.upper()}")
 
     def _skip_statement(self) -> None:
         while not self.at_end and not self.at(";"):
-            if self.token.upper in self._words and not self.at_any("(", "SET", "WITH"):
+            if self.token.upper in self.words and not self.at_any("(", "SET", "WITH"):
                 return
             self.take()
 
-    def _drop(self) -> n.Statement:
+    def _drop(self) -> sm.Statement:
         self.expect("DROP")
         kind = self.take().upper
         if kind == "FULLTEXT":
             self._skip_statement()
-            return n.Simple("NOTHING")
+            return sm.Simple("NOTHING")
         if kind == "XML":
             self.expect("SCHEMA", "COLLECTION")
             kind = "XML SCHEMA COLLECTION"
         elif kind not in _DROPPABLE:
             self.position -= 1
             self.fail()
-        drop = n.Drop("PROCEDURE" if kind == "PROC" else kind, [], self.accept("IF", "EXISTS"))
+        drop = sm.Drop("PROCEDURE" if kind == "PROC" else kind, [], self.accept("IF", "EXISTS"))
         while True:
             name = self.name()
             if kind == "INDEX":
@@ -443,223 +443,15 @@ class BatchParser(DdlParser):
             self.take()
         return drop
 
-    def _enable_trigger(self) -> n.Statement:
+    def _enable_trigger(self) -> sm.Statement:
         action = self.take().upper
         self.expect("TRIGGER")
         names = self._names_or_all()
         self.expect("ON")
-        return n.AlterTable(self.name(), f"{action} TRIGGER", names=names)
-
-    # --- control flow ---
-
-    def _declare(self) -> n.Statement:
-        self.expect("DECLARE")
-        declare = n.Declare([])
-        while True:
-            if self.token.kind != lexer.VARIABLE:
-                raise Unsupported("cursors")
-            name = self.take().value.lower()
-            self.accept("AS")
-            if self.accept("TABLE"):
-                declare.table = n.CreateTable((name,), [], [], [])
-                self.table_body(declare.table)
-                return declare
-            if self.at("CURSOR"):
-                raise Unsupported("cursors")
-            kind = self.type_name()
-            declare.variables.append((name, kind, self.expression() if self.accept("=") else None))
-            if not self.accept(","):
-                return declare
-
-    def _set(self) -> n.Statement:
-        self.expect("SET")
-        if self.token.kind == lexer.VARIABLE:
-            name = self.take().value.lower()
-            operator = self.accept_any("=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=")
-            if not operator:
-                self.fail()
-            value = self.expression()
-            if operator != "=":
-                value = n.Binary(operator[0], n.Variable(name), value)
-            return n.SetVariable(name, value)
-        if self.accept("TRANSACTION", "ISOLATION", "LEVEL"):
-            words = [self.take().upper]
-            if self.at_any("COMMITTED", "UNCOMMITTED", "READ"):
-                words.append(self.take().upper)
-            return n.SetOption(("ISOLATION",), " ".join(words))
-        if self.accept("IDENTITY_INSERT"):
-            table = self.name()
-            return n.SetOption(("IDENTITY_INSERT",), self.take().upper, table)
-        words = [self.take().upper]
-        while self.accept(",") or words == ["STATISTICS"]:
-            words.append(self.take().upper)
-        negative = "-" if self.accept("-") else ""
-        return n.SetOption(tuple(words), negative + self.take().value.upper())
-
-    def _if(self) -> n.Statement:
-        self.expect("IF")
-        condition = self.expression()
-        then = self.statement()
-        otherwise = self.statement() if self.accept("ELSE") else None
-        return n.If(condition, then, otherwise)
-
-    def _while(self) -> n.Statement:
-        self.expect("WHILE")
-        return n.While(self.expression(), self.statement())
-
-    def _begin(self) -> n.Statement:
-        if self.peek().upper in ("TRAN", "TRANSACTION", "DISTRIBUTED"):
-            return self._transaction()
-        self.expect("BEGIN")
-        if self.accept("TRY"):
-            body = self._until("TRY")
-            self.accept(";")
-            self.expect("BEGIN", "CATCH")
-            return n.TryCatch(body, self._until("CATCH"))
-        return n.Block(self._until(""))
-
-    def _until(self, word: str) -> list[n.Statement]:
-        body: list[n.Statement] = []
-        while not self.at("END"):
-            if self.at_end:
-                self.fail()
-            if not self.accept(";"):
-                body.append(self.statement())
-        self.expect("END")
-        if word:
-            self.expect(word)
-        return body
-
-    def _transaction(self) -> n.Statement:
-        verb = self.take().upper
-        self.accept("DISTRIBUTED")
-        self.accept_any("TRAN", "TRANSACTION", "WORK")
-        name = ""
-        if self.token.kind in (lexer.VARIABLE, lexer.QUOTED) or (
-            self.at_name() and self.token.upper not in self._words
-        ):
-            name = self.take().value
-        if self.at("WITH", "("):
-            self.take()
-            self.skip_parentheses()
-        return n.Transaction(verb, name)
-
-    def _execute(self) -> n.Statement:
-        self.accept_any("EXEC", "EXECUTE")
-        if self.accept("("):
-            text = self.expression()
-            self.expect(")")
-            return n.ExecuteText(text)
-        result = None
-        if self.token.kind == lexer.VARIABLE and self.peek().upper == "=":
-            result = self.take().value.lower()
-            self.take()
-        statement = self._execute_named()
-        statement.result = result
-        return statement
-
-    def _execute_named(self) -> n.Execute:
-        name: n.Name = (self.take().value,) if self.token.kind == lexer.VARIABLE else self.name()
-        arguments: list[tuple[str | None, n.Expr, bool]] = []
-        while not self.at_end and not self.at(";"):
-            if not arguments and self._at_statement():
-                break
-            label = None
-            if self.token.kind == lexer.VARIABLE and self.peek().upper == "=":
-                label = self.take().value.lower()
-                self.take()
-            arguments.append((label, self._argument(), bool(self.accept_any("OUTPUT", "OUT"))))
-            if not self.accept(","):
-                break
-        if self.accept("WITH", "RECOMPILE"):
-            pass
-        return n.Execute(name, arguments)
-
-    def _at_statement(self) -> bool:
-        return (self.token.upper in self._words or self.at_any("ELSE", "END", "GO")) and not self.at("(")
-
-    def _argument(self) -> n.Expr:
-        # A bare word is a string here: EXEC sp_help orders.
-        token = self.token
-        if token.kind in (lexer.IDENTIFIER, lexer.QUOTED) and token.upper not in ("NULL", "DEFAULT"):
-            return n.Literal(".".join(self.name()), SYSNAME)
-        return self._unary()
-
-    def _use(self) -> n.Statement:
-        self.expect("USE")
-        return n.Simple("USE", text=self.identifier())
-
-    def _print(self) -> n.Statement:
-        self.expect("PRINT")
-        return n.Simple("PRINT", (self.expression(),))
-
-    def _raiserror(self) -> n.Statement:
-        self.expect("RAISERROR")
-        if self.accept("("):
-            arguments = self.expressions()
-            self.expect(")")
-        else:
-            arguments = self.expressions()
-        if self.accept("WITH"):
-            self.take()
-            while self.accept(","):
-                self.take()
-        return n.Simple("RAISERROR", arguments)
-
-    def _throw(self) -> n.Statement:
-        self.expect("THROW")
-        if self.at_end or self.at_any(";", "END"):
-            return n.Simple("THROW")
-        return n.Simple("THROW", self.expressions())
-
-    def _return(self) -> n.Statement:
-        self.expect("RETURN")
-        if self.at_end or self.at(";") or self._at_statement():
-            return n.Simple("RETURN")
-        return n.Simple("RETURN", (self.expression(),))
-
-    def _bare_word(self) -> n.Statement:
-        return n.Simple(self.take().upper)
-
-    def _waitfor(self) -> n.Statement:
-        self.expect("WAITFOR")
-        if not self.accept("DELAY"):
-            raise Unsupported("WAITFOR TIME")
-        return n.Simple("WAITFOR", (self._unary(),))
-
-    # --- rights ---
-
-    def _permission(self) -> n.Statement:
-        verb = self.take().upper
-        self.accept("GRANT", "OPTION", "FOR")
-        permissions: list[str] = []
-        while not self.at_any("ON", "TO", "FROM"):
-            if self.at_end:
-                self.fail()
-            words = [self.take().value.upper()]
-            while self.token.kind == lexer.IDENTIFIER and not self.at_any("ON", "TO", "FROM"):
-                words.append(self.take().value.upper())
-            if self.at("("):
-                self.skip_parentheses()
-            permissions.append(" ".join(words))
-            self.accept(",")
-        securable: tuple[str, n.Name] = ("DATABASE", ())
-        if self.accept("ON"):
-            kind = "OBJECT"
-            if self.at_any(*_SECURABLES) and self.peek().upper == "::":
-                kind = self.take().upper
-                self.take()
-            securable = (kind, self.name())
-        self.take()
-        principals = [self.identifier()]
-        while self.accept(","):
-            principals.append(self.identifier())
-        self.accept("WITH", "GRANT", "OPTION")
-        self.accept("CASCADE")
-        return n.Permission(verb, tuple(permissions), securable, tuple(principals))
+        return sm.AlterTable(self.name(), f"{action} TRIGGER", names=names)
 
 
-def parse_batch(text: str, quoted_identifiers: bool = True) -> list[n.Statement]:
+def parse_batch(text: str, quoted_identifiers: bool = True) -> list[sm.Statement]:
     """The statements of a batch.
 
     Raises:
@@ -672,5 +464,5 @@ def parse_batch(text: str, quoted_identifiers: bool = True) -> list[n.Statement]
 
 
 @lru_cache(maxsize=512)
-def _parse_small(text: str, quoted_identifiers: bool) -> tuple[n.Statement, ...]:
+def _parse_small(text: str, quoted_identifiers: bool) -> tuple[sm.Statement, ...]:
     return tuple(BatchParser(text, quoted_identifiers).batch())

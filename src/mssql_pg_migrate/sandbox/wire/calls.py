@@ -10,13 +10,14 @@ from ..compiler.functions_catalog import parse_name
 from ..engine import procedures
 from ..errors import SqlError, Unsupported
 from ..tsql import nodes as n
+from ..tsql import statements as sm
 from ..values import sqltypes as st
 from ..values.sqltypes import SqlType
 from ..values.variants import from_wire, type_of
 
 if TYPE_CHECKING:
     from ..engine.session import Session
-    from .conversation import TdsSink
+    from .sink import TdsSink
 
 _DIRECT = frozenset(("sp_executesql", "sp_prepare", "sp_execute", "sp_prepexec", "sp_unprepare"))
 
@@ -50,7 +51,7 @@ def run(session: Session, call: RpcCall, sink: TdsSink) -> None:
         if parameter.is_output:
             outputs.append(parameter)
     session.variables = {}
-    procedures.execute(session, n.Execute(parse_name(call.name) or (call.name,), arguments))
+    procedures.execute(session, sm.Execute(parse_name(call.name) or (call.name,), arguments))
     sink.procedure_done(0)
     sink.call_done()
 

@@ -1,0 +1,245 @@
+"""Rows of the catalog views of properties, sequences, modules and principals, and of INFORMATION_SCHEMA."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..tsql.definitions import quote
+from ..values import sqltypes as st
+from .model import (
+    Module,
+    Sequence,
+    Synonym,
+    Table,
+)
+
+if TYPE_CHECKING:
+    from ..engine.session import Session
+
+from .sysrows import Row, object_row, of_kind, variant, with_columns
+
+
+def extended_properties(session: Session) -> Iterator[Row]:
+    """sys.extended_properties."""
+    names = {0: "DATABASE", 1: "OBJECT_OR_COLUMN", 3: "SCHEMA", 6: "TYPE", 7: "INDEX"}
+    for item in session.database.properties:
+        yield {
+            "class": item.kind,
+            "class_desc": names.get(item.kind),
+            "major_id": item.major_id,
+            "minor_id": item.minor_id,
+            "name": item.name,
+            "value": item.value,
+        }
+
+
+def list_properties(session: Session, arguments: list[Any]) -> list[Row]:
+    """fn_listextendedproperty for the level of a table or its columns."""
+    name, _, schema, _, table_name, level2, column = [*arguments, *[None] * 7][:7]
+    item = session.database.find((schema or "dbo", table_name)) if table_name else None
+    if not isinstance(item, Table):
+        return []
+    found: list[Row] = []
+    for entry in session.database.properties:
+        if entry.kind != 1 or entry.major_id != item.object_id or (name and entry.name.lower() != name.lower()):
+            continue
+        if level2 is None and entry.minor_id == 0:
+            found.append({"objtype": "TABLE", "objname": item.name, "name": entry.name, "value": entry.value})
+        elif level2 is not None and entry.minor_id > 0:
+            label = item.by_id(entry.minor_id).name
+            if column is None or column.lower() == label.lower():
+                found.append({"objtype": "COLUMN", "objname": label, "name": entry.name, "value": entry.value})
+    return found
+
+
+def sequences(session: Session) -> Iterator[Row]:
+    """sys.sequences."""
+    for item in of_kind(session, Sequence):
+        kind = item.type
+        yield {
+            **object_row(item),
+            "start_value": variant(item.start, kind),
+            "increment": variant(item.increment, kind),
+            "minimum_value": variant(item.minimum, kind),
+            "maximum_value": variant(item.maximum, kind),
+            "is_cycling": int(item.cycle),
+            "is_cached": int(item.cache != 0),
+            "cache_size": item.cache or None,
+            "system_type_id": kind.system.system_type_id,
+            "user_type_id": item.user_type.user_type_id if item.user_type else kind.system.user_type_id,
+            "precision": kind.precision,
+            "scale": kind.scale,
+            "current_value": variant(item.current, kind),
+            "last_used_value": variant(item.current, kind) if item.used else None,
+        }
+
+
+def _modules(session: Session, *kinds: str) -> Iterator[Module]:
+    return (item for item in of_kind(session, Module) if item.kind in kinds)
+
+
+def views(session: Session) -> Iterator[Row]:
+    """sys.views."""
+    return (object_row(item) for item in _modules(session, "V"))
+
+
+def procedures(session: Session) -> Iterator[Row]:
+    """sys.procedures."""
+    return (object_row(item) for item in _modules(session, "P"))
+
+
+def triggers(session: Session) -> Iterator[Row]:
+    """sys.triggers."""
+    for item in _modules(session, "TR"):
+        yield {
+            **object_row(item),
+            "parent_class": 1 if item.parent_id else 0,
+            "parent_class_desc": "OBJECT_OR_COLUMN" if item.parent_id else "DATABASE",
+            "parent_id": item.parent_id,
+            "is_disabled": int(item.disabled),
+            "is_instead_of_trigger": int("INSTEAD OF" in item.text.upper()),
+        }
+
+
+def sql_modules(session: Session) -> Iterator[Row]:
+    """sys.sql_modules."""
+    for item in of_kind(session, Module):
+        yield {
+            "object_id": item.object_id,
+            "definition": None if item.node is not None and item.node.encrypted else item.text,
+            "uses_ansi_nulls": 1,
+            "uses_quoted_identifier": 1,
+            "is_schema_bound": int(item.node is not None and item.node.schema_bound),
+        }
+
+
+def parameters(session: Session) -> Iterator[Row]:
+    """sys.parameters of procedures."""
+    for item in _modules(session, "P"):
+        for number, (name, _, default, output) in enumerate(item.node.parameters if item.node else (), 1):
+            yield {
+                "object_id": item.object_id,
+                "name": name,
+                "parameter_id": number,
+                "is_output": int(output),
+                "has_default_value": int(default is not None),
+            }
+
+
+def synonyms(session: Session) -> Iterator[Row]:
+    """sys.synonyms."""
+    for item in of_kind(session, Synonym):
+        yield {**object_row(item), "base_object_name": ".".join(quote(part) for part in item.base)}
+
+
+def periods(session: Session) -> Iterator[Row]:
+    """sys.periods."""
+    for table in session.database.tables():
+        if table.period is not None:
+            yield {
+                "name": "SYSTEM_TIME",
+                "period_type": 1,
+                "period_type_desc": "SYSTEM_TIME_PERIOD",
+                "object_id": table.object_id,
+                "start_column_id": table.period[0],
+                "end_column_id": table.period[1],
+            }
+
+
+def data_spaces(_session: Session) -> Iterator[Row]:
+    """sys.data_spaces."""
+    yield {"name": "PRIMARY", "data_space_id": 1, "type": "FG", "type_desc": "ROWS_FILEGROUP", "is_default": 1}
+
+
+def xml_schema_collections(session: Session) -> Iterator[Row]:
+    """sys.xml_schema_collections."""
+    yield {"xml_collection_id": 1, "schema_id": 4, "name": "sys", "create_date": session.database.created}
+    for number, (schema, name) in session.database.xml_collections.items():
+        yield {"xml_collection_id": number, "schema_id": schema, "name": name, "create_date": session.database.created}
+
+
+def database_principals(session: Session) -> Iterator[Row]:
+    """sys.database_principals."""
+    for item in session.database.principals.values():
+        role = item.kind == "R"
+        yield {
+            "name": item.name,
+            "principal_id": item.principal_id,
+            "type": item.kind,
+            "type_desc": "DATABASE_ROLE" if role else "SQL_USER",
+            "default_schema_name": None if role else "dbo",
+            "create_date": session.database.created,
+            "is_fixed_role": int(role and item.principal_id >= 16384),
+        }
+
+
+def database_permissions(session: Session) -> Iterator[Row]:
+    """sys.database_permissions."""
+    classes = {"DATABASE": (0, "DATABASE"), "OBJECT": (1, "OBJECT_OR_COLUMN"), "SCHEMA": (3, "SCHEMA")}
+    for (name, permission, kind, major), state in session.database.permissions.items():
+        principal = session.database.principals.get(name)
+        number, label = classes[kind]
+        yield {
+            "class": number,
+            "class_desc": label,
+            "major_id": major,
+            "minor_id": 0,
+            "grantee_principal_id": principal.principal_id if principal else None,
+            "permission_name": permission,
+            "state": state[0],
+            "state_desc": state,
+        }
+
+
+def server_principals(session: Session) -> Iterator[Row]:
+    """sys.server_principals."""
+    for number, login in enumerate(session.server.logins(), 1):
+        yield {"name": login.name, "principal_id": number, "type": "S", "type_desc": "SQL_LOGIN"}
+
+
+def information_tables(session: Session) -> Iterator[Row]:
+    """INFORMATION_SCHEMA.TABLES."""
+    database = session.database
+    for item in database.objects.values():
+        if item.kind in ("U", "V"):
+            yield {
+                "TABLE_CATALOG": database.name,
+                "TABLE_SCHEMA": database.schemas[item.schema_id],
+                "TABLE_NAME": item.name,
+                "TABLE_TYPE": "VIEW" if item.kind == "V" else "BASE TABLE",
+            }
+
+
+def information_columns(session: Session) -> Iterator[Row]:
+    """INFORMATION_SCHEMA.COLUMNS."""
+    database = session.database
+    for item, found in with_columns(session):
+        if item.kind not in ("U", "V"):
+            continue
+        for number, column in enumerate(found, 1):
+            kind = column.type
+            text = kind.name in st.TEXTUAL or kind.name in st.BINARY
+            numeric = kind.name in st.NUMBERS and kind.name != "bit"
+            yield {
+                "TABLE_CATALOG": database.name,
+                "TABLE_SCHEMA": database.schemas[item.schema_id],
+                "TABLE_NAME": item.name,
+                "COLUMN_NAME": column.name,
+                "ORDINAL_POSITION": number,
+                "COLUMN_DEFAULT": column.default.definition if column.default else None,
+                "IS_NULLABLE": "YES" if column.nullable else "NO",
+                "DATA_TYPE": kind.name,
+                "CHARACTER_MAXIMUM_LENGTH": kind.chars if text else None,
+                "CHARACTER_OCTET_LENGTH": kind.length if text else None,
+                "NUMERIC_PRECISION": kind.precision if numeric else None,
+                "NUMERIC_SCALE": kind.scale if numeric else None,
+                "DATETIME_PRECISION": kind.scale if kind.name in st.TIMES else None,
+                "COLLATION_NAME": kind.collation if kind.name in st.CHARACTER else None,
+            }
+
+
+def information_schemata(session: Session) -> Iterator[Row]:
+    """INFORMATION_SCHEMA.SCHEMATA."""
+    for name in session.database.schemas.values():
+        yield {"CATALOG_NAME": session.database.name, "SCHEMA_NAME": name, "SCHEMA_OWNER": "dbo"}

@@ -1,0 +1,37 @@
+"""LIKE patterns as regular expressions."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+
+def like_regex(pattern: str, escape: str = "") -> str:
+    """A LIKE pattern as a regular expression."""
+    parts: list[str] = []
+    position = 0
+    while position < len(pattern):
+        char = pattern[position]
+        position += 1
+        if escape and char == escape and position < len(pattern):
+            parts.append(re.escape(pattern[position]))
+            position += 1
+        elif char == "%":
+            parts.append(".*")
+        elif char == "_":
+            parts.append(".")
+        elif char == "[" and "]" in pattern[position:]:
+            end = pattern.index("]", position)
+            inside = pattern[position:end]
+            negated = inside.startswith("^")
+            body = re.sub(r"([\\\[\]^])", r"\\\1", inside[1:] if negated else inside)
+            parts.append(f"[{'^' if negated else ''}{body}]" if body else "")
+            position = end + 1
+        else:
+            parts.append(re.escape(char))
+    return "".join(parts)
+
+
+def like_regex_function(pattern: Any, escape: Any) -> str:
+    """`like_regex` as a function in DuckDB."""
+    return like_regex(pattern, escape or "")

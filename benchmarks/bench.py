@@ -119,7 +119,7 @@ class Benchmark:
                 part = drain(recordings, config.source.settings(), self._source)
                 self._drains.setdefault(name, []).append(part)
         for scope, recordings in scopes.items():
-            parts = load(recordings, config.target.settings(), self._target, keys=True)
+            parts = load(recordings, config.target.settings(), self._target, connections=_cores())
             self._loads.setdefault(scope, []).append(parts)
 
     def _empties(self, runner: Runner) -> None:
@@ -175,7 +175,7 @@ class Benchmark:
             for name, parts in self._loads.items()
         }
         largest = scopes.get("full") or max(scopes.values(), key=lambda items: sum(item.rows for item in items))
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = _cores()
         return {
             "version": __version__,
             "machine": {
@@ -207,6 +207,10 @@ class Benchmark:
         with closing(connect_target(config.target.settings(), purpose="benchmark")) as connection:
             row = connection.execute("SHOW server_version").fetchone()
         return str(row[0]) if row else ""
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _without_case(summary: Summary) -> dict[str, Any]:

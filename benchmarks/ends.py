@@ -27,6 +27,7 @@ _PG_SETTINGS = {
     "autovacuum": "off",
     "shared_buffers": "512MB",
     "max_wal_size": "16GB",
+    "min_wal_size": "4GB",  # segments are used again, as on a server that has been up for a while
     "checkpoint_timeout": "1h",
 }
 

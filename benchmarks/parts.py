@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,32 +130,33 @@ class PacketWalk:
 
 
 def load(
-    recordings: Sequence[Recording], settings: TargetSettings, server: ProcessMeter, *, keys: bool
+    recordings: Sequence[Recording], settings: TargetSettings, server: ProcessMeter, *, connections: int
 ) -> tuple[Part, Part]:
-    """Make the tables, COPY the recorded bytes on one connection, build the primary keys; (COPY, keys) apart."""
+    """Make the tables, COPY the recorded bytes on so many connections, build the primary keys; (COPY, keys) apart.
+
+    As many connections as cores: where two of them are threads of one core, work on both takes more CPU time than the
+    same work on one, and a whole migration keeps both busy.
+    """
     with connect_target(settings, purpose="benchmark") as connection:
         schema = recordings[0].table.schema
         connection.execute(f"DROP SCHEMA IF EXISTS {ddl.quote_ident(schema)} CASCADE".encode())
         connection.execute(f"CREATE SCHEMA {ddl.quote_ident(schema)}".encode())
         for recording in recordings:
             connection.execute(ddl.create_table(recording.table).encode())
-        connection.execute("SET synchronous_commit = off")
-        if read_server_facts(connection).lz4:
-            connection.execute("SET default_toast_compression = 'lz4'")
         settle(connection)
+        lz4 = read_server_facts(connection).lz4
         before, began, own = server.cpu(), time.monotonic(), time.process_time()
-        for recording in recordings:
-            _copy(connection, recording)
+        with ThreadPoolExecutor(connections) as threads:
+            list(threads.map(lambda part: _copy(recordings, settings, lz4, part, connections), range(connections)))
         middle, copied, own = server.cpu(), time.monotonic(), time.process_time() - own
         rows, size = sum(item.rows for item in recordings), sum(item.size for item in recordings)
-        if keys:
-            for statement in maintenance_settings(_MAINTENANCE, 1):
-                connection.execute(statement.encode())
-            for recording in recordings:
-                key = recording.table.primary_key
-                if key is not None:
-                    connection.execute(ddl.create_key_index(recording.table, key).encode())
-                    connection.execute(ddl.attach_key(recording.table, key).encode())
+        for statement in maintenance_settings(_MAINTENANCE, 1):
+            connection.execute(statement.encode())
+        for recording in recordings:
+            key = recording.table.primary_key
+            if key is not None:
+                connection.execute(ddl.create_key_index(recording.table, key).encode())
+                connection.execute(ddl.attach_key(recording.table, key).encode())
         built = time.monotonic()
         return (
             Part(rows, size, copied - began, difference(middle, before), own),
@@ -170,9 +172,17 @@ def settle(connection: psycopg.Connection[tuple[object, ...]]) -> None:
         return
 
 
-def _copy(connection: psycopg.Connection[tuple[object, ...]], recording: Recording) -> None:
-    table = recording.table
-    statement = copy_statement(ddl.relation(table), tuple(column.name for column in table.copied_columns), "binary")
-    for data in recording.read():
-        with connection.transaction():
-            copy_tuples(connection, statement, data, "binary")
+def _copy(recordings: Sequence[Recording], settings: TargetSettings, lz4: bool, part: int, parts: int) -> None:
+    """Every ``parts``-th chunk, each in a transaction of its own."""
+    with connect_target(settings, purpose="benchmark") as connection:
+        connection.execute("SET synchronous_commit = off")
+        if lz4:
+            connection.execute("SET default_toast_compression = 'lz4'")
+        for recording in recordings:
+            table = recording.table
+            columns = tuple(column.name for column in table.copied_columns)
+            statement = copy_statement(ddl.relation(table), columns, "binary")
+            for number, data in enumerate(recording.read()):
+                if number % parts == part:
+                    with connection.transaction():
+                        copy_tuples(connection, statement, data, "binary")

@@ -25,7 +25,7 @@ def report(result: dict[str, Any]) -> Iterator[str]:
     yield f"{machine['cores']} cores, {machine['system']}; source {result['source']}, target {result['target']}"
     yield f"{result['rows']:,} rows; medians of {result['repeats']} runs; CPU in seconds per million rows"
     yield ""
-    yield "Each side alone, one connection"
+    yield f"Each side alone: drain on one connection, copy on {machine['cores']}, keys on one"
     yield from table(
         ("", "rows/s", "MB/s", "server CPU", "own CPU"),
         [_part(f"{name} {scope}", part) for name in ("drain", "copy", "keys") for scope, part in result[name].items()],

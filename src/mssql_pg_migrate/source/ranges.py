@@ -13,15 +13,14 @@ However the boundaries are chosen, the ranges ``(None, b1], (b1, b2], ... (bn, N
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
-
-import pyarrow as pa
 
 from ..mapping.objects import MappedTable
 from ..model import Key, KeyRange, KeyValue
 from . import classify
-from .driver import key_text
 from .query import KeyField, is_finer_than_arrow, order_by
 from .tsql import qualified_name, quote_name
 
@@ -37,6 +36,7 @@ _LEAST_SAMPLED_ROWS = 50
 """Sampled rows per range below which the boundaries would be chance."""
 _SCAN_STEPS_PER_RANGE = 8
 _FETCH = 8192
+_INTEGERS = frozenset(("tinyint", "smallint", "int", "bigint"))
 
 
 def plan_ranges(
@@ -88,17 +88,17 @@ def _sample(connection: Any, table: MappedTable, key: Key, ranges: int, part: fl
         f" WHERE (q.rank_ * {ranges}) / q.total_ > ((q.rank_ - 1) * {ranges}) / q.total_ ORDER BY q.rank_"
     )
     try:
-        batch = _fetch(connection, sql)
+        rows = _fetch(connection, sql, fields)
     except Exception as error:
         found = classify.describe(error)
         if found.transient:
             raise classify.to_migration_error(error, table=table.source.full_name) from error
         log.info("%s: no sample (%s); its key is scanned for ranges", table.source.full_name, found)
         return None
-    if batch.num_rows < ranges or batch.column(batch.num_columns - 1)[0].as_py() < ranges * _LEAST_SAMPLED_ROWS:
+    if rows.count < ranges or rows.last_of_first < ranges * _LEAST_SAMPLED_ROWS:
         return None
     # The last of them is the sample's last row: what follows it belongs to the last range too.
-    return [_key_of(batch, fields, row) for row in range(ranges - 1)]
+    return [rows.key(row) for row in range(ranges - 1)]
 
 
 def _scan(connection: Any, table: MappedTable, key: Key, ranges: int, rows: int) -> list[KeyValue]:
@@ -111,13 +111,13 @@ def _scan(connection: Any, table: MappedTable, key: Key, ranges: int, rows: int)
     fields, columns = _outer_columns(table, key)
     sql = f"SELECT {columns} FROM ({inner}) AS q WHERE q.rank_ % {step} = 0 ORDER BY q.rank_"
     try:
-        batch = _fetch(connection, sql)
+        found = _fetch(connection, sql, fields)
     except Exception as error:
         raise classify.to_migration_error(error, table=table.source.full_name) from error
     # Row r ends the first (r + 1) * step rows of about (count + 1/2) * step: take those nearest to equal parts.
-    count = batch.num_rows
+    count = found.count
     chosen = sorted({round(number * (count + 0.5) / ranges) - 1 for number in range(1, ranges)})
-    return [_key_of(batch, fields, row) for row in chosen if 0 <= row < count]
+    return [found.key(row) for row in chosen if 0 <= row < count]
 
 
 def _inner_columns(key: Key) -> str:
@@ -143,18 +143,44 @@ def _outer_columns(table: MappedTable, key: Key) -> tuple[list[KeyField], str]:
     return fields, ", ".join(items)
 
 
-def _fetch(connection: Any, sql: str) -> Any:
-    """All rows of a small result as one Arrow record batch."""
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A small result: how many rows, the key in each of them, and the last value of the first one."""
+
+    count: int
+    key: Callable[[int], KeyValue]
+    last_of_first: Any
+
+
+def _fetch(connection: Any, sql: str, fields: list[KeyField]) -> _Rows:
+    """All rows of a small result."""
     cursor = connection.cursor()
     try:
         cursor.execute(sql)
-        batches = [cursor.arrow_batch(_FETCH)]
-        while batches[-1].num_rows == _FETCH:
-            batches.append(cursor.arrow_batch(_FETCH))
+        if all(field.column.type.name in _INTEGERS for field in fields):
+            rows = cursor.fetchall()
+            return _Rows(
+                len(rows),
+                lambda row: tuple(str(int(rows[row][field.position])) for field in fields),
+                rows[0][-1] if rows else None,
+            )
+        return _arrow_rows(cursor, fields)
     finally:
         cursor.close()
-    return batches[0] if len(batches) == 1 else pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
 
 
-def _key_of(batch: Any, fields: list[KeyField], row: int) -> KeyValue:
-    return tuple(key_text(batch, field, row) for field in fields)
+def _arrow_rows(cursor: Any, fields: list[KeyField]) -> _Rows:
+    """The rest of a result, keys as the driver reader has them; Arrow takes long to import and is not always needed."""
+    import pyarrow as pa
+
+    from .driver import key_text
+
+    batches = [cursor.arrow_batch(_FETCH)]
+    while batches[-1].num_rows == _FETCH:
+        batches.append(cursor.arrow_batch(_FETCH))
+    batch = batches[0] if len(batches) == 1 else pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+    return _Rows(
+        batch.num_rows,
+        lambda row: tuple(key_text(batch, field, row) for field in fields),
+        batch.column(batch.num_columns - 1)[0].as_py() if batch.num_rows else None,
+    )

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import pytest
 
+from mssql_pg_migrate.sandbox import SandboxServer
 from servers import MssqlDatabase, MssqlServer
 
 pytestmark = pytest.mark.sandbox_only
@@ -208,3 +209,32 @@ class TestRefusals:
 
         with pytest.raises(Exception, match=r"Login failed|Cannot open database"):
             mssql_python.connect(mssql.connection_string("no such database"))
+
+
+class TestEncryption:
+    def test_strict_with_a_certificate_that_is_checked(self, mssql: MssqlServer, tmp_path: Path) -> None:
+        import mssql_python
+
+        assert mssql.sandbox is not None
+        (tmp_path / "server.pem").write_text(mssql.sandbox.certificate())
+        options = f"Encrypt=strict;ServerCertificate={tmp_path / 'server.pem'}"
+        text = mssql.connection_string().replace("Encrypt=no;TrustServerCertificate=yes", options)
+        connection = mssql_python.connect(text.replace(mssql.host, "localhost"))
+        cursor = connection.cursor()
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone()[0] == 1
+        connection.close()
+
+    def test_a_server_that_insists_and_one_that_cannot(self) -> None:
+        import mssql_python
+
+        with SandboxServer(force_encryption=True) as server:
+            connection = mssql_python.connect(server.connection_string(encrypt=False))
+            cursor = connection.cursor()
+            cursor.execute("SELECT 1")
+            assert cursor.fetchone()[0] == 1
+            connection.close()
+        with SandboxServer(tls=False) as server:
+            mssql_python.connect(server.connection_string(encrypt=False)).close()
+            with pytest.raises(Exception, match="Encryption not supported"):
+                mssql_python.connect(server.connection_string(encrypt=True))

@@ -375,10 +375,14 @@ class Database:
         self.objects[item.object_id] = item
         self.changed()
 
+    def every(self) -> list[SchemaObject]:
+        """All objects there are now; other sessions may add some meanwhile."""
+        return list(self.objects.values())
+
     def lookup(self, schema_id: int, name: str) -> SchemaObject | None:
         """The object of a name in a schema."""
         lowered = name.lower()
-        for item in self.objects.values():
+        for item in self.every():
             if item.schema_id == schema_id and item.name.lower() == lowered and item.kind != "TT":
                 return item
         return None
@@ -391,14 +395,14 @@ class Database:
 
     def tables(self) -> Iterator[Table]:
         """All tables."""
-        for item in self.objects.values():
+        for item in self.every():
             if isinstance(item, Table) and item.kind == "U":
                 yield item
 
     def remove(self, item: SchemaObject) -> None:
         """Forget an object and all that hangs on it."""
         self.objects.pop(item.object_id, None)
-        for child in [child for child in self.objects.values() if child.parent_id == item.object_id]:
+        for child in [child for child in self.every() if child.parent_id == item.object_id]:
             self.remove(child)
         self.properties = [p for p in self.properties if not (p.kind == 1 and p.major_id == item.object_id)]
         self.changed()

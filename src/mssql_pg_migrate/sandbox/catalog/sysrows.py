@@ -177,7 +177,7 @@ def object_row(item: SchemaObject) -> Row:
 
 def objects(session: Session) -> Iterator[Row]:
     """sys.objects."""
-    return (object_row(item) for item in session.database.objects.values())
+    return (object_row(item) for item in session.database.every())
 
 
 def system_object(name: str, number: int) -> Row:
@@ -205,7 +205,7 @@ def spt_values(_session: Session) -> Iterator[Row]:
 
 def sysobjects(session: Session) -> Iterator[Row]:
     """sysobjects."""
-    for item in session.database.objects.values():
+    for item in session.database.every():
         yield {
             "name": item.name,
             "id": item.object_id,
@@ -243,7 +243,7 @@ def tables(session: Session) -> Iterator[Row]:
 
 
 def with_columns(session: Session) -> Iterator[tuple[SchemaObject, list[Column]]]:
-    for item in session.database.objects.values():
+    for item in session.database.every():
         if isinstance(item, Table | Module) and item.columns:
             yield item, item.columns
 
@@ -340,4 +340,4 @@ def masked_columns(session: Session) -> Iterator[Row]:
 
 
 def of_kind(session: Session, kind: type[Any]) -> Iterable[Any]:
-    return (item for item in session.database.objects.values() if isinstance(item, kind))
+    return (item for item in session.database.every() if isinstance(item, kind))

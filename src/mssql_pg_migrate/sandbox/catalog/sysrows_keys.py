@@ -34,7 +34,7 @@ PAGE = 8192
 
 
 def _with_indexes(session: Session) -> Iterator[tuple[Table | Module, Index]]:
-    for item in session.database.objects.values():
+    for item in session.database.every():
         if isinstance(item, Table | Module):
             for index in item.indexes:
                 yield item, index

@@ -201,7 +201,7 @@ def server_principals(session: Session) -> Iterator[Row]:
 def information_tables(session: Session) -> Iterator[Row]:
     """INFORMATION_SCHEMA.TABLES."""
     database = session.database
-    for item in database.objects.values():
+    for item in database.every():
         if item.kind in ("U", "V"):
             yield {
                 "TABLE_CATALOG": database.name,

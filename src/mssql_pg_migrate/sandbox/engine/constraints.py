@@ -176,11 +176,7 @@ def _equal(compiler: QueryCompiler, left: Column, left_alias: str, right: Column
 
 def referencing(database: Database, table: Table) -> list[ForeignKey]:
     """The foreign keys that point at a table."""
-    return [
-        item
-        for item in database.objects.values()
-        if isinstance(item, ForeignKey) and item.referenced_id == table.object_id
-    ]
+    return [item for item in database.every() if isinstance(item, ForeignKey) and item.referenced_id == table.object_id]
 
 
 def before_delete(session: Session, table: Table, rowids: str, depth: int = 0) -> None:

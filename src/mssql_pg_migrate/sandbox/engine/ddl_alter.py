@@ -142,7 +142,7 @@ def drop_constraint(session: Session, table: Table, name: str, if_exists: bool =
         SqlError: 3728 there is none, 3725 a foreign key refers to it.
     """
     lowered = name.lower()
-    children = [item for item in session.database.objects.values() if item.parent_id == table.object_id]
+    children = [item for item in session.database.every() if item.parent_id == table.object_id]
     found = [child for child in children if child.name.lower() == lowered]
     if not found:
         if if_exists:
@@ -215,7 +215,7 @@ def _alter_column(session: Session, table: Table, node: sm.ColumnDef) -> None:
 
 def _triggers(session: Session, table: Table, node: sm.AlterTable) -> None:
     wanted = {name.lower() for name in node.names}
-    for item in session.database.objects.values():
+    for item in session.database.every():
         if not isinstance(item, Module) or item.kind != "TR" or item.parent_id != table.object_id:
             continue
         if not wanted or item.name.lower() in wanted:

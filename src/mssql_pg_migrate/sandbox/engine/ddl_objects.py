@@ -142,7 +142,7 @@ def _create(session: Session, node: sm.CreateObject) -> None:
         if item is None:
             raise SqlError(15151, f"Cannot find the object '{options['object'][-1]}'.")
         item.schema_id = database.schema_id(name[-1])
-        for child in database.objects.values():
+        for child in database.every():
             if child.parent_id == item.object_id:
                 child.schema_id = item.schema_id
     else:
@@ -317,7 +317,7 @@ def _drop_schema(database: Database, name: str, if_exists: bool) -> None:
         if if_exists:
             return
         raise _missing("schema", (name,))
-    users = [item for item in database.objects.values() if item.schema_id == number]
+    users = [item for item in database.every() if item.schema_id == number]
     if users:
         message = f"Cannot drop schema '{name}' because it is being referenced by object '{users[0].name}'."
         raise SqlError(3729, message)

@@ -97,7 +97,7 @@ class Engine:
             database = self._databases.get(name.lower())
             if database is None or name.lower() in SYSTEM_DATABASES:
                 raise SqlError(3701, f"Cannot drop the database '{name}', because it does not exist.", 11)
-            users = [session for session in self.sessions.values() if session.database is database]
+            users = [session for session in list(self.sessions.values()) if session.database is database]
             for session in users if force else ():
                 session.database = self._databases["master"]
             if users and not force:
@@ -111,7 +111,7 @@ class Engine:
 
     def database_by_id(self, number: int) -> Database | None:
         """The database of an id."""
-        return next((item for item in self._databases.values() if item.database_id == number), None)
+        return next((item for item in list(self._databases.values()) if item.database_id == number), None)
 
     def databases(self) -> list[Database]:
         """All databases."""

@@ -338,7 +338,7 @@ class Session:
         Raises:
             SqlError: it was aborted; the error has not been sent yet.
         """
-        self.text = sql
+        self.text, self.reading = sql, ()
         statements = parse_batch(sql, self.quoted_identifiers)
         with contextlib.suppress(control.Return):
             control.run(self, statements)

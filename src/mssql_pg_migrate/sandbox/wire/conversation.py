@@ -225,6 +225,12 @@ class Conversation:
                 raise Hangup(error.text) from None
         except RecursionError:
             sink.error(SqlError(191, "Some part of your SQL statement is nested too deeply.", 15))
+        except (Hangup, ProtocolError, OSError):
+            raise
+        except Exception as error:
+            # A fault of the sandbox: the client is told, the connection goes on.
+            log.exception("the sandbox failed at a request")
+            sink.error(SqlError(40517, f"The sandbox failed at this: {type(error).__name__}: {error}"))
         sink.finish()
 
     def _transaction(self, payload: bytes, sink: TdsSink, session: Session) -> None:

@@ -95,7 +95,7 @@ class Runner:
         command = [sys.executable, "-m", "mssql_pg_migrate", "-c", str(config), "--state-file", str(state)]
         command += ["--output-json", "--verbosity", "warn", "run"]
         source, target = self._source.cpu(), self._target.cpu()
-        done = run_command(command, {**os.environ, **self._ends.secrets}, self._folder)
+        done = run_command(command, self._environment(), self._folder)
         time.sleep(_SETTLE_SECONDS)  # sessions end a little after their client
         if done.code != 0:
             raise BenchmarkError(f"{case}: exit code {done.code}\n{done.output[-2000:]}\n{done.errors[-2000:]}")
@@ -110,6 +110,13 @@ class Runner:
             difference(self._target.cpu(), target),
             done.peak_bytes,
         )
+
+    def _environment(self) -> dict[str, str]:
+        """An installed program has its bytecode: where none is to be written, it is kept for the benchmark's time."""
+        environment = {**os.environ, **self._ends.secrets}
+        if environment.pop("PYTHONDONTWRITEBYTECODE", ""):
+            environment["PYTHONPYCACHEPREFIX"] = str(self._folder / "bytecode")
+        return environment
 
     def _document(self, case: Case, tables: list[MappedTable]) -> dict[str, Any]:
         mode = "upsert" if case.mode.startswith("upsert") else case.mode

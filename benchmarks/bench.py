@@ -76,7 +76,7 @@ class Benchmark:
             runner = Runner(self._ends, folder, options.settings)
             rounds = 0
             try:
-                self._empties(runner)  # once for nothing: files and bytecode are in memory from here on
+                self._empties(runner, (1,))  # once for nothing: files and bytecode are in memory from here on
                 self._empty.clear()
                 while rounds < options.repeats:
                     if rounds and options.seconds and time.monotonic() - started > options.seconds:
@@ -124,12 +124,12 @@ class Benchmark:
             parts = load(recordings, config.target.settings(), self._target, connections=_cores())
             self._loads.setdefault(scope, []).append(parts)
 
-    def _empties(self, runner: Runner) -> None:
+    def _empties(self, runner: Runner, sizes: tuple[int, ...] = (1, 10)) -> None:
         """Ten empty tables and one: what a run costs before its first row."""
         if self._ends.empty_database is None:
             return
         for reader in self._options.readers:
-            for tables in (1, 10):
+            for tables in sizes:
                 case = Case(reader, "empty", "drop_recreate", self._options.tls[0])
                 runner.prepare(case, [])
                 run = runner.run_empty(case, tuple(f"Empty{number}" for number in range(1, tables + 1)))

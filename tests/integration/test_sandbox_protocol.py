@@ -60,11 +60,11 @@ class TestLogin:
 
     def test_garbage_ends_the_connection_and_nothing_else(self, small: MssqlDatabase) -> None:
         for data in (b"GET / HTTP/1.1\r\n\r\n", bytes(100), b"\x16\x03\x01\x00\x05hello"):
-            with socket.create_connection((small.server.host, small.server.port), timeout=10) as sock:
-                with contextlib.suppress(OSError):
-                    sock.sendall(data)
-                    sock.shutdown(socket.SHUT_WR)
-                    assert len(sock.recv(100)) < 100
+            sock = socket.create_connection((small.server.host, small.server.port), timeout=10)
+            with contextlib.suppress(OSError), sock:
+                sock.sendall(data)
+                sock.shutdown(socket.SHUT_WR)
+                assert len(sock.recv(100)) < 100
         assert small.query("SELECT 1") == [(1,)]
 
 

@@ -86,7 +86,7 @@ class ReplayedMigration:
 class Slow(ReplayedMigration):
     """Slow enough to press keys meanwhile."""
 
-    speed = 4.0
+    speed = 1.0
 
 
 @pytest.fixture

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 LOOPBACK = "127.0.0.1"
 _BACKLOG = 128
 _SEND_BUFFER = 1 << 20
+_BATCH, _RPC = b"\x01", b"\x03"
+"""First bytes of packets that begin a request."""
 
 
 class TdsServer:
@@ -166,6 +168,20 @@ class TdsServer:
                 continue
             for sock in readable:
                 session = busy[sock].session
-                if session is not None:
+                if session is not None and _ends_request(sock):
                     with contextlib.suppress(duckdb.Error):
                         session.connection.interrupt()
+
+
+def _ends_request(sock: socket.socket) -> bool:
+    """Whether what has arrived meanwhile is a cancel, the end of the connection, or hidden by TLS.
+
+    A quick client's next request may be here before the thread has noted the end of the last one.
+    """
+    try:
+        first = sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return first not in (_BATCH, _RPC)

@@ -54,9 +54,10 @@ def test_a_wide_table_counts_by_its_bytes() -> None:
 def test_no_table_is_left_alone_at_the_end() -> None:
     plans = [plan("Posts", 200_000, 440 << 20), plan("Votes", 500_000, 25 << 20), plan("Users", 10_000, 10 << 20)]
     posts, votes, users = cut_for_balance(plans, OPTIONS, cores=2)
-    assert (posts.max_ranges, posts.min_rows_per_range) == (4, 50_000)
+    assert (posts.max_ranges, posts.min_rows_per_range) == (12, 16_666)
     assert (votes, users) == (plans[1], plans[2])
-    assert cut_for_balance(plans, OPTIONS, cores=8)[0].max_ranges == 12
+    alone = cut_for_balance([plans[0], plan("Others", 3_000_000, 2 << 30)], OPTIONS, cores=2)
+    assert (alone[0].max_ranges, alone[1].max_ranges) == (3, 12)
     configured = MigrationConfig(large_table_threshold=5_000_000)
     assert cut_for_balance(plans, configured, cores=2) == plans
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mssql_pg_migrate.config import Config, MigrationConfig
 from mssql_pg_migrate.config.limits import Machine
-from mssql_pg_migrate.config.tuning import BASE_BYTES, GIB, MIB, Tuning, tune, tune_for
+from mssql_pg_migrate.config.tuning import BASE_BYTES, GIB, MIB, Tuning, is_loopback, tune, tune_for
 
 SIZES = [(cores, memory) for cores in (2, 8, 32) for memory in (2, 16, 128)]
 
@@ -163,3 +163,28 @@ def test_for_this_machine() -> None:
     )
     assert tune(config).machine.cores >= 1
     assert tune(config, Machine(2, GIB)).machine == Machine(2, GIB)
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.8.0.1", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("/var/run/postgresql", True),
+        ("db", False),
+        ("10.0.0.1", False),
+        ("localhost.example.com", False),
+    ],
+)
+def test_loopback(host: str, local: bool) -> None:
+    assert is_loopback(host) is local
+
+
+def test_streams_follow_the_cores_where_both_servers_share_them() -> None:
+    assert tune_for(MigrationConfig(), Machine(2, 8 * GIB), all_local=True).streams == 3
+    assert tune_for(MigrationConfig(), Machine(2, 8 * GIB)).streams == 8
+    assert tune_for(MigrationConfig(), Machine(32, 8 * GIB), all_local=True).streams == 16
+    assert tune_for(MigrationConfig(parallel_readers=6), Machine(2, 8 * GIB), all_local=True).streams == 6

@@ -7,6 +7,7 @@ chunks per stream, and a row count alone says nothing about memory. ``tune_for``
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -112,11 +113,28 @@ def show_bytes(value: float) -> str:
 
 def tune(config: Config, machine: Machine | None = None) -> Tuning:
     """The values in force for a configuration on this machine (``limits.detect``) or the one given."""
-    return tune_for(config.migration, machine or detect())
+    return tune_for(
+        config.migration,
+        machine or detect(),
+        all_local=is_loopback(config.source.host) and is_loopback(config.target.host),
+    )
 
 
-def tune_for(options: MigrationConfig, machine: Machine) -> Tuning:
-    """Find every value: what is configured wins, the connection limits cap it, the rest follows the machine."""
+def is_loopback(host: str) -> bool:
+    """Whether a server's address, as configured, is this machine's own; names are not looked up."""
+    if host.lower() == "localhost" or host.startswith("/"):  # a directory of Unix sockets
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def tune_for(options: MigrationConfig, machine: Machine, *, all_local: bool = False) -> Tuning:
+    """Find every value: what is configured wins, the connection limits cap it, the rest follows the machine.
+
+    ``all_local``: both servers share the machine's cores, and there is no network to wait for.
+    """
     why: dict[str, str] = {}
     cores = machine.cores
     shown = f"{cores} core{'s' if cores > 1 else ''}"
@@ -164,6 +182,8 @@ def tune_for(options: MigrationConfig, machine: Machine) -> Tuning:
     merges = cap("upsert_parallel_tasks", options.upsert_parallel_tasks, by_postgres)
     why["streams"] = "the greater of workers and parallel_readers"
     streams = cap("streams", max(workers, readers), by_mssql, by_postgres)
+    if all_local and options.workers is None and options.parallel_readers is None:
+        streams = cap("streams", streams, (cores + 1, "cores + 1: both servers are on this machine"))
 
     why["index_builds"] = f"min(max(cores, 2), 8), {shown}"
     builds = cap("index_builds", min(max(cores, 2), 8), by_postgres)

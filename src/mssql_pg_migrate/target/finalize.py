@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 _MIB = 1024 * 1024
 _MIN_MAINTENANCE = 16 * _MIB
 _MAX_MAINTENANCE = 2048 * _MIB
+_ROW_COST = 400
+"""What sorting a row into an index takes, in bytes of table read in that time. Measured with PostgreSQL 18: 0.4 µs."""
 
 
 def maintenance_settings(memory_bytes: int, parallel: int, *, parallel_workers: int | None = None) -> tuple[str, ...]:
@@ -171,11 +173,11 @@ class Finalizer(Ending):
     def _indexes(self) -> None:
         jobs: list[tuple[int, Callable[[psycopg.Connection[Any]], None]]] = []
         for table in self.built:
-            size = table.source.size_bytes or table.source.row_estimate
+            cost = table.source.row_estimate * _ROW_COST + (table.source.size_bytes or 0)
             for key in _keys(table):
-                jobs.append((size, self._key_index_job(table, key)))
+                jobs.append((cost, self._key_index_job(table, key)))
             for index in table.indexes:
-                jobs.append((size, self._index_job(table, index)))
+                jobs.append((cost, self._index_job(table, index)))
         jobs.sort(key=lambda job: -job[0])
         self.pool.run([job for _, job in jobs])
 

@@ -17,7 +17,7 @@ WIDE_ROW_BYTES = 500
 
 SHARE_BYTES = 32 * 1024 * 1024
 """Size of the smallest range that a table is cut into for the balance of the run."""
-SHARES_PER_CORE = 2
+SHARES_PER_CORE = 8
 
 
 @dataclass(frozen=True, slots=True)

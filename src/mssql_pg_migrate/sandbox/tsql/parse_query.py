@@ -249,7 +249,10 @@ class QueryParser(ExprParser):
         return n.TableSource(name, alias, sample)
 
     def _sample(self) -> str:
-        """TABLESAMPLE as DuckDB wants it, empty without one."""
+        """TABLESAMPLE as DuckDB wants it, empty without one.
+
+        Rows for pages: what DuckDB calls SYSTEM takes vectors of 2,048 rows, and a few of those are no sample.
+        """
         if not self.accept("TABLESAMPLE"):
             return ""
         self.accept("SYSTEM")
@@ -259,7 +262,7 @@ class QueryParser(ExprParser):
         self.expect(")")
         if self.accept("REPEATABLE"):
             self.skip_parentheses()
-        return f"system({amount}%)" if unit == "PERCENT" else f"reservoir({amount} ROWS)"
+        return f"bernoulli({amount}%)" if unit == "PERCENT" else f"reservoir({amount} ROWS)"
 
     def _hints(self) -> None:
         if self.at("WITH", "("):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,12 +11,12 @@ from typing import Any
 import pytest
 from source_tools import settings_of
 
-from mssql_pg_migrate.errors import SchemaError
+from mssql_pg_migrate.errors import SchemaError, TransientError
 from mssql_pg_migrate.model import Catalog, Column, Computed, Default, Identity, KeyColumn, Module, Table
-from mssql_pg_migrate.source.catalog import read_catalog, select_tables
+from mssql_pg_migrate.source.catalog import CatalogSession, read_catalog, select_tables
 from mssql_pg_migrate.source.connect import connect_source
 from mssql_pg_migrate.source.health import access_problems, check_health
-from servers import MssqlDatabase
+from servers import MssqlDatabase, MssqlServer
 
 SCRIPT = """
 CREATE SCHEMA Sales
@@ -308,3 +309,20 @@ def test_what_later_versions_brought(source_db: MssqlDatabase) -> None:
     assert problem.table == "dbo.Secret"
     assert "UNMASK" in problem.reason
     assert any("VIEW DEFINITION" in note for note in catalog.notes)
+
+
+@pytest.mark.sandbox_only
+def test_an_answer_that_is_cut_short_is_not_taken_for_a_small_one(mssql: MssqlServer) -> None:
+    """mssql-python itself hands over the rows that came and raises nothing."""
+    database = mssql.new_database()
+    database.execute_script(
+        "CREATE TABLE big (id int PRIMARY KEY)\nGO\n"
+        "INSERT big SELECT TOP (5000) a.number * 2048 + b.number FROM master..spt_values a"
+        " CROSS JOIN master..spt_values b WHERE a.number < 3"
+    )
+    assert mssql.sandbox is not None
+    mssql.sandbox.faults.drop("big", after_rows=3000)
+    connection = connect_source(settings_of(database))
+    with contextlib.closing(connection), pytest.raises(TransientError, match=r"0x2746|Communication link failure"):
+        CatalogSession(connection).rows("SELECT id FROM big ORDER BY id")
+    database.drop()

@@ -11,7 +11,7 @@ from ..errors import SchemaError, TransferError
 from ..model import Catalog, Table
 from . import catalog_build as build
 from . import catalog_sql as q
-from .classify import describe, to_migration_error
+from .classify import check_complete, describe, to_migration_error
 from .tsql import qualified_name
 
 Row = dict[str, Any]
@@ -25,11 +25,13 @@ class CatalogSession:
         self.notes: list[str] = []
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """All rows of a statement; the driver's exceptions pass."""
+        """All rows of a statement; the driver's exceptions pass. Raises TransientError for a result cut short."""
         cursor = self.connection.cursor()
         try:
             cursor.execute(sql)
-            return [tuple(row) for row in cursor.fetchall()]
+            found = [tuple(row) for row in cursor.fetchall()]
+            check_complete(cursor)
+            return found
         finally:
             cursor.close()
 

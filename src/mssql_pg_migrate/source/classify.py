@@ -67,6 +67,7 @@ _TEXTS: tuple[tuple[int, str], ...] = (
 
 # SQLSTATE classes and states that mean "the connection is gone" or "try again".
 _LOST_STATES = ("08",)
+_LOST_STATE = "08S01"
 _TRANSIENT_STATES = ("40001", "HYT00", "HYT01", "08001", "08003", "08007", "08S01", "08S02")
 
 # What the driver itself says when a socket dies, whatever SQLSTATE it chooses.
@@ -126,6 +127,8 @@ def describe(error: BaseException, diagnostics: Sequence[tuple[str, str]] = ()) 
     ``diagnostics`` are ODBC diagnostic records as the driver lists them: ``("[SQLSTATE] (number)", text)``; the first
     one that is not mere information gives number and SQLSTATE.
     """
+    if isinstance(error, TransientError):
+        return ServerError(message=error.message, sqlstate=_LOST_STATE)
     message = clean_message(getattr(error, "ddbc_error", None) or str(error))
     sqlstate = sqlstate_of(error)
     number = None
@@ -187,6 +190,18 @@ def to_migration_error(
     if found.transient:
         return TransientError(f"{where}: {found}", side="source", code=found.code, table=table)
     return TransferError(f"{where}: {found}", table=table, hint=_hint(found))
+
+
+def check_complete(cursor: Any, *, table: str | None = None) -> None:
+    """Call after the last row of a result: is it the last one, or was the answer cut short?
+
+    mssql-python hands over the rows it has when a fetch fails (a connection cut in the middle of a result) and only
+    notes the reason among the cursor's messages. Raises as ``to_migration_error``.
+    """
+    messages = list(cursor.messages)
+    for head, text in messages:
+        if not head.startswith(("[00", "[01")):
+            raise to_migration_error(RuntimeError(text), table=table, diagnostics=messages)
 
 
 def _hint(error: ServerError) -> str | None:

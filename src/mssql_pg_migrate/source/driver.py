@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -88,6 +88,9 @@ class DriverReader:
             with self._driver_lock:
                 self._cursor = self._connection.cursor()
                 self._cursor.execute(sql)
+                if self._cursor.description is None:
+                    # A SELECT always has a result; without one, a stray cancellation reached this statement.
+                    raise TransientError(f"Reading {table}: no result", side="source", table=table)
         except Exception as error:
             raise self._failure(error, table) from error
 
@@ -97,22 +100,12 @@ class DriverReader:
         try:
             with self._driver_lock:
                 batch = self._cursor.arrow_batch(rows)
-                messages = list(self._cursor.messages) if batch.num_rows < rows else []
+                if batch.num_rows < rows:
+                    classify.check_complete(self._cursor, table=table)
         except Exception as error:
             raise self._failure(error, table) from error
         self._check_cancelled(table)
-        self._check_complete(messages, table)
         return batch
-
-    def _check_complete(self, messages: list[tuple[str, str]], table: str) -> None:
-        """A batch with fewer rows is the end only if nothing failed.
-
-        mssql-python hands over the rows it has when a fetch fails (a connection cut in the middle of a result) and only
-        notes the reason among the cursor's messages.
-        """
-        for head, text in messages:
-            if not head.startswith(("[00", "[01")):
-                raise self._failure(RuntimeError(text), table, messages)
 
     def count(self, sql: str, table: str) -> int:
         """The number a statement returns. Raises as `execute`."""
@@ -120,16 +113,15 @@ class DriverReader:
         try:
             with self._driver_lock:
                 row = self._cursor.fetchone()
-                messages = list(self._cursor.messages)
+                classify.check_complete(self._cursor, table=table)
         except Exception as error:
             raise self._failure(error, table) from error
-        self._check_complete(messages, table)
         return int(row[0])
 
-    def _failure(self, error: Exception, table: str, messages: Sequence[tuple[str, str]] = ()) -> MigrationError:
+    def _failure(self, error: Exception, table: str) -> MigrationError:
         if self._cancelled:
             return TransientError(f"Reading {table} was cancelled.", side="source", table=table)
-        failure = classify.to_migration_error(error, table=table, diagnostics=messages)
+        failure = classify.to_migration_error(error, table=table)
         if failure.retryable:
             self._usable = False
         return failure

@@ -159,12 +159,15 @@ def _fetch(connection: Any, sql: str, fields: list[KeyField]) -> _Rows:
         cursor.execute(sql)
         if all(field.column.type.name in _INTEGERS for field in fields):
             rows = cursor.fetchall()
+            classify.check_complete(cursor)
             return _Rows(
                 len(rows),
                 lambda row: tuple(str(int(rows[row][field.position])) for field in fields),
                 rows[0][-1] if rows else None,
             )
-        return _arrow_rows(cursor, fields)
+        found = _arrow_rows(cursor, fields)
+        classify.check_complete(cursor)
+        return found
     finally:
         cursor.close()
 

@@ -123,7 +123,7 @@ def drop_table(schema: str, name: str, *, cascade: bool = False) -> str:
 
 
 def set_logged(table: MappedTable, *, logged: bool) -> str:
-    """Switch a table's persistence."""
+    """Switch a table's persistence: LOGGED rows survive a crash of the server, from the commit on."""
     return f"ALTER TABLE {relation(table)} SET {'LOGGED' if logged else 'UNLOGGED'}"
 
 

@@ -30,16 +30,6 @@ def empty_tables(connection: psycopg.Connection[Any], tables: Sequence[MappedTab
         connection.execute(f"TRUNCATE TABLE {', '.join(relation(table) for table in tables)}")
 
 
-def set_logged(connection: psycopg.Connection[Any], table: MappedTable) -> None:
-    """ALTER TABLE ... SET LOGGED: from its commit on the rows survive a crash of the server."""
-    connection.execute(f"ALTER TABLE {relation(table)} SET LOGGED")
-
-
-def set_unlogged(connection: psycopg.Connection[Any], table: MappedTable) -> None:
-    """ALTER TABLE ... SET UNLOGGED, cheap on an empty table."""
-    connection.execute(f"ALTER TABLE {relation(table)} SET UNLOGGED")
-
-
 @dataclass(frozen=True, slots=True)
 class Dependent:
     """Something outside the run that DROP TABLE ... CASCADE takes along."""

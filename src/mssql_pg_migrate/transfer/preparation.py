@@ -9,7 +9,7 @@ from ..events import PhaseStarted
 from ..target import ddl
 from ..target.classify import translated
 from ..target.ledger import Ledger, LedgerTable
-from ..target.prepare import empty_tables, set_unlogged, suspend_foreign_key
+from ..target.prepare import empty_tables, suspend_foreign_key
 from .fingerprint import fingerprint
 from .plan import TablePlan
 
@@ -78,7 +78,7 @@ class Preparation:
             empty_tables(connection, [plan.table for plan in together])
             for plan in together:
                 if plan.restore_logged:
-                    set_unlogged(connection, plan.table)
+                    connection.execute(ddl.set_logged(plan.table, logged=False))
                 self._set_prepared(connection, plan)
         for plan in due:
             if plan.action != "truncate":

@@ -11,10 +11,11 @@ from ..errors import ConfigError, MigrationError, StateError
 from ..events import Message, Retry
 from ..model import KeyRange
 from ..source.connect import SourceSettings
+from ..target import ddl
 from ..target.classify import translated
 from ..target.connect import TargetSettings
 from ..target.ledger import Ledger, LedgerMovedError, LedgerTable, RangeProgress
-from ..target.prepare import empty_table, set_logged
+from ..target.prepare import empty_table
 from ..target.session import LoadSession
 from ..target.writer import WriteOptions
 from .context import SourceControl, WorkerContext, open_reader, open_session
@@ -147,7 +148,7 @@ class TableWork:
                 counts = self._ledger.set_loaded(connection, entry, range_ids)
                 if entry.restore_logged:
                     # In the same transaction: from here on the rows no longer need the unlogged ledger.
-                    set_logged(connection, plan.table)
+                    connection.execute(ddl.set_logged(plan.table, logged=True))
                 return counts
 
         try:

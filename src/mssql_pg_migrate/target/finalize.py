@@ -209,6 +209,7 @@ class Finalizer(Ending):
         import psycopg
 
         kind, statement, by_hand, predicate = _index_statement(table, index)
+        started = time.monotonic()
         try:
             connection.execute(statement.encode())
         except psycopg.errors.UniqueViolation as error:
@@ -227,6 +228,7 @@ class Finalizer(Ending):
         except psycopg.Error as error:
             self.refuse(error, kind, table.full_name, index.name, by_hand)
             return False
+        self.took(table, index.name, time.monotonic() - started)
         return True
 
     def _attach_keys(self) -> None:
@@ -312,8 +314,10 @@ class Finalizer(Ending):
         import psycopg
 
         statement = ddl.validate_constraint(table, constraint.name)
+        started = time.monotonic()
         try:
             connection.execute(statement.encode())
+            self.took(table, constraint.name, time.monotonic() - started)
         except psycopg.errors.ForeignKeyViolation:
             assert isinstance(constraint, MappedForeignKey)
             sample = evidence.orphans(connection, table, constraint)

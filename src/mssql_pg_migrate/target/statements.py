@@ -16,6 +16,9 @@ from .problems import FinalizeResult, Kind, Problem
 if TYPE_CHECKING:
     import psycopg
 
+_WORTH_TELLING = 1.0
+"""Seconds."""
+
 
 class StatementRunner:
     """What the phases of finalizing share; its methods are called from the pool's threads."""
@@ -81,6 +84,12 @@ class StatementRunner:
         if self.on_event is not None:
             label = self.labels.get(table.full_name) if table is not None else None
             self.on_event(PhaseStarted(phase=phase, table=label, detail=detail))
+
+    def took(self, table: MappedTable, name: str, seconds: float) -> None:
+        """Tell the listener of an index or a constraint that took its time."""
+        if self.on_event is not None and seconds >= _WORTH_TELLING:
+            label = self.labels.get(table.full_name, table.full_name)
+            self.on_event(Message(level="info", text=f"{label}: {name} done in {seconds:.1f} s", table=label))
 
     def retry(self, reason: str, attempt: int, delay: float) -> None:
         """Tell the listener that a job is done again."""

@@ -220,6 +220,8 @@ def test_counts_that_do_not_agree() -> None:
         (b"\x00", "unexpected token"),
         (b"\xd1\x01", "cannot be followed"),
         (b"\xaa\x10\x00", "ends inside a token"),
+        (b"", "does not say that it is complete"),
+        (k.Done(k.DONE_MORE | k.DONE_COUNT, k.CMD_SELECT, 1).encode(), "does not say that it is complete"),
     ],
 )
 def test_streams_that_cannot_be_followed(tail: bytes, reason: str) -> None:

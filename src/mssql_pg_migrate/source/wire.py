@@ -191,6 +191,7 @@ class _Answer:
         self._errors: list[k.ServerMessage] = []
         self._rows = 0
         self._failed = False
+        self._complete = False
 
     def chunks(self, request: ReadRequest) -> Generator[Chunk, None, None]:
         """Chunks until the answer ends well."""
@@ -268,6 +269,7 @@ class _Answer:
 
     def _done(self, token: k.Done) -> None:
         self._failed = self._failed or token.failed
+        self._complete = not token.more
         if self._errors or self._failed:
             return
         rows = self._rows + self.core.rows
@@ -279,6 +281,8 @@ class _Answer:
             raise ServerFailure(self._errors)
         if self._failed:
             raise ServerFailure([k.ServerMessage(0, 0, 16, "The statement failed without a message of the server.")])
+        if not self._complete:  # rows may be missing, and no count says so
+            raise ProtocolError("the answer does not say that it is complete")
 
     # --- faults ---------------------------------------------------------------------------------------------------
 

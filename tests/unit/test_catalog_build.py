@@ -51,6 +51,9 @@ TYPES = TypeTable(
         type_row(5, 1, "Phone", schema_name="dbo", is_user_defined=1, max_length=40, collation_name="C"),
         type_row(6, 9, "Point", schema_name="dbo", is_user_defined=1, is_assembly_type=1),
         type_row(7, 243, "Rows", schema_name="dbo", is_user_defined=1, is_table_type=1),
+        type_row(165, 165, "varbinary"),
+        type_row(255, 165, "vector"),
+        type_row(16543, 16543, "sysname"),
     ],
     [{"collation_name": "C", "code_page": 1252}],
 )
@@ -64,8 +67,11 @@ def resolved(user: int, system: int, **more: Any) -> SqlType:
 def test_types_are_found_by_id_whatever_the_ids_are() -> None:
     assert resolved(2, 2) == SqlType("int", max_length=20)
     assert resolved(3, 1).name == "nvarchar"
+    assert resolved(16543, 16543).name == "nvarchar"
     assert resolved(3, 1).alias is None
     assert resolved(4, 9).name == "geography"
+    assert resolved(255, 165).name == "vector", "a vector has the system_type_id of varbinary, and is none"
+    assert resolved(165, 165).name == "varbinary"
     assert resolved(1, 1, collation_name="C").code_page == 1252
 
 

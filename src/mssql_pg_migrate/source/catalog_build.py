@@ -63,9 +63,11 @@ class TypeTable:
         """The type of a column (or sequence) row: alias types by their base, CLR types by their own name."""
         declared = self._types.get(row["user_type_id"])
         base = self._bases.get(row["system_type_id"])
-        if base is None or (declared is not None and declared["is_assembly_type"]):
+        if base is None or (declared is not None and (declared["is_assembly_type"] or _is_vector(declared))):
             base = declared
         name = str(base["name"]).lower() if base is not None else f"type {row['system_type_id']}"
+        if name == "sysname":  # a base type of its own on a server that is PostgreSQL behind
+            name = "nvarchar"
         alias = None
         if declared is not None and declared["is_user_defined"]:
             alias = f"{declared['schema_name']}.{declared['name']}"
@@ -105,6 +107,11 @@ class TypeTable:
             scale=int(row["scale"] or 0),
             collation=row["collation_name"],
         )
+
+
+def _is_vector(declared: Row) -> bool:
+    """Whether a type is SQL Server 2025's vector: a type of its own with the system_type_id of varbinary."""
+    return not declared["is_user_defined"] and str(declared["name"]).lower() == "vector"
 
 
 @dataclass(slots=True)

@@ -75,7 +75,7 @@ _SYSTEM = (
     SystemType("xml", 241, 241, -1),
     SystemType("sysname", 231, 256, 256),
     SystemType("json", 244, 244, -1),
-    SystemType("vector", 255, 255, 8),
+    SystemType("vector", 165, 255, 8),
 )
 SYSTEM_TYPES: dict[str, SystemType] = {item.name: item for item in _SYSTEM}
 _SYNONYMS = {

@@ -83,6 +83,16 @@ _TO_STRING = "{c}.ToString()"
 _AS_UNICODE = "CAST({c} AS nvarchar({n}))"
 # A uniqueidentifier as 16 bytes (first three groups little-endian): the driver would make a 36-character text of it.
 _AS_BINARY_16 = "CAST({c} AS binary(16))"
+# Style 3 of CONVERT (17 digits of a float) came with SQL Server 2016; before, it is processed as style 0: six digits,
+# without a word. Style 2 has 16, enough for every real and for nearly every float.
+_NO_STYLE_3 = "CONVERT(nvarchar(50), CAST(0.1 AS float), 3) = N'0.1'"
+
+
+def _approximate(name: str) -> str:
+    styled = f"CONVERT(nvarchar(50), CAST({{c}} AS {name}), "
+    return f" WHEN '{name}' THEN CASE WHEN {_NO_STYLE_3} THEN {styled}2) ELSE {styled}3) END"
+
+
 # Each base type of a sql_variant in its exact, language-neutral text form; a bare CAST to text would shorten dates,
 # money and floats, and read binary as characters.
 _VARIANT = (
@@ -94,9 +104,9 @@ _VARIANT = (
     " WHEN 'date' THEN CONVERT(nvarchar(50), CAST({c} AS date), 23)"
     " WHEN 'money' THEN CONVERT(nvarchar(50), CAST({c} AS money), 2)"
     " WHEN 'smallmoney' THEN CONVERT(nvarchar(50), CAST({c} AS money), 2)"
-    " WHEN 'float' THEN CONVERT(nvarchar(50), CAST({c} AS float), 3)"
-    " WHEN 'real' THEN CONVERT(nvarchar(50), CAST({c} AS real), 3)"
-    " WHEN 'binary' THEN CONVERT(nvarchar(max), CAST({c} AS varbinary(8000)), 1)"
+    + _approximate("float")
+    + _approximate("real")
+    + " WHEN 'binary' THEN CONVERT(nvarchar(max), CAST({c} AS varbinary(8000)), 1)"
     " WHEN 'varbinary' THEN CONVERT(nvarchar(max), CAST({c} AS varbinary(8000)), 1)"
     " ELSE CAST({c} AS nvarchar(max)) END"
 )
@@ -187,7 +197,8 @@ RULES: dict[str, TypeRule] = {
         driver=_VARIANT,
         wire=_VARIANT,
         arrow="large_string",
-        lossy="a sql_variant becomes the text of its value; the base type of each value is not kept",
+        lossy="a sql_variant becomes the text of its value (before SQL Server 2016 a float with 16 digits); "
+        "the base type of each value is not kept",
     ),
     "hierarchyid": TypeRule(
         "text",

@@ -12,6 +12,7 @@ from mssql_pg_migrate.model import KeyRange
 from mssql_pg_migrate.source.driver import DriverReader
 from mssql_pg_migrate.source.reader import Reader, ReadRequest
 from mssql_pg_migrate.source.wire import WireReader, unavailable
+from mssql_pg_migrate.typemap import RULES
 from servers import MssqlDatabase, PgDatabase
 
 # declaration, then (T-SQL literal, PostgreSQL's text) pairs
@@ -173,6 +174,22 @@ def test_values_of_sql_variant_keep_their_exact_text(source_db: MssqlDatabase, t
         10: "6F9619FF-8B86-D011-B42D-00C04FC964FF",
         11: None,
     }
+
+
+@pytest.mark.parametrize("style", ["3", "0"])
+def test_a_float_in_a_sql_variant_keeps_its_digits_on_old_servers_too(source_db: MssqlDatabase, style: str) -> None:
+    """Before SQL Server 2016 style 3 is processed as style 0, which writes six digits."""
+    source_db.execute_script(
+        """
+        CREATE TABLE dbo.Numbers (id int NOT NULL PRIMARY KEY, v sql_variant NULL)
+        GO
+        INSERT INTO dbo.Numbers VALUES (1, CAST(1234567.890123 AS float)), (2, CAST(-1.25E-30 AS float)),
+            (3, CAST(16777215 AS real)), (4, CAST(0 AS float)), (5, NULL)
+        """
+    )
+    expression = RULES["sql_variant"].driver.format(c="[v]").replace(", 3)", f", {style})")
+    rows = source_db.query(f"SELECT {expression} AS v FROM dbo.Numbers ORDER BY id")
+    assert [None if text is None else float(text) for (text,) in rows] == [1234567.890123, -1.25e-30, 16777215, 0, None]
 
 
 @pytest.mark.sandbox_only

@@ -264,6 +264,24 @@ def test_generated_columns_are_not_compared(pair: Pair) -> None:
     assert pair.check("KeyInt").equal
 
 
+def test_a_computed_column_that_is_plain_in_the_target_is_compared(
+    source_db: MssqlDatabase, target_db: PgDatabase
+) -> None:
+    source_db.execute_script(
+        "CREATE TABLE dbo.Line (Id int NOT NULL PRIMARY KEY, Quantity int NOT NULL, Twice AS (Quantity * 2));\nGO\n"
+        "INSERT INTO dbo.Line (Id, Quantity) VALUES (1, 10), (2, 20);"
+    )
+    target_db.execute('CREATE TABLE "Line" ("Id" int PRIMARY KEY, "Quantity" int NOT NULL, "Twice" int)')
+    kept = Pair(source_db, target_db)
+    kept.run(target_mode="truncate")
+    assert target_db.execute('SELECT "Twice" FROM "Line" ORDER BY "Id"') == [(20,), (40,)]
+    assert kept.check("Line", target_mode="truncate").equal
+    target_db.execute('UPDATE "Line" SET "Twice" = 41 WHERE "Id" = 2')
+    check = kept.check("Line", target_mode="truncate")
+    assert numbers(check) == (0, 0, 1)
+    assert check.sample_keys == {"changed": ["Id=2"]}
+
+
 def test_a_partitioned_target(pair: Pair) -> None:
     pair.target.execute('ALTER TABLE "Many" RENAME TO old')
     pair.target.execute('CREATE TABLE "Many" ("Id" int, v text, g uuid) PARTITION BY RANGE ("Id")')

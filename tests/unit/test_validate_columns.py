@@ -63,11 +63,29 @@ def test_the_primary_key_comes_before_the_range_key() -> None:
 
 def test_a_key_that_is_not_carried_is_no_key() -> None:
     made = table(INT, INT, primary=(0,), ranged=(1,))
-    made = replace(made, columns=(replace(made.columns[0], copied=False), made.columns[1]))
+    made = replace(made, columns=made.columns[1:])
     _, comparison = compare_columns(made, existing(made))
     assert comparison.keyed
     assert comparison.names == ("c1",)
     assert comparison.roles == (Role.KEY,)
+
+
+def test_a_computed_column_is_compared_unless_the_target_computes_it() -> None:
+    """A run copies it into a table that has it as a plain column, whatever the mapping would have created."""
+    made = table(INT, INT, primary=(0,))
+    made = replace(made, columns=(made.columns[0], replace(made.columns[1], copied=False, generated_sql="c0 + 1")))
+    plain = existing(made)
+    read, comparison = compare_columns(made, plain)
+    assert comparison.names == ("c0", "c1")
+    assert [column.name for column in read.copied_columns] == ["c0", "c1"]
+
+    computed = replace(plain, columns=(plain.columns[0], replace(plain.columns[1], generated=True)))
+    read, comparison = compare_columns(made, computed)
+    assert comparison.names == ("c0",)
+    assert [column.name for column in read.copied_columns] == ["c0"]
+
+    _, comparison = compare_columns(made, replace(plain, columns=plain.columns[:1]))
+    assert comparison.names == ("c0",), "nor is one that the target does without"
 
 
 def test_without_a_key_the_first_columns_are_labels() -> None:

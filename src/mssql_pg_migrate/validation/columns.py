@@ -81,19 +81,20 @@ class Comparison:
 def compare_columns(table: MappedTable, existing: ExistingTable) -> tuple[MappedTable, Comparison]:
     """The mapped table reduced to the columns that are compared, and how.
 
-    Columns that PostgreSQL computes itself are not compared. Raises NotComparable when the target lacks a column or
-    holds it in a type whose values have no common form with the source's.
+    Columns that the target computes itself are not compared; a computed column that is a plain one there is (a run
+    copies it into a table it finds so, or when PostgreSQL refuses its translation). Raises NotComparable when the
+    target lacks a column or holds it in a type whose values have no common form with the source's.
     """
     if existing.kind not in _RELATIONS:
         raise NotComparable("is not a table in the target")
     there = {column.name: column for column in existing.columns}
     chosen: list[tuple[MappedColumn, ExistingColumn]] = []
-    for column in table.copied_columns:
+    for column in table.columns:
         found = there.get(column.name)
-        if found is None:
+        if found is None and column.copied:
             raise NotComparable(f'lacks the column "{column.name}" in the target')
-        if not found.generated:
-            chosen.append((column, found))
+        if found is not None and not found.generated:
+            chosen.append((replace(column, copied=True), found))
     key = _key_names(table, {column.source.name for column, _ in chosen})
     compared = []
     for position, (column, found) in enumerate(chosen):
@@ -109,10 +110,7 @@ def compare_columns(table: MappedTable, existing: ExistingTable) -> tuple[Mapped
 def _reduced(table: MappedTable, compared: Sequence[ComparedColumn]) -> MappedTable:
     """The table with only the compared columns copied: what a reader is asked for."""
     kept = {column.column.name for column in compared}
-    columns = tuple(
-        column if column.name in kept or not column.copied else replace(column, copied=False)
-        for column in table.columns
-    )
+    columns = tuple(replace(column, copied=column.name in kept) for column in table.columns)
     return replace(table, columns=columns)
 
 

@@ -11,6 +11,7 @@ from scripted import DONE, ScriptedServer, columns, error, row
 from source_tools import settings_of
 
 from mssql_pg_migrate.errors import ConnectionFailed
+from mssql_pg_migrate.source import connect
 from mssql_pg_migrate.source.connect import SourceSettings, connect_source
 from mssql_pg_migrate.source.health import check_health
 from mssql_pg_migrate.tds import types as t
@@ -18,6 +19,12 @@ from mssql_pg_migrate.tds.metadata import ColumnMetadata
 from servers import MssqlDatabase
 
 ONE = ColumnMetadata(type_id=t.INTN, length=4, name="one")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scripted server may get the port of an earlier one."""
+    monkeypatch.setattr(connect, "_opened", set())
 
 
 def one(_sql: str) -> Iterator[bytes]:
@@ -125,8 +132,20 @@ def test_a_wrong_password_and_a_missing_database(source_db: MssqlDatabase) -> No
     with pytest.raises(ConnectionFailed, match=r"source\.password") as caught:
         connect_source(replace(settings, password="Not-the-p4ssword"))
     assert "Not-the-p4ssword" not in str(caught.value)
-    with pytest.raises(ConnectionFailed, match="'NoSuchDatabase'"):
+    with pytest.raises(ConnectionFailed, match="'NoSuchDatabase'") as caught:
         connect_source(replace(settings, database="NoSuchDatabase"))
+    assert not caught.value.retryable
+
+
+def test_a_database_that_was_open_is_waited_for(source_db: MssqlDatabase) -> None:
+    """A server that recovers its databases after a restart refuses them as it refuses a misspelled one."""
+    other = source_db.server.new_database()
+    settings = settings_of(other)
+    connect_source(settings).close()
+    other.drop()
+    with pytest.raises(ConnectionFailed, match=other.name) as caught:
+        connect_source(settings)
+    assert caught.value.retryable
 
 
 @pytest.mark.sandbox_only

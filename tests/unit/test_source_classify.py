@@ -87,6 +87,8 @@ SETTINGS = SourceSettings(host="db.example.com", database="Shop", user="loader",
     ("sqlstate", "text", "words", "retryable"),
     [
         ("28000", "Login failed for user 'loader'.", "source.password", False),
+        ("28000", "Login failed for user 'loader'. Reason: Server is in script upgrade mode. Only administrator can "
+         "connect at this time.", "upgrade mode", True),
         ("42000", 'Cannot open database "Shop" requested by the login. The login failed.', "source.database", False),
         ("08001", "SSL Provider: [error:0A000086:SSL routines::certificate verify failed:self-signed certificate]",
          "trust_server_cert", False),

@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from kernel_oracle import LATIN, Col, nbc_row, row, ti, tuples
-from scripted_server import OK, ScriptedServer, Session, error
+from scripted_server import OK, ScriptedServer, Session, acknowledgement, error
 
 from mssql_pg_migrate import _kernel
 from mssql_pg_migrate.errors import ConnectionFailed, DataError, TransferError, TransientError
@@ -442,6 +443,29 @@ def test_connections_that_fail() -> None:
         WireReader(settings)
     with pytest.raises(ConnectionFailed, match="unknown"):
         WireReader(SourceSettings("no-such-host.invalid", "db", "sa", "x"))
+
+
+def test_a_database_that_was_open_is_waited_for() -> None:
+    """A server that recovers its databases after a restart refuses them as it refuses a misspelled one."""
+    recovering = False
+
+    def login(session: Session) -> bytes:
+        assert session.login is not None
+        if session.login.database and (recovering or session.login.database == "dbb"):
+            refusal = f'Cannot open database "{session.login.database}" requested by the login. The login failed.'
+            return error(4060, refusal, 11) + error(18456, "Login failed for user 'sa'.", 14) + OK
+        return acknowledgement()
+
+    with ScriptedServer(login=login) as server:
+        settings = SourceSettings("127.0.0.1", "db", "sa", "s3cr3t", port=server.port, encrypt=False)
+        WireReader(settings).close()
+        recovering = True
+        with pytest.raises(ConnectionFailed, match="db") as caught:
+            WireReader(settings)
+        assert caught.value.retryable
+        with pytest.raises(ConnectionFailed, match="dbb") as caught:
+            WireReader(replace(settings, database="dbb"))
+        assert not caught.value.retryable
 
 
 def test_another_packet_in_the_middle() -> None:

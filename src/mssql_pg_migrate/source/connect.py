@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, Literal
 
 from ..errors import ConfigError, ConnectionFailed
-from .classify import clean_message, number_of, sqlstate_of
+from .classify import TRANSIENT_NUMBERS, clean_message, number_of, sqlstate_of
 from .tsql import unicode_literal
 
 Isolation = Literal["read_committed", "snapshot", "read_uncommitted"]
@@ -27,6 +27,10 @@ _ISOLATION_SQL = {
 # Endpoints that accepted a TCP connection of this process once: the driver itself needs its whole login timeout to
 # report a closed port or an unknown host, so the first connection asks the network directly.
 _reached: set[tuple[str, int]] = set()
+
+# Databases this process has been logged in to. The server that restarts or fails over refuses them as it refuses a
+# misspelled one (4060), until it has recovered them.
+_opened: set[tuple[str, str]] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,17 @@ def connect_source(settings: SourceSettings) -> Any:
         with contextlib.suppress(Exception):
             connection.close()
         raise connection_failed(settings, error) from None
+    remember(settings)
     return connection
+
+
+def remember(settings: SourceSettings) -> None:
+    """Call after a login: from now on, that the database cannot be opened is no mistake in the settings."""
+    _opened.add((settings.address, settings.database))
+
+
+def _was_open(settings: SourceSettings) -> bool:
+    return (settings.address, settings.database) in _opened
 
 
 def _open(settings: SourceSettings, words: dict[str, str]) -> Any:
@@ -181,7 +195,7 @@ def _database_refused(settings: SourceSettings, error: BaseException) -> Connect
     else:
         message = f"There is no database {settings.database!r} {where} that {_who(settings)} can see."
         hint = "Check source.database."
-    return ConnectionFailed(message, side="source", hint=hint, retryable=False)
+    return ConnectionFailed(message, side="source", hint=hint, retryable=_was_open(settings))
 
 
 def _prepare_session(connection: Any, settings: SourceSettings) -> None:
@@ -296,9 +310,9 @@ def connection_failed(settings: SourceSettings, error: BaseException) -> Connect
         return failure(
             f"Database {settings.database!r} cannot be opened on {where}: {text}",
             f"Check source.database, and that {_who(settings)} is a user of it.",
-            retryable=False,
+            retryable=_was_open(settings),
         )
-    if number == 18456 or sqlstate_of(error) == "28000":
+    if number == 18456 or (sqlstate_of(error) == "28000" and number not in TRANSIENT_NUMBERS):
         return failure(
             f"Login failed for {_who(settings)} on {where}: {text}",
             "Check source.user and source.password, that the server allows this kind of login, and that the login may "

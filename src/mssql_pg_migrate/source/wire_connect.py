@@ -90,6 +90,7 @@ def open_client(settings: SourceSettings) -> Client:
     except Exception as error:
         client.close()
         raise _connection_failed(settings, error) from None
+    connect.remember(settings)
     return client
 
 

@@ -314,6 +314,17 @@ def test_a_byte_without_a_character_is_left_to_the_driver() -> None:
             next(chunks)
 
 
+def test_a_key_is_read_in_the_code_page_that_only_the_catalog_knows() -> None:
+    """A collation whose number is in no table here, and whose code page the server told by its name."""
+    kind = SqlType("varchar", max_length=9, collation="Serbian_Cyrillic_100_CI_AS", code_page=1251)
+    cols = [Col(ti(t.BIGVARCHAR, 9, collation=bytes.fromhex("1a28d00000")), "text")]
+    message = metadata(cols, ["Code"]) + b"\xd1\x02\x00\xc6\x98" + counted(1)
+    with reading(Selecting(message)) as (_, reader):
+        (chunk,) = read(reader, table([Column("Code", kind, nullable=False)], key=("Code",)))
+    assert bytes(chunk.data)[6:].decode() == "Ж\x98"
+    assert chunk.last_key == ("Ж\x98",)
+
+
 def test_too_few_columns_and_text_copy() -> None:
     """Requests the reader does not take."""
     with reading(Selecting(metadata(COLS[:1], ["Id"]) + counted(0))) as (_, reader):

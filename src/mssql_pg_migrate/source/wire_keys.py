@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from ..model import SqlType
 from ..tds import types as t
-from ..tds.collations import decode_char
+from ..tds.collations import HOLES
 from ..tds.metadata import TypeInfo
 from . import keys
+from .wire_columns import code_page
 
+UTF8_PAGE = 65001
 _DAYS_TO_1900 = 693_595
 
 
@@ -39,8 +41,16 @@ def key_text(raw: bytes, info: TypeInfo, sql_type: SqlType) -> str:
     if kind in (t.NCHAR, t.NVARCHAR):
         return keys.format_text(raw.decode("utf-16-le", "surrogatepass"))
     if kind in (t.BIGCHAR, t.BIGVARCHAR):
-        return keys.format_text(decode_char(raw, info.collation))
+        return keys.format_text(_narrow_text(raw, info, sql_type))
     return _moment(raw, info, scale)
+
+
+def _narrow_text(raw: bytes, info: TypeInfo, sql_type: SqlType) -> str:
+    """Text of the code page that the transcoder was told too."""
+    page = code_page(info.collation, sql_type.code_page)
+    if page is None:
+        raise ValueError("the code page of the key is not known for sure")
+    return raw.decode("utf-8" if page == UTF8_PAGE else f"cp{page}", HOLES)
 
 
 def _moment(raw: bytes, info: TypeInfo, scale: int) -> str:

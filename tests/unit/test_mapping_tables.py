@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mssql_pg_migrate.mapping.options import MappingOptions
-from mssql_pg_migrate.model import KeyColumn, Module, Sequence
+from mssql_pg_migrate.model import Computed, KeyColumn, Module, Sequence
 from schema_samples import catalog, column, key, mapped, notes, only_table, table
 
 
@@ -92,6 +92,22 @@ def test_pseudo_columns_of_graph_tables_are_left_out_and_said_so() -> None:
     database = mapped(source)
     assert [item.name for item in only_table(database).columns] == ["since"]
     assert any("which nodes an edge connects" in text for text in notes(database, "not_carried", "dbo.Knows"))
+
+
+@pytest.mark.parametrize("mode", ["drop_recreate", "upsert"])
+def test_a_table_without_a_column_to_carry_is_left_out_and_said_so(mode: str) -> None:
+    """An edge without attributes; a SELECT of no column could not even be written."""
+    edge = table(
+        "Likes",
+        column("graph_id_1", "bigint", graph_type=1),
+        column("w", "int", computed=Computed("(1)", False)),
+        graph="edge",
+    )
+    person = table("Person", column("Id", "int", nullable=False), primary_key=key("PK", "Id", primary=True))
+    database = mapped(catalog(edge, person), mode=mode)
+    assert [item.name for item in database.tables] == ["Person"]
+    assert any("none of its columns" in text for text in notes(database, "not_carried", "dbo.Likes"))
+    assert notes(database, "error") == []
 
 
 def test_a_temporal_table_and_its_history_become_plain_tables() -> None:

@@ -31,7 +31,7 @@ def build(catalog: Catalog, options: MappingOptions) -> MappedDatabase:
     context.notes.extend(Note("warning", catalog.database, text) for text in catalog.notes)
     selected = _select(context)
     sequences = map_sequences(context)
-    tables = [_map_table(context, table) for table in selected]
+    tables = [mapped for table in selected if (mapped := _map_table(context, table)) is not None]
     tables = _with_foreign_keys(context, tables)
     sequences = with_feeds(sequences, tables)
     views = map_views(context, tables)
@@ -72,16 +72,21 @@ def _select(context: Context) -> list[Table]:
     return chosen
 
 
-def _map_table(context: Context, table: Table) -> MappedTable:
+def _map_table(context: Context, table: Table) -> MappedTable | None:
+    """The table, or None (and a note) when none of its columns holds data to carry: an edge without attributes, say."""
     names = context.names
     context.notes.extend(names.note_for("table", table.schema, table.name))
     _note_table_kind(context, table)
+    range_key = choose_range_key(table)
+    columns = map_columns(context, table, range_key)
+    if not any(column.copied for column in columns):
+        context.note("not_carried", table.full_name, "table: none of its columns can be carried; it is left out")
+        context.selected -= {table.full_name}
+        return None
     if context.options.mode == "upsert" and (table.primary_key is None or table.primary_key.disabled):
         context.note("error", table.full_name, f"Table '{table.name}' has no primary key, required for upsert mode")
-    range_key = choose_range_key(table)
     if len(table.columns) > MAX_COLUMNS:
         context.note("error", table.full_name, f"has {len(table.columns)} columns, PostgreSQL allows {MAX_COLUMNS}")
-    columns = map_columns(context, table, range_key)
     mapped = MappedTable(
         source=table,
         schema=names.schema(table.schema),

@@ -11,13 +11,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import Cancelled, ConfigError, MigrationError, StateError
 from .events import AnyEvent, EventSink, Message, PhaseStarted, Retry, RunFinished, RunStarted, TableFinished
 from .results import RunResult, TableResult
-from .state import RunState, StateKeeper, TableState, read_state, utc_now
+from .state import Part, RunState, StateKeeper, TableState, read_state, utc_now
 
 if TYPE_CHECKING:
     from .config.models import Config
@@ -62,14 +63,14 @@ class Migration:
 
     # -- commands --------------------------------------------------------------------------------------------------
 
-    def plan(self) -> RunPlan:
+    def plan(self, *, data_only: bool = False) -> RunPlan:
         """What ``run`` would do; changes nothing. Raises ConfigError, SchemaError, ConnectionFailed."""
         from .config.tuning import tune
         from .preflight import make_plan
         from .target.connect import connect_target
 
         with self._source() as source, connect_target(self.config.target.settings(), purpose="plan") as target:
-            return make_plan(self.config, tune(self.config), source, target)
+            return make_plan(self.config, tune(self.config), source, target, data_only=data_only)
 
     def run(self, *, auto_resume: bool = False, schema_only: bool = False, data_only: bool = False) -> RunResult:
         """Carry out the migration from its beginning; with ``auto_resume`` go on with an unfinished run instead.
@@ -77,14 +78,15 @@ class Migration:
         Returns a result even when tables failed (``exit_code`` tells); raises MigrationError for what prevents the
         run as a whole.
         """
+        only: Part | None = "schema" if schema_only else "data" if data_only else None
         if auto_resume:
-            resumable = self._resumable_state()
+            resumable = self._resumable_state(only)
             if resumable is not None:
                 return self._execute(resumable, resumed=True)
         from .config.hash import config_hash
 
-        state = RunState(str(uuid.uuid4()), config_hash(self.config), started_at=utc_now())
-        return self._execute(state, resumed=False, schema_only=schema_only, data_only=data_only)
+        state = RunState(str(uuid.uuid4()), config_hash(self.config), started_at=utc_now(), only=only)
+        return self._execute(state, resumed=False)
 
     def resume(self) -> RunResult:
         """Go on with the run of the state file. Raises StateError when there is none or its configuration differs."""
@@ -125,9 +127,7 @@ class Migration:
 
     # -- one run ---------------------------------------------------------------------------------------------------
 
-    def _execute(
-        self, state: RunState, *, resumed: bool, schema_only: bool = False, data_only: bool = False
-    ) -> RunResult:
+    def _execute(self, state: RunState, *, resumed: bool) -> RunResult:
         from .config.tuning import tune
         from .preflight import make_plan
         from .resume import rejoin_run
@@ -153,7 +153,7 @@ class Migration:
                 tuning = tune(self.config)
                 plan = control.call(
                     "reading the target's schema",
-                    lambda target: make_plan(self.config, tuning, source, target, data_only=data_only),
+                    lambda target: make_plan(self.config, tuning, source, target, data_only=state.only == "data"),
                 )
             self.planned = plan
             plan.refuse_errors()
@@ -177,9 +177,7 @@ class Migration:
                 )
             )
             try:
-                result = self._carry_out(
-                    control, ledger, plan, state, resumed=resumed, schema_only=schema_only, data_only=data_only
-                )
+                result = self._carry_out(control, ledger, plan, state, resumed=resumed)
                 result.seconds = time.monotonic() - started
                 self._finish(control, ledger, keeper, result)
             except BaseException as error:
@@ -199,15 +197,7 @@ class Migration:
         return result
 
     def _carry_out(
-        self,
-        control: Control,
-        ledger: Ledger,
-        plan: RunPlan,
-        state: RunState,
-        *,
-        resumed: bool,
-        schema_only: bool,
-        data_only: bool,
+        self, control: Control, ledger: Ledger, plan: RunPlan, state: RunState, *, resumed: bool
     ) -> RunResult:
         """From the lock to the last constraint; the ledger and the state file follow each step."""
         from .hooks import run_hooks
@@ -215,9 +205,13 @@ class Migration:
         from .transfer.preparation import Preparation
 
         hooks = self.config.migration.hooks
+        schema_only, data_only = state.only == "schema", state.only == "data"
         if not resumed:
             plan = begin_run(control, ledger, plan, state, self._emit)
-        preparation = Preparation(ledger, plan, self._emit)
+        # No rows will come: tables that stay keep theirs.
+        kept = replace(plan, tables=tuple(item for item in plan.tables if item.built), suspended=())
+        prepared = kept if schema_only else plan
+        preparation = Preparation(ledger, prepared, self._emit)
         if not data_only:
             control.call("creating schemas and sequences", preparation.create_surroundings)
         control.call("preparing the tables", preparation.prepare_tables)
@@ -377,6 +371,8 @@ class Migration:
     def _finish(self, control: Control, ledger: Ledger, keeper: StateKeeper, result: RunResult) -> None:
         """Write the final state, then drop the ledger of a complete run (in this order: see ``resume``)."""
         result.peak_memory_bytes = peak_memory()
+        if result.status == "invalid":
+            keeper.state.problems = list(result.problems)
         if keeper.failure is not None:
             return
         if result.status in ("completed", "invalid"):
@@ -387,7 +383,7 @@ class Migration:
 
     # -- resume ----------------------------------------------------------------------------------------------------
 
-    def _resumable_state(self) -> RunState | None:
+    def _resumable_state(self, only: Part | None) -> RunState | None:
         """The state of an unfinished run of this configuration, for ``--auto-resume``; None to start fresh."""
         from .config.hash import config_hash
 
@@ -396,14 +392,21 @@ class Migration:
         if not self.state_file.exists():
             return None
         state = read_state(self.state_file)
-        if state.finished or state.config_hash != config_hash(self.config):
-            why = "its run is complete" if state.finished else "it is of another configuration"
+        if state.finished or state.config_hash != config_hash(self.config) or state.only != only:
+            why = "it is of another configuration"
+            if state.finished:
+                why = "its run is complete"
+            elif state.only != only:
+                why = f"its run was to carry {state.only or 'schema and data'}{' only' if state.only else ''}"
             self._emit(Message(level="info", text=f"state file {self.state_file} is not resumed: {why}"))
             return None
         return state
 
     def _already_complete(self, state: RunState) -> RunResult:
-        """``resume`` of a complete run: nothing to do, but a ledger it may have left is cleared away."""
+        """``resume`` of a complete run: nothing to do, but a ledger it may have left is cleared away.
+
+        What that run could not create is still missing: the result says so again.
+        """
         from .target.connect import connect_target
         from .target.ledger import Ledger
 
@@ -420,7 +423,11 @@ class Migration:
             for name, table in state.tables.items()
         ]
         mode = self.config.migration.target_mode
-        return RunResult(state.run_id, "completed", mode, resumed=True, seconds=0.0, tables=tables)
+        result = RunResult(
+            state.run_id, "completed", mode, resumed=True, seconds=0.0, tables=tables, problems=state.problems
+        )
+        self._judge(result)
+        return result
 
     # -- small things ----------------------------------------------------------------------------------------------
 

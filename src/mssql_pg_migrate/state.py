@@ -22,6 +22,7 @@ from .errors import IoError, StateError
 from .events import AnyEvent, ChunkCommitted, RangeFinished, TableFinished, TableReset, TableStarted
 
 RunStatus: TypeAlias = Literal["running", "completed", "failed", "cancelled"]
+Part: TypeAlias = Literal["schema", "data"]
 WRITE_INTERVAL = 1.0
 """Seconds between two writes while chunks arrive."""
 
@@ -70,6 +71,10 @@ class RunState:
     started_at: str = ""
     updated_at: str = ""
     tables: dict[str, TableState] = field(default_factory=dict)
+    only: Part | None = None
+    """What the run was restricted to (``--schema-only``, ``--data-only``): resumed, it still is."""
+    problems: list[str] = field(default_factory=list)
+    """What a complete run could not create."""
 
     @property
     def finished(self) -> bool:
@@ -77,13 +82,17 @@ class RunState:
         return self.status == "completed"
 
     def to_json(self) -> dict[str, Any]:
-        """The appendix format of the guide, with ``error`` added to failed tables."""
+        """The appendix format of the guide; ``error`` (of failed tables), ``only`` and ``problems`` only where set."""
+        more: dict[str, Any] = {"only": self.only} if self.only else {}
+        if self.problems:
+            more["problems"] = self.problems
         return {
             "run_id": self.run_id,
             "config_hash": self.config_hash,
             "status": self.status,
             "started_at": self.started_at,
             "updated_at": self.updated_at,
+            **more,
             "tables": {name: _table_json(table) for name, table in self.tables.items()},
         }
 
@@ -150,6 +159,9 @@ def read_state(path: Path) -> RunState:
         status = data["status"]
         if status not in ("running", "completed", "failed", "cancelled"):
             raise ValueError(f"unknown status {status!r}")
+        only = data.get("only")
+        if only not in (None, "schema", "data"):
+            raise ValueError(f"unknown restriction {only!r}")
         return RunState(
             str(data["run_id"]),
             str(data["config_hash"]),
@@ -157,6 +169,8 @@ def read_state(path: Path) -> RunState:
             str(data["started_at"]),
             str(data["updated_at"]),
             tables,
+            only,
+            [str(problem) for problem in data.get("problems", [])],
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StateError(

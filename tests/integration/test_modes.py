@@ -113,6 +113,10 @@ def test_truncate_reports_rows_that_violate_a_foreign_key_of_the_target(
     assert any("fk_customer" in problem and "77" in problem for problem in document["problems"])
     assert target_db.execute("SELECT convalidated FROM pg_constraint WHERE conname = 'fk_customer'") == [(False,)]
     assert_equal_rows(shop, target_db, TABLES)
+    # A scheduler that tries again with resume must not be told that all is well.
+    again = Tool(tmp_path, shop, target_db, target_mode="truncate").result("resume", expect=4)
+    assert (again["status"], again["problems"]) == ("invalid", document["problems"])
+    assert again["rows_transferred"] == document["rows_transferred"]
 
 
 def test_upsert_inserts_new_updates_changed_and_keeps_what_only_the_target_has(
@@ -195,6 +199,57 @@ def test_schema_only_then_data_only(shop: MssqlDatabase, target_db: PgDatabase, 
     assert_equal_rows(shop, target_db, TABLES)
     assert target_db.execute("SELECT count(*) FROM pg_constraint WHERE conname LIKE 'fk%' AND convalidated") == [(2,)]
     assert target_db.execute("SELECT nextval(pg_get_serial_sequence('customers', 'id'))") == [(4,)]
+
+
+FAILING = {"before_constraints": "SELECT 1/0"}
+
+
+@pytest.mark.parametrize("command", [("resume",), ("run", "--schema-only", "--auto-resume")])
+def test_a_resumed_schema_only_run_moves_no_rows(
+    command: tuple[str, ...], shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    first = Tool(tmp_path, shop, target_db, hooks=FAILING).result("run", "--schema-only", expect=3)
+    document = Tool(tmp_path, shop, target_db).result(*command)
+    assert (document["run_id"], document["resumed"], document["rows_transferred"]) == (first["run_id"], True, 0)
+    assert target_db.execute("SELECT count(*) FROM customers") == [(0,)]
+    assert target_db.execute("SELECT count(*) FROM pg_constraint WHERE conname LIKE 'fk%'") == [(2,)]
+
+
+def test_a_resumed_data_only_run_creates_nothing(shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path) -> None:
+    run(Tool(tmp_path, shop, target_db))
+    target_db.execute("ALTER TABLE orders ALTER COLUMN id TYPE numeric; DROP INDEX ix_customer")
+    Tool(tmp_path, shop, target_db, hooks=FAILING).result("run", "--data-only", expect=3)
+    Tool(tmp_path, shop, target_db).result("resume")
+    assert_equal_rows(shop, target_db, TABLES)
+    assert target_db.execute("SELECT to_regclass('ix_customer')") == [(None,)]
+
+
+def test_auto_resume_of_another_part_starts_afresh(shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path) -> None:
+    first = Tool(tmp_path, shop, target_db, hooks=FAILING).result("run", "--schema-only", expect=3)
+    document = Tool(tmp_path, shop, target_db).result("run", "--auto-resume")
+    assert document["run_id"] != first["run_id"]
+    assert_equal_rows(shop, target_db, TABLES)
+
+
+@pytest.mark.parametrize("mode", ["truncate", "upsert"])
+def test_schema_only_leaves_the_rows_of_tables_that_stay(
+    mode: str, shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    run(Tool(tmp_path, shop, target_db))
+    target_db.execute("DROP TABLE orders")
+    Tool(tmp_path, shop, target_db, target_mode=mode).result("run", "--schema-only")
+    assert target_db.execute("SELECT count(*) FROM customers") == [(3,)]
+    assert target_db.execute("SELECT count(*) FROM orders") == [(0,)]
+
+
+def test_a_dry_run_of_data_only_shows_what_data_only_does(
+    shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    tool = Tool(tmp_path, shop, target_db)
+    assert "does not exist" in tool.result("run", "--data-only", "--dry-run", expect=3)["error"]
+    run(tool)
+    plan = tool.result("run", "--data-only", "--dry-run")["plan"]
+    assert {table["action"] for table in plan["tables"]} == {"truncate"}
 
 
 def test_hooks_run_at_their_moments(shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path) -> None:

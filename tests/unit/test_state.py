@@ -46,6 +46,17 @@ def test_the_file_has_the_format_of_the_guide(tmp_path: Path) -> None:
     assert data["tables"]["orders"]["transferred_rows"] == 11
 
 
+def test_what_a_run_was_restricted_to_and_could_not_create_is_remembered(tmp_path: Path) -> None:
+    path = tmp_path / "run.state"
+    state = new_state()
+    write_state(path, state)
+    assert {"only", "problems"}.isdisjoint(json.loads(path.read_text()))
+    state.only, state.problems = "schema", ["foreign key x is violated"]
+    write_state(path, state)
+    found = read_state(path)
+    assert (found.only, found.problems) == ("schema", ["foreign key x is violated"])
+
+
 def test_repeated_chunks_and_a_reset_do_not_count_twice(tmp_path: Path) -> None:
     keeper = StateKeeper(tmp_path / "s", new_state())
     keeper.on_event(TableStarted(table="a", estimated_rows=5, ranges=1, reader="driver"))

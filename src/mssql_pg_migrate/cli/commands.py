@@ -78,7 +78,9 @@ def run_command(
 
     def body(execution: Execution) -> Outcome:
         if dry_run:
-            return _plan(execution, overrides, dry_run=True)
+            if report is not None:
+                execution.logger.warning("a dry run has nothing to report: %s is not written", report)
+            return _plan(execution, overrides, dry_run=True, data_only=data_only)
 
         def work(migration: Migration) -> Any:
             return migration.run(auto_resume=auto_resume, schema_only=schema_only, data_only=data_only)
@@ -290,13 +292,13 @@ def _migrate(
     return migrate(execution, execution.load_config(**overrides), work, report)
 
 
-def _plan(execution: Execution, overrides: dict[str, Any], *, dry_run: bool) -> Outcome:
+def _plan(execution: Execution, overrides: dict[str, Any], *, dry_run: bool, data_only: bool = False) -> Outcome:
     from ..errors import SchemaError
     from .documents import error_fields
     from .execution import Outcome
     from .render import plan_blocks
 
-    plan = _read_only(execution, overrides).plan()
+    plan = _read_only(execution, overrides).plan(data_only=data_only)
     data = plan.to_dict()
     outcome = Outcome(
         fields={"dry_run": dry_run, "plan": data},

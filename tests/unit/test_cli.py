@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -389,6 +390,38 @@ class TestStreams:
         assert all(isinstance(json.loads(line), dict) for line in err.splitlines())
         if option == "--progress":
             assert all({"table", "rows_transferred"} <= set(json.loads(line)) for line in err.splitlines())
+
+    @pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252"])
+    def test_json_is_utf8_in_any_locale(self, folder: Path, encoding: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "mssql_pg_migrate", "-c", "Größe 漢字.yaml", "--output-json", "--progress", "plan"],
+            cwd=folder,
+            capture_output=True,
+            env={**os.environ, "PYTHONUTF8": "1", "PYTHONIOENCODING": encoding},
+            check=False,
+        )
+        assert document(done.stdout.decode())["error"] == "Größe 漢字.yaml: there is no such file"
+        assert json.loads(done.stderr.decode())["message"].startswith("Größe 漢字.yaml: ")
+
+    @pytest.mark.skipif(os.name != "posix", reason="a POSIX shell closes them")
+    @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+    @pytest.mark.parametrize("options", [[], ["--output-json"]])
+    def test_streams_that_are_closed(self, folder: Path, closed: str, options: list[str]) -> None:
+        command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "mssql_pg_migrate", *options, "run"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert (done.stdout == "") == (not options or ">&- 2" in closed or closed == ">&-")
+
+    def test_a_broken_pipe_inside_a_command_is_no_success(self, capsys: pytest.CaptureFixture[str]) -> None:
+        from mssql_pg_migrate.cli.execution import Execution, Outcome
+        from mssql_pg_migrate.cli.options import GlobalOptions
+
+        def work(_: Execution) -> Outcome:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+        assert Execution("run", GlobalOptions()).run(work) == 3
+        assert "Broken pipe" in capsys.readouterr().err
 
     def test_a_reader_that_leaves_early(self, folder: Path) -> None:
         process = start(folder, "--output-json", "plan")

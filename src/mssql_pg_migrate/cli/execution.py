@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Cancelled, IoError, MigrationError, TransferError
 from .documents import error_fields, frame
 from .interrupt import Interrupts
-from .jsontext import one_line
+from .jsontext import one_line, speak_utf8
 from .logs import set_up
 from .options import GlobalOptions
 from .redact import Redactor
@@ -99,11 +99,11 @@ class Execution:
             # SIGTERM must run the ``finally`` of whoever has started servers.
             with suppress(ValueError):
                 signal.signal(signal.SIGTERM, signal.default_int_handler)
-            return self._run(body)
+            return self._run(body, talks=True)
         with Interrupts(lambda count, number: self.on_signal(count, number)):
             return self._run(body)
 
-    def _run(self, body: Callable[[Execution], Outcome]) -> int:
+    def _run(self, body: Callable[[Execution], Outcome], *, talks: bool = False) -> int:
         try:
             outcome = body(self)
         except MigrationError as error:
@@ -113,9 +113,9 @@ class Execution:
         except MemoryError:
             hint = "reduce memory_budget_percent, chunk_size, read_ahead_buffers or parallel_readers"
             outcome = self._failure(TransferError("Out of memory", hint=hint, retryable=True))
-        except BrokenPipeError:
-            return self._nobody_listens()
         except Exception as error:  # the last place that can turn it into a message
+            if talks and isinstance(error, BrokenPipeError):
+                return self._nobody_listens()
             outcome = self._failure(self._unexpected(error))
         return self.print(outcome)
 
@@ -148,10 +148,13 @@ class Execution:
             if self.machine:
                 # Airflow takes the last line of both streams for the result.
                 self._complain(outcome.complaint)
+                speak_utf8(sys.stdout)
                 sys.stdout.write(f"{one_line(self._document(outcome))}\n")
                 sys.stdout.flush()
                 return outcome.exit_code
             if outcome.raw is not None:
+                if not sys.stdout.isatty():
+                    speak_utf8(sys.stdout)  # psql takes a file to be in the database's encoding
                 sys.stdout.write(outcome.raw)
                 sys.stdout.flush()
             elif outcome.blocks:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, TextIO
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)")
@@ -31,6 +31,13 @@ def one_line(value: Any) -> str:
     # Separators of lines that JSON allows in strings but line-oriented tools break at.
     text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").replace("\x85", "\\u0085")
     return _STRING.sub(lambda match: _ESCAPE.sub(_long_escape, match.group()), text)
+
+
+def speak_utf8(stream: TextIO) -> None:
+    """Let a stream that will carry JSON or SQL carry UTF-8, whatever the locale says (RFC 8259, section 8.1)."""
+    reconfigure: Any = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _long_escape(match: re.Match[str]) -> str:

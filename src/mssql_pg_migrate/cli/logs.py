@@ -19,7 +19,7 @@ from ..events import (
     TableReset,
     TableStarted,
 )
-from .jsontext import one_line
+from .jsontext import one_line, speak_utf8
 from .redact import Redactor
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def set_up(
     formatter: logging.Formatter
     if log_format == "json" or tracker is not None:
         formatter = JsonFormatter(redactor, tracebacks=tracebacks, tracker=tracker)
+        speak_utf8(sys.stderr)
     else:
         formatter = TextFormatter(redactor, tracebacks=tracebacks)
     handler = _StderrHandler()

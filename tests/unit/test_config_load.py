@@ -414,6 +414,38 @@ def test_files_are_relative_to_the_configuration(tmp_path: Path) -> None:
     assert hooks.after_data[0].label == str(tmp_path / "after.sql")
 
 
+def test_a_home_that_nobody_knows() -> None:
+    said = complaints(minimal(target={"ssl_root_cert": "~nosuchuser/ca.pem"}))
+    assert said == {"target.ssl_root_cert": "the home directory in ~nosuchuser/ca.pem is not known; write the path out"}
+
+
+@pytest.mark.parametrize(
+    ("sql", "label"),
+    [
+        ("ALTER ROLE a PASSWORD '${HOOK}'", "ALTER ROLE a PASSWORD '...'"),
+        ("SELECT 'it''s', E'\\'${HOOK}', 1", "SELECT '...', E'...', 1"),
+        ("DO $x$ BEGIN PERFORM '${HOOK}'; END $x$; ANALYZE", "DO '...'; ANALYZE"),
+        ("SELECT $1, '${HOOK}", "SELECT $1, '..."),
+    ],
+)
+def test_a_hook_is_logged_without_its_literals(sql: str, label: str) -> None:
+    config = Config.from_dict(minimal(migration={"hooks": {"after_all": sql}}), environment={"HOOK": "hook-secret"})
+    (hook,) = config.migration.hooks.after_all
+    assert "hook-secret" in hook.text()
+    assert hook.label.removesuffix("'") == label.removesuffix("'")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="bytes of the environment")
+def test_variables_that_the_locale_cannot_decode() -> None:
+    undecoded = "zo\N{LATIN SMALL LETTER E WITH DIAERESIS}".encode().decode("ascii", "surrogateescape")
+    data = minimal(source={"password": "${PW}"})
+    password = Config.from_dict(data, environment={"PW": undecoded}).source.password
+    assert password is not None
+    assert password.get_secret_value() == "zoë"
+    with pytest.raises(ConfigError, match=r"source\.password: the environment variable holds bytes that are not UTF-8"):
+        Config.from_dict(data, environment={"PW": "a\udcfc"})
+
+
 def test_files_that_are_not_there() -> None:
     said = complaints(
         minimal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from pydantic import ValidationInfo
 
 from .keys import resolve
 
+_LITERAL = re.compile(r"'(?:[^'\\]|\\.|'')*(?:'|\Z)|(\$(?:[^\W\d]\w*)?\$).*?(?:\1|\Z)", re.DOTALL)
+"""A quoted text, or a dollar-quoted one."""
 _WANTED = "must be SQL text, the path of a .sql file, or a list of these"
 
 
@@ -22,10 +25,10 @@ class Hook:
 
     @property
     def label(self) -> str:
-        """The file, or the beginning of the SQL, for logs and errors."""
+        """The file, or the beginning of the SQL without its literals (one may be a password), for logs and errors."""
         if self.file is not None:
             return self.file
-        line = " ".join((self.sql or "").split())
+        line = " ".join(_LITERAL.sub("'...'", self.sql or "").split())
         return line if len(line) <= 60 else f"{line[:57]}..."
 
     def text(self) -> str:

@@ -113,8 +113,14 @@ def _base(info: ValidationInfo) -> Path:
 
 
 def resolve(path: str, info: ValidationInfo) -> Path:
-    """A path of the configuration: ``~`` expanded, relative ones taken from the configuration file's folder."""
-    return _base(info) / Path(path).expanduser()
+    """A path of the configuration: ``~`` expanded, relative ones taken from the configuration file's folder.
+
+    Raises ValueError where ``~`` has no meaning: an unknown user, or a process without a home directory.
+    """
+    try:
+        return _base(info) / Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"the home directory in {path} is not known; write the path out") from None
 
 
 def _file(value: str | None, info: ValidationInfo) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -134,11 +135,21 @@ def _expand_all(
     if isinstance(value, str) and has_variables(value):
         expanded.add(place)
         try:
-            return expand(value, environment)
+            return _as_utf8(expand(value, environment))
         except ExpansionError as error:
             broken[place] = str(error)
             return "x"  # whatever else is found about this value is not reported
     return value
+
+
+def _as_utf8(text: str) -> str:
+    """The text with bytes that the locale could not decode taken as UTF-8. Raises ExpansionError."""
+    if not any("\udc80" <= char <= "\udcff" for char in text):
+        return text
+    try:
+        return text.encode(sys.getfilesystemencoding(), "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        raise ExpansionError("the environment variable holds bytes that are not UTF-8") from None
 
 
 def key_path(place: tuple[str | int, ...]) -> str:

@@ -50,6 +50,11 @@ COLUMNS = (
 # (check as SQL Server stores it, column, values it accepts, values it refuses)
 CHECKS: list[tuple[str, str, list[Any], list[Any]]] = [
     ("([name]='Open')", "name", ["Open", "open", "OPEN  ", None], ["Opened", "", " open"]),
+    ("([name]=upper([name]) COLLATE Latin1_General_BIN)", "name", ["ABC", "AB ", None], ["abc", "Abc"]),
+    ("(NOT [name] like '%[^A-Z]%' COLLATE Latin1_General_BIN)", "name", ["ABC", ""], ["abc", "A1"]),
+    ("([name] COLLATE Latin1_General_CS_AS='Ab')", "name", ["Ab", "Ab  "], ["ab", "AB"]),
+    ("([code]='AB' COLLATE Latin1_General_BIN)", "code", ["AB", None], ["ab"]),
+    ("(charindex(' ',[code])=(3))", "code", ["ab"], ["a", "abcde"]),
     ("([exact]='Open')", "exact", ["Open", "Open   ", None], ["open"]),
     ("([code]='M' OR [code]='F')", "code", ["M", "m", "f", None], ["x", ""]),
     ("(upper([code])='m')", "code", ["M", "m"], ["F"]),
@@ -134,6 +139,7 @@ COMPUTED: list[tuple[str, str, str, Any, Any]] = [
     ("varchar(22)", "(concat([name],'|','x'))", "name", None, "|x"),
     ("varchar(21)", "([name]+'x')", "name", None, None),
     ("int", "(len([name]))", "name", "ab  ", 2),
+    ("int", "(charindex(' ',[code]))", "code", "abc", 4),
     ("int", "(datalength([title]))", "title", "abc", 6),
     ("varchar(3)", "(substring([name],(2),(3)))", "name", "abcdef", "bcd"),
     ("varchar(20)", "(replace([name],'-','+'))", "name", "a-b", "a+b"),

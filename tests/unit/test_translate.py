@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mssql_pg_migrate.mapping.objects import MappedDatabase
@@ -78,6 +80,10 @@ def computed_of(declared: str, definition: str, **options: object) -> tuple[str 
         ("money", "($12.5)", "12.5000"),
         ("decimal(8,2)", "((1.5))", "1.50"),
         ("decimal(8,2)", "((1.555))", "1.56"),
+        ("int", "(-(-1))", "1"),
+        ("decimal(10,8)", "((-0.0000001))", "-0.00000010"),
+        ("decimal(38,30)", "((1))", f"1.{'0' * 30}"),
+        ("decimal(38,0)", f"((-{'9' * 38}))", f"-{'9' * 38}"),
         ("float", "((1))", "1::double precision"),
         ("float", "((1e3))", "'1000.0'::double precision"),
         ("real", "((0.5))", "0.5::real"),
@@ -240,7 +246,15 @@ def test_gen_random_uuid_needs_postgresql_13() -> None:
         ("([name] IN ('a','B'))", "lower(rtrim(\"name\")) IN ('a', 'b')"),
         ("([name]<>'')", "lower(rtrim(\"name\")) <> ''"),
         ("([name]>'')", "lower(rtrim(\"name\")) <> ''"),
+        # an explicit COLLATE decides, on whatever side it stands
         ("([name] COLLATE Latin1_General_BIN='a')", "rtrim(\"name\") = 'a'"),
+        ("([name]='a' COLLATE Latin1_General_BIN)", "rtrim(\"name\") = 'a'"),
+        ("([name]=upper([name]) COLLATE Latin1_General_BIN)", 'rtrim("name") = rtrim(upper("name"))'),
+        ("([name]=left([name] COLLATE Latin1_General_BIN,(3)))", 'rtrim("name") = rtrim(left("name", 3))'),
+        ("([name]='a'+[name] COLLATE Latin1_General_BIN)", 'rtrim("name") = rtrim((\'a\' || "name"))'),
+        ("([exact]='a' COLLATE Latin1_General_CI_AS)", "lower(rtrim(\"exact\")) = 'a'"),
+        ("([name] like '%[A-Z]%' COLLATE Latin1_General_BIN)", "\"name\" ~ '^.*[A-Z].*$'"),
+        ("(charindex('a' COLLATE Latin1_General_BIN,[name])>(0))", "strpos(\"name\", 'a') > 0"),
         ("(left([name],(1))='A')", "lower(rtrim(left(\"name\", 1))) = 'a'"),
         ("(charindex('@',[name])>(0))", "strpos(\"name\", '@') > 0"),
         ("(charindex('a',[name])>(0))", "strpos(lower(\"name\"), lower('a')) > 0"),
@@ -296,6 +310,9 @@ def test_checks(definition: str, expected: str | None) -> None:
         ("(isnumeric([name])=(1))", "isnumeric()"),
         ("(hashbytes('MD5',[name])=0x00)", "stores text as UTF-8"),
         ("([day]<>[name])", "text is compared with date"),
+        ("([name] like '%[!%]%' escape '!')", "unusual character class"),
+        ("(coalesce([title],(1.5))=(1))", "nvarchar(50) beside a decimal"),
+        ("([ratio]>1e3-2)", "1e3-2 is not translated"),
     ],
 )
 def test_checks_without_an_equal_are_named_not_guessed(definition: str, reason: str) -> None:
@@ -318,6 +335,44 @@ def test_an_accent_insensitive_collation_is_carried_with_a_remark() -> None:
     database = mapped(source)
     assert only_table(database).checks[0].expression_sql == "lower(rtrim(\"a\")) = 'e'"
     assert any("accents" in text for text in notes(database, "warning"))
+
+
+def test_functions_that_ignore_accents_say_so() -> None:
+    plain = (column("a", "varchar(9)", collation="Latin1_General_CS_AI"),)
+    database = mapped(catalog(table("T", *plain, checks=(Check("CK", "(charindex('e',[a])>(0))"),))))
+    assert only_table(database).checks[0].expression_sql == "strpos(\"a\", 'e') > 0"
+    assert any("accents" in text for text in notes(database, "warning"))
+    database = mapped(catalog(table("T", *plain, checks=(Check("CK", "(replace([a],'e','')='')"),))))
+    assert only_table(database).checks == ()
+    assert any("accents" in text for text in notes(database, "not_carried"))
+
+
+@pytest.mark.parametrize(
+    ("declared", "definition", "said"),
+    [
+        ("int", "(len([title]))", "beyond U+FFFF"),
+        ("int", "(datalength([title]))", "beyond U+FFFF"),
+        ("nvarchar(3)", "(left([title],(3)))", "beyond U+FFFF"),
+        ("nvarchar(3)", "(substring([title],(2),(3)))", "beyond U+FFFF"),
+        ("int", "(charindex('-',[title]))", "beyond U+FFFF"),
+        ("varchar(50)", "(CONVERT([varchar](50),[title]))", "makes ? of them"),
+    ],
+)
+def test_a_computed_column_whose_data_may_differ_says_so(declared: str, definition: str, said: str) -> None:
+    sql, database = computed_of(declared, definition)
+    assert sql is not None
+    (warning,) = notes(database, "warning", "dbo.T.c")
+    assert said in warning
+    assert notes(computed_of("int", definition.replace("title", "name"))[1], "warning") == []
+    assert notes(check_of(f"({definition}={definition})")[1], "warning") == [], "a check keeps no value"
+
+
+def test_bytes_of_a_multibyte_code_page_are_not_counted() -> None:
+    japanese = replace(column("a", "varchar(9)", collation="Japanese_CI_AS").type, code_page=932)
+    source = catalog(
+        table("T", replace(column("a", "varchar(9)"), type=japanese), column("b", "int", computed="(datalength([a]))"))
+    )
+    assert only_table(mapped(source)).columns[1].copied
 
 
 def test_isjson_needs_postgresql_16() -> None:

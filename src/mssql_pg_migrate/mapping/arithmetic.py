@@ -8,7 +8,7 @@ from ..model import SqlType
 from . import casts
 from .nodes import BITWISE
 from .parse import Untranslatable
-from .values import INT, NUMERIC_KINDS, Value, as_decimal, common_type, decimal_result, varchar
+from .values import INT, NUMERIC_KINDS, Value, as_decimal, collation_of, common_type, decimal_result, varchar
 
 
 class Arithmetic:
@@ -87,7 +87,7 @@ class Arithmetic:
         limit = 4000 if unicode else 8000
         if total > limit:
             raise Untranslatable(f"the joined text may be longer than {limit} characters, where SQL Server cuts it off")
-        collation = left.type.collation or right.type.collation
+        collation = collation_of([left, right])
         sides = [self.padded(side) for side in (left, right)]
         sql = " || ".join(side.text for side in sides)
         return Value(
@@ -95,6 +95,7 @@ class Arithmetic:
             varchar(total, unicode=unicode, collation=collation),
             left.immutable and right.immutable,
             atomic=False,
+            collated=left.collated or right.collated,
         )
 
     def _bitwise(self, operator: str, node: Any) -> Value:

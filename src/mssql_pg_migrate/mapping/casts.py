@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 
 from ..model import SqlType
 from .literals import number_from_text, temporal_from_days, temporal_literal, text_literal
@@ -16,6 +16,8 @@ _INT_RANGES = {
     "int": (-(2**31), 2**31 - 1),
     "bigint": (-(2**63), 2**63 - 1),
 }
+_WIDE = Context(prec=100)
+"""Digits enough for every decimal(38,s); Python's default is 28."""
 _DATE_STYLES = {
     23: "YYYY-MM-DD",
     101: "MM/DD/YYYY",
@@ -129,7 +131,7 @@ def _to_decimal(value: Value, target: SqlType) -> Value:
     scale = 4 if kind_of(target) == "money" else target.scale
     number = _literal_number(value)
     if number is not None and value.kind != "float":
-        rounded = number.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_UP)
+        rounded = number.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_UP, _WIDE)
         text = f"{rounded:f}"
         return Value(text, target, literal=rounded, atomic=not text.startswith("-"))
     if value.type == target or (

@@ -35,8 +35,10 @@ from .values import (
     TEMPORAL_KINDS,
     Predicate,
     Value,
+    collation_of,
     common_type,
     fixed_length,
+    is_unicode,
     kind_of,
     varchar,
     with_collation,
@@ -50,6 +52,8 @@ class ExpressionTranslator(Arithmetic):
         self.abilities = abilities
         self.default_collation = default_collation
         self.exact_text = exact_text
+        self.stored = False
+        """Whether the value is kept in the target, where a difference would be one of data."""
         self.remarks: list[str] = []
 
     # -- what depends on the place -----------------------------------------------------------------------------------
@@ -76,6 +80,11 @@ class ExpressionTranslator(Arithmetic):
         """Something the reader of the plan should know about this translation."""
         if text not in self.remarks:
             self.remarks.append(text)
+
+    def counting(self, value: Value) -> None:
+        """Told of every text whose characters are counted: a pair of UTF-16 units is two in most collations."""
+        if self.stored and is_unicode(value.type) and value.literal is None:
+            self.remark("a character beyond U+FFFF, such as an emoji, counts once, where the source counts two")
 
     # -- values ------------------------------------------------------------------------------------------------------
 
@@ -129,13 +138,17 @@ class ExpressionTranslator(Arithmetic):
         name = node.expression.name
         if name.lower() == "database_default":
             name = self.default_collation or name
+        if read_sensitivity(name).case:  # the column's citext or ICU collation does not apply
+            value = replace(value, sql=value.item, plain_text=None)
         return with_collation(value, name)
 
     def _value_neg(self, node: Any) -> Value:
         value = self.value(node.this)
-        if isinstance(value.literal, (int, Decimal)):
-            # The smallest integers are written as minus a literal that is one too large for the type.
-            return number_literal(f"-{value.literal}")
+        # The smallest integers are written as minus a literal that is one too large for the type.
+        if isinstance(value.literal, int):
+            return number_literal(str(-value.literal))
+        if isinstance(value.literal, Decimal):
+            return number_literal(f"{value.literal.copy_negate():f}")
         if value.kind not in NUMERIC_KINDS or value.type.name == "tinyint":
             raise Untranslatable("minus on something that is no number")
         return value.derived(f"-{value.operand}", atomic=False)
@@ -149,7 +162,7 @@ class ExpressionTranslator(Arithmetic):
         return value.derived(f"~{value.operand}", atomic=False)
 
     def _value_cast(self, node: Any) -> Value:
-        return casts.convert(self.value(node.this), sql_type_of(node.args["to"]))
+        return self._converted(self.value(node.this), sql_type_of(node.args["to"]), None)
 
     def _value_convert(self, node: Any) -> Value:
         if node.args.get("safe"):
@@ -160,7 +173,12 @@ class ExpressionTranslator(Arithmetic):
             if not isinstance(literal, int):
                 raise Untranslatable("CONVERT with a style that is no constant")
             style = literal
-        return casts.convert(self.value(node.expression), sql_type_of(node.this), style=style)
+        return self._converted(self.value(node.expression), sql_type_of(node.this), style)
+
+    def _converted(self, value: Value, target: SqlType, style: int | None) -> Value:
+        if self.stored and is_unicode(value.type) and target.name in ("char", "varchar") and value.literal is None:
+            self.remark("characters the source's code page lacks are kept, where the source makes ? of them")
+        return casts.convert(value, target, style=style)
 
     def _value_trycast(self, _node: Any) -> Value:
         raise Untranslatable("TRY_CAST and TRY_CONVERT have no equal in PostgreSQL")
@@ -189,7 +207,7 @@ class ExpressionTranslator(Arithmetic):
         if same[-1].sql != "NULL":
             text += f" ELSE {same[-1].item}"
         immutable = all(part.immutable for part in conditions) and all(part.immutable for part in same)
-        return Value(f"CASE {text} END", target, immutable)
+        return Value(f"CASE {text} END", target, immutable, collated=any(part.collated for part in same))
 
     def as_member(self, value: Value, target: SqlType) -> Value:
         """A branch of CASE or COALESCE as the common type."""
@@ -304,7 +322,7 @@ class ExpressionTranslator(Arithmetic):
         ignore_case = not how.case and (self.exact_text or value.plain_text is not None)
         if not how.case and not ignore_case:
             self.remark("text is compared with its case, the source ignores it")
-        unicode = any(side.type.name in ("nchar", "nvarchar", "ntext") for side in (value, pattern))
+        unicode = any(is_unicode(side.type) for side in (value, pattern))
         found = translate_pattern(
             pattern.literal, escape, ignore_case=ignore_case, binary=how.binary, ignore_blanks=not unicode
         )
@@ -388,8 +406,7 @@ class ExpressionTranslator(Arithmetic):
 
     def sensitivity(self, *values: Value) -> Sensitivity:
         """How the source compares these texts."""
-        collation = next((value.type.collation for value in values if value.type.collation), self.default_collation)
-        return read_sensitivity(collation)
+        return read_sensitivity(collation_of(values) or self.default_collation)
 
     def _comparable_text(self, operator: str, left: Value, right: Value) -> tuple[str, str]:
         if operator not in ("=", "<>") and not self._orders_alike(operator, left, right):

@@ -24,8 +24,10 @@ from .values import (
     OFFSET,
     UUID,
     Value,
+    collation_of,
     common_type,
     decimal_type,
+    is_unicode,
     text_length,
     varchar,
 )
@@ -111,7 +113,12 @@ def _new_uuid(remark: str | None = None) -> Rule:
 def _len(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
     _count(arguments, 1)
     value = _text(translator, arguments[0])
+    translator.counting(value)
     return value.derived(f"length(rtrim({value.text}))", BIGINT if text_length(value.type) < 0 else INT)
+
+
+_MULTIBYTE = (932, 936, 949, 950, 65001)
+"""Code pages whose characters take different numbers of bytes: Japanese, Chinese, Korean, UTF-8."""
 
 
 def _datalength(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
@@ -120,9 +127,10 @@ def _datalength(translator: ExpressionTranslator, arguments: list[Any]) -> Value
     target = BIGINT if value.type.max_length == -1 else INT
     if value.kind == "bin":
         return value.derived(f"octet_length({value.text})", target)
-    if value.kind == "str" and value.type.code_page != 65001:
+    if value.kind == "str" and value.type.code_page not in _MULTIBYTE:
         text = translator.padded(value).text
-        if value.type.name in ("nchar", "nvarchar", "ntext"):
+        translator.counting(value)
+        if is_unicode(value.type):
             return value.derived(f"(2 * length({text}))", target)
         return value.derived(f"length({text})", target)
     raise Untranslatable(f"DATALENGTH of {value.type}")
@@ -160,6 +168,7 @@ def _side(function: str) -> Rule:
         value, count = translator.padded(_text(translator, arguments[0])), _int(translator, arguments[1])
         if not isinstance(count.literal, int) or count.literal < 0:
             raise Untranslatable(f"{function.upper()} with a length that is no positive constant")
+        translator.counting(value)
         return value.derived(f"{function}({value.text}, {count.literal})", _shortened(value.type, count.literal))
 
     return rule
@@ -182,18 +191,26 @@ def _substring(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
     )
     if text_length(value.type) < 0 and not isinstance(length.literal, int):
         target = varchar(-1, unicode=value.type.name[0] == "n", collation=value.type.collation)
+    translator.counting(value)
     sql = f"substring({value.text}, {start.sql}, {length.sql})"
-    return Value(sql, target, _all_immutable(value, start, length))
+    return Value(sql, target, _all_immutable(value, start, length), collated=value.collated)
+
+
+def _has_letters(text: str) -> bool:
+    return text.lower() != text.upper()
 
 
 def _charindex(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
     _count(arguments, 2)
-    wanted, value = _text(translator, arguments[0]), _text(translator, arguments[1])
+    wanted, value = _text(translator, arguments[0]), translator.padded(_text(translator, arguments[1]))
     if not isinstance(wanted.literal, str) or not wanted.literal:
         raise Untranslatable("CHARINDEX of something that is no constant")
-    needle, text = wanted.sql, value.text
-    if not translator.sensitivity(value).case and wanted.literal.lower() != wanted.literal.upper():
+    needle, text, how = wanted.sql, value.text, translator.sensitivity(wanted, value)
+    if not how.case and _has_letters(wanted.literal):
         needle, text = f"lower({needle})", f"lower({text})"
+    if not how.accent and _has_letters(wanted.literal):
+        translator.remark("accents are told apart where the source's collation ignores them")
+    translator.counting(value)
     return value.derived(f"strpos({text}, {needle})", INT)
 
 
@@ -203,8 +220,9 @@ def _replace(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
     old, new = _text(translator, arguments[1]), _text(translator, arguments[2])
     if not isinstance(old.literal, str) or not isinstance(new.literal, str):
         raise Untranslatable("REPLACE with something that is no constant")
-    if not translator.sensitivity(value).case and old.literal.lower() != old.literal.upper():
-        raise Untranslatable("REPLACE ignores case in the source")
+    how = translator.sensitivity(value, old, new)
+    if not (how.case and how.accent) and _has_letters(old.literal):
+        raise Untranslatable("REPLACE ignores case or accents in the source")
     grows = len(new.literal) > len(old.literal)
     unicode = value.type.name in ("nchar", "nvarchar", "ntext")
     length = (4000 if unicode else 8000) if grows else text_length(value.type)
@@ -223,7 +241,7 @@ def _replicate(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
         length = 8000
         sql = f"CASE WHEN {count.operand} >= 0 THEN repeat({value.text}, {count.sql}) END"
     target = varchar(min(length, 4000 if unicode else 8000), unicode=unicode, collation=value.type.collation)
-    return Value(sql, target, _all_immutable(value, count))
+    return Value(sql, target, _all_immutable(value, count), collated=value.collated)
 
 
 def _space(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
@@ -249,6 +267,7 @@ def _character(limit: int) -> Rule:
 def _reverse(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
     _count(arguments, 1)
     value = translator.padded(_text(translator, arguments[0]))
+    translator.counting(value)
     return value.derived(f"reverse({value.text})")
 
 
@@ -266,10 +285,11 @@ def _concat(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
     lengths = [text_length(part.type) for part in parts]
     if -1 not in lengths and sum(lengths) > (4000 if unicode else 8000):
         raise Untranslatable("the joined text may be longer than SQL Server allows")
-    collation = next((part.type.collation for part in parts if part.type.collation), None)
+    collation = collation_of(parts)
     sql = " || ".join(part.sql if part.literal is not None else f"coalesce({part.text}, '')" for part in parts)
     target = varchar(-1 if -1 in lengths else sum(lengths), unicode=unicode, collation=collation)
-    return Value(sql, target, _all_immutable(*parts), atomic=False)
+    collated = any(part.collated for part in parts)
+    return Value(sql, target, _all_immutable(*parts), atomic=False, collated=collated)
 
 
 # --- NULL and choice -------------------------------------------------------------------------------------------------
@@ -283,24 +303,25 @@ def _isnull(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
         return second
     other = casts.convert(second, first.type, explicit=first.kind == "str")
     mine, other = translator.padded(first), translator.padded(other)
-    return Value(f"coalesce({mine.item}, {other.item})", first.type, _all_immutable(first, other))
+    collated = first.collated
+    return Value(f"coalesce({mine.item}, {other.item})", first.type, _all_immutable(first, other), collated=collated)
 
 
 def _coalesce(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
     values = [translator.value(node) for node in arguments]
     target = common_type(values)
     members = [translator.as_member(value, target) for value in values]
-    return Value(f"coalesce({', '.join(member.item for member in members)})", target, _all_immutable(*members))
+    sql = f"coalesce({', '.join(member.item for member in members)})"
+    return Value(sql, target, _all_immutable(*members), collated=any(member.collated for member in members))
 
 
 def _nullif(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
     _count(arguments, 2)
     first, second = translator.value(arguments[0]), translator.value(arguments[1])
     equal = translator.compare("=", first, second)
-    if first.kind == "str":
-        value = translator.padded(first)
-        return Value(f"CASE WHEN {equal.sql} THEN NULL ELSE {value.sql} END", first.type, equal.immutable)
-    return Value(f"CASE WHEN {equal.sql} THEN NULL ELSE {first.sql} END", first.type, equal.immutable)
+    value = translator.padded(first)
+    sql = f"CASE WHEN {equal.sql} THEN NULL ELSE {value.sql} END"
+    return Value(sql, first.type, equal.immutable, collated=first.collated)
 
 
 def _iif(translator: ExpressionTranslator, arguments: list[Any]) -> Value:

@@ -94,7 +94,7 @@ def _parse(pattern: str, escape: str | None) -> list[str | _Class]:
             position += 2
             continue
         if char == "[":
-            end, item = _parse_class(pattern, position)
+            end, item = _parse_class(pattern, position, escape)
             parts.append(_single(item) or item)
             position = end
             continue
@@ -110,13 +110,13 @@ def _single(item: _Class) -> str | None:
     return None
 
 
-def _parse_class(pattern: str, start: int) -> tuple[int, _Class]:
+def _parse_class(pattern: str, start: int, escape: str | None) -> tuple[int, _Class]:
     end = pattern.find("]", start + 1)
     body = pattern[start + 1 : end] if end > 0 else ""
     negated = body.startswith("^")
     if negated:
         body = body[1:]
-    if end < 0 or not body or "[" in body[1:]:
+    if end < 0 or not body or "[" in body[1:] or (escape and escape in body):
         raise Untranslatable(f"its pattern {pattern!r} has an unusual character class")
     items: list[tuple[str, str]] = []
     position = 0

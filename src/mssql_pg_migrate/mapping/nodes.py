@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -70,7 +71,13 @@ def check_arguments(node: Any, allowed: frozenset[str] | None = None) -> None:
 
 
 def number_literal(text: str) -> Value:
-    """A numeric constant: int, decimal with just its digits, or float in E notation."""
+    """A numeric constant: int, decimal with just its digits, or float in E notation.
+
+    Raises:
+        Untranslatable: it has too many digits, or is a number and something else (``1e3-2`` without blanks).
+    """
+    if not re.fullmatch(r"-?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", text, re.IGNORECASE):
+        raise Untranslatable(f"{text} is not translated")
     if "e" in text.lower():
         return Value(f"'{float(text)!r}'::double precision", SqlType("float", 8, 53))
     if "." in text:

@@ -67,6 +67,7 @@ class Translator:
     def computed(self, text: str, column: MappedColumn) -> Translation:
         """The expression of a generated column."""
         place = _TableExpressions(self._context, self._table, self._columns)
+        place.stored = True
         with bounded_depth():
             value = place.value(parse_expression(text))
         declared = column.source.type

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal, TypeAlias
@@ -96,6 +97,11 @@ def fixed_length(sql_type: SqlType) -> int | None:
     return sql_type.char_length if sql_type.name in ("char", "nchar") else None
 
 
+def is_unicode(sql_type: SqlType) -> bool:
+    """Whether it is text in UTF-16."""
+    return sql_type.name in ("nchar", "nvarchar", "ntext")
+
+
 def text_length(sql_type: SqlType) -> int:
     """Characters at most; -1 without a limit."""
     if sql_type.name in ("text", "ntext"):
@@ -125,6 +131,8 @@ class Value:
     """A reading of the server's clock: PostgreSQL has one clock, so it may take any temporal type."""
     generated: bool = False
     """A column PostgreSQL computes."""
+    collated: bool = False
+    """Under an explicit COLLATE, which outranks the collations of columns it is compared with."""
     trimmed: bool = False
     """Trailing blanks are gone, or PostgreSQL's char ignores them: a comparison need not cut them."""
 
@@ -150,7 +158,7 @@ class Value:
 
     def derived(self, sql: str, sql_type: SqlType | None = None, *, atomic: bool = True) -> Value:
         """Another value computed from this one alone."""
-        return Value(sql, sql_type or self.type, self.immutable, atomic=atomic)
+        return Value(sql, sql_type or self.type, self.immutable, atomic=atomic, collated=self.collated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +186,11 @@ def precedence(kind: Kind) -> int:
 
 
 def as_decimal(value: Value) -> SqlType:
-    """The decimal type a number takes beside a decimal (a constant has just the digits it needs)."""
+    """The decimal type a number takes beside a decimal (a constant has just the digits it needs).
+
+    Raises:
+        Untranslatable: it is no number.
+    """
     if value.kind == "decimal":
         return value.type
     if value.kind == "money":
@@ -187,6 +199,8 @@ def as_decimal(value: Value) -> SqlType:
         return decimal_type(1, 0)
     if isinstance(value.literal, int):
         return decimal_type(max(1, len(str(abs(value.literal)))), 0)
+    if value.kind != "int":
+        raise Untranslatable(f"{value.type} beside a decimal")
     return decimal_type(INT_DIGITS[value.type.name], 0)
 
 
@@ -246,13 +260,19 @@ def common_type(values: list[Value]) -> SqlType:
 def _common_text(values: list[Value]) -> SqlType:
     unicode = any(value.type.name in ("nchar", "nvarchar", "ntext") for value in values)
     lengths = [text_length(value.type) for value in values]
-    collation = next((value.type.collation for value in values if value.type.collation), None)
+    collation = collation_of(values)
     if all(value.type.name in ("char", "nchar") for value in values):
         name, length = ("nchar" if unicode else "char"), max(lengths)
         return SqlType(name, length * (2 if unicode else 1), collation=collation)
     return varchar(-1 if -1 in lengths else max(lengths), unicode=unicode, collation=collation)
 
 
+def collation_of(values: Sequence[Value]) -> str | None:
+    """The collation T-SQL compares and joins these texts by: an explicit COLLATE, else a column's."""
+    ranked = sorted(values, key=lambda value: not value.collated)
+    return next((value.type.collation for value in ranked if value.type.collation), None)
+
+
 def with_collation(value: Value, collation: str) -> Value:
     """The value under an explicit COLLATE."""
-    return replace(value, type=replace(value.type, collation=collation))
+    return replace(value, type=replace(value.type, collation=collation), collated=True)

@@ -5,8 +5,10 @@
 #include "values.h"
 
 #define PLP_NULL UINT64_MAX
-/* What PostgreSQL can hold in one field: MaxAllocSize less the header of a varlena. */
+/* What PostgreSQL can hold in one field: MaxAllocSize less the header of a varlena. Smaller in tests. */
+#if !defined(MAX_FIELD)
 #define MAX_FIELD ((size_t)0x3FFFFFFB)
+#endif
 
 /* Convert a piece of the value. With `final`, and no bytes, what is left of a character. 0 when there is no memory. */
 static int convert_piece(tc *t, const column *c, const uint8_t *src, size_t n, int final)
@@ -47,6 +49,7 @@ static int convert_piece(tc *t, const column *c, const uint8_t *src, size_t n, i
     if (t->out_len - s->length_at - 4 > MAX_FIELD) {
         poisoned(t, TC_F_TOO_LARGE, s->total == PLP_UNKNOWN ? s->seen : s->total);
         s->dropped = 1;
+        s->carried = 0;
         t->out_len = s->length_at + 4;
     }
     return 1;

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from mssql_pg_migrate.errors import TransientError
 from mssql_pg_migrate.mapping import functions
 from mssql_pg_migrate.mapping.build import build
 from mssql_pg_migrate.mapping.objects import MappedDatabase
@@ -16,6 +17,7 @@ from mssql_pg_migrate.mapping.options import MappingOptions
 from mssql_pg_migrate.mapping.values import INT, Value
 from mssql_pg_migrate.model import Catalog, Check, Index, KeyColumn, Module, Sequence
 from mssql_pg_migrate.target.inspect import read_abilities
+from mssql_pg_migrate.target import verify as verification
 from mssql_pg_migrate.target.verify import verify
 from schema_samples import catalog, column, key, notes, only_table, table
 from servers import PgDatabase, PgServer
@@ -141,3 +143,42 @@ def test_the_connection_can_go_on_afterwards(module_db: PgDatabase) -> None:
         verify(connection, SOURCE, chosen, build(SOURCE, chosen))
         assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_locks_do_not_add_up_over_the_tables(module_db: PgDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has room for a few thousand locks in all its sessions: a schema may have more tables than that."""
+    many = catalog(*(table(f"T{n}", column("a", "int"), checks=(Check(f"CK{n}", "([a]>(0))"),)) for n in range(50)))
+    held = []
+    with module_db.connect(autocommit=True) as connection:
+        try_table = verification._try_table
+
+        def counted(*arguments: Any) -> None:
+            try_table(*arguments)
+            row = connection.execute("SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid()").fetchone()
+            assert row is not None
+            held.append(row[0])
+
+        monkeypatch.setattr(verification, "_try_table", counted)
+        options = MappingOptions(schemas={"dbo": "app"}, abilities=read_abilities(connection))
+        database = verify(connection, many, options, build(many, options))
+    assert notes(database, "not_carried") == []
+    assert len(held) == 50
+    assert held[-1] == held[0]
+
+
+def test_a_server_short_of_something_has_refused_nothing(
+    module_db: PgDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a computed column would become a plain one because the server was busy."""
+    monkeypatch.setattr(
+        verification,
+        "_bare",
+        lambda _table: "DO $$ BEGIN RAISE EXCEPTION 'out of shared memory' USING ERRCODE = '53200'; END $$",
+    )
+    with pytest.raises(TransientError, match="out of shared memory"):
+        verified(module_db, SOURCE)
+    tables = replace(SOURCE, tables=(table("Plain", column("a", "int")),), modules=())
+    view = Module("dbo", "V", "view", "create view V as select a from Plain")
+    database = verified(module_db, replace(tables, modules=(view,)), create_views=True)
+    assert [item.name for item in database.views] == ["V"]
+    assert any("not tried out" in text for text in notes(database, "info"))

@@ -17,6 +17,7 @@ from ..mapping.options import MappingOptions
 from ..model import Catalog
 from ..typemap import MappedColumn
 from . import ddl
+from .classify import is_transient, translate
 
 if TYPE_CHECKING:
     import psycopg
@@ -42,7 +43,8 @@ def verify(
     """``database`` (built from ``catalog`` and ``options``) without what the server refuses, and with notes on it.
 
     ``connection`` must not be inside a transaction; it needs the right to create temporary tables, and without it the
-    database is returned as it is, with a note.
+    database is returned as it is, with a note. Raises TransientError when the connection is lost or the server is
+    short of something.
     """
     import psycopg
 
@@ -57,6 +59,8 @@ def verify(
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
         text = f"the translated expressions were not tried out beforehand: {_reason(error)}"
         return replace(database, notes=(*database.notes, Note("info", "target", text)))
+    except psycopg.Error as error:
+        raise translate(error, table=None, doing="trying out the translated expressions") from error
     return _without(database, refusals)
 
 
@@ -86,14 +90,14 @@ def _has_expression(column: MappedColumn) -> bool:
 
 def _try_all(connection: psycopg.Connection[Any], trial: MappedDatabase, refusals: _Refusals) -> None:
     def attempt(statement: str) -> str | None:
-        """Run a statement in a savepoint; the server's reason when it refuses."""
+        """Run a statement in a savepoint; the server's reason when it refuses, not when it is short of something."""
         import psycopg
 
         try:
             with connection.transaction():
                 connection.execute(statement.encode())
         except psycopg.Error as error:
-            if connection.closed:
+            if connection.closed or is_transient(error):
                 raise
             return _reason(error)
         return None
@@ -112,19 +116,47 @@ def _try_all(connection: psycopg.Connection[Any], trial: MappedDatabase, refusal
         return
     for sequence in trial.sequences:
         attempt(ddl.create_sequence(sequence))
-    for table in trial.tables:
-        if trial.views or _is_tried(table):
+    for table in filter(_is_tried, trial.tables):
+        # Every relation holds a lock to the end of its transaction, of which the server has room for a few thousand
+        # in all its sessions together: going back to the savepoint lets go of them.
+        with connection.transaction(force_rollback=True):
             _try_table(table, attempt, refusals)
-    for view in trial.views:
-        reason = attempt(ddl.create_view(view))
-        if reason is not None:
-            refusals.views[view.source.schema, view.source.name] = reason
+    if trial.views:
+        _try_views(connection, trial, attempt, refusals)
+
+
+def _try_views(
+    connection: psycopg.Connection[Any],
+    trial: MappedDatabase,
+    attempt: Callable[[str], str | None],
+    refusals: _Refusals,
+) -> None:
+    import psycopg
+
+    read = {name for view in trial.views for name in view.depends_on}
+    try:
+        with connection.transaction():
+            for table in trial.tables:
+                if table.full_name in read:
+                    attempt(_bare(table))
+            for view in trial.views:
+                reason = attempt(ddl.create_view(view))
+                if reason is not None:
+                    refusals.views[view.source.schema, view.source.name] = reason
+    except psycopg.errors.OutOfMemory as error:
+        refusals.views.clear()
+        text = f"the views were not tried out beforehand, they read too many tables: {_reason(error)}"
+        refusals.notes.append(Note("info", "target", text))
+
+
+def _bare(table: MappedTable) -> str:
+    plain = replace(table, columns=tuple(replace(column, generated_sql=None) for column in table.columns))
+    return ddl.create_table(plain, defaults=False)
 
 
 def _try_table(table: MappedTable, attempt: Callable[[str], str | None], refusals: _Refusals) -> None:
     schema, name = table.source.schema, table.source.name
-    plain = replace(table, columns=tuple(replace(column, generated_sql=None) for column in table.columns))
-    if attempt(ddl.create_table(plain, defaults=False)) is not None:
+    if attempt(_bare(table)) is not None:
         return  # the run itself will say why, where it matters
     for position, column in enumerate(table.columns):
         reason = None

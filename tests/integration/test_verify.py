@@ -16,8 +16,8 @@ from mssql_pg_migrate.mapping.objects import MappedDatabase
 from mssql_pg_migrate.mapping.options import MappingOptions
 from mssql_pg_migrate.mapping.values import INT, Value
 from mssql_pg_migrate.model import Catalog, Check, Index, KeyColumn, Module, Sequence
-from mssql_pg_migrate.target.inspect import read_abilities
 from mssql_pg_migrate.target import verify as verification
+from mssql_pg_migrate.target.inspect import read_abilities
 from mssql_pg_migrate.target.verify import verify
 from schema_samples import catalog, column, key, notes, only_table, table
 from servers import PgDatabase, PgServer

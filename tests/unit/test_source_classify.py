@@ -28,6 +28,12 @@ TRANSIENT = [
     ("42000", "Snapshot isolation transaction aborted due to update conflict.", 3960),
     ("HY000", "A timeout occurred while waiting for memory resources to execute the query", 8645),
     ("42000", "Could not continue scan with NOLOCK due to data movement.", 601),
+    ("42000", "The transaction was terminated because of the availability replica config/state change or because ghost"
+              " records are being deleted on the primary and the secondary availability replica that might be needed by"
+              " queries running under snapshot isolation. Retry the transaction.", 3948),
+    ("42000", "The transaction was aborted because the secondary compute failed to catch up redo. Retry the"
+              " transaction.", 3947),
+    ("42000", "Resource ID : 1. The request limit for the elastic pool is 200 and has been reached.", 10936),
 ]  # fmt: skip
 
 

@@ -21,14 +21,14 @@ TRANSIENT_NUMBERS = frozenset(
         # locks and deadlocks
         1203, 1204, 1205, 1221, 1222, 3935,
         # snapshot isolation, in-memory OLTP and read conflicts of a moving scan
-        601, 617, 3960, 3966, 41301, 41302, 41305, 41325, 41839,
+        601, 617, 3950, 3960, 3966, 41301, 41302, 41305, 41325, 41839,
         # memory and resource waits
         669, 701, 802, 8628, 8645, 8651, 10922, 17197,
         # throttling and failover of Azure SQL
-        10928, 10929, 40143, 40197, 40501, 40540, 40549, 40550, 40551, 40552, 40553, 40613, 42108, 42109,
+        10928, 10929, 10936, 40143, 40197, 40501, 40540, 40549, 40550, 40551, 40552, 40553, 40613, 42108, 42109,
         49918, 49919, 49920, 49977, 49983, 14906,
         # a replica that comes or goes, a database that starts
-        615, 921, 926, 945, 952, 976, 983, 4221, 18401,
+        615, 921, 926, 945, 952, 976, 983, 3947, 3948, 4221, 18401,
         # killed and broken connections
         20, 64, 121, 233, 596, 997, 6005, 10053, 10054, 10060, 10061, 17142, 17830, 17900,
     }
@@ -42,12 +42,15 @@ _TEXTS: tuple[tuple[int, str], ...] = (
     (1204, r"cannot obtain a LOCK resource"),
     (3960, r"Snapshot isolation transaction aborted due to update conflict"),
     (3952, r"snapshot isolation is not allowed in this database"),
+    (3947, r"transaction was aborted because the secondary compute failed to catch up redo"),
+    (3948, r"transaction was terminated because of the availability replica config/state change"),
     (601, r"Could not continue scan with NOLOCK due to data movement"),
     (701, r"insufficient (system )?memory (available )?(in resource pool .*)?to run this query"),
     (8645, r"timeout occurred while waiting for memory resources"),
     (8651, r"Could not perform the operation because the requested memory grant was not available"),
     (10928, r"Resource ID ?: ?\d+\. The .* limit for the database is \d+ and has been reached"),
     (10929, r"Resource ID ?: ?\d+\. .*(minimum guarantee|too busy)"),
+    (10936, r"Resource ID ?: ?\d+\. The .* limit for the elastic pool is \d+ and has been reached"),
     (40197, r"service has encountered an error processing your request"),
     (40501, r"The service is currently busy"),
     (40613, r"Database (.* )?is not currently available"),

@@ -350,6 +350,13 @@ class TestFiles:
         assert "report absent/report.html cannot be written" in err.replace(os.sep, "/")
 
 
+def test_the_demo_without_its_extra(folder: Path, inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    code, _, err = inside(folder, "demo")
+    assert code == 1
+    assert "pip install 'mssql-pg-migrate[sandbox]'" in err
+
+
 class TestOptionPlaces:
     """Global options before the command, as in the guide, and after it."""
 

@@ -8,6 +8,7 @@ The C sources lie beside this file: ``input.c`` (packets), ``transcode.c`` (rows
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ try:
     from . import _native as _module
 except ImportError as error:
     _module = None
-    _reason = f"the compiled transcoder is not installed ({error})"
+    if find_spec(f"{__name__}._native") is None:
+        _reason = "the compiled transcoder is not installed (the package was built without a C compiler)"
+    else:
+        _reason = f"the compiled transcoder cannot be loaded ({error})"
 
 
 def native() -> ModuleType:

@@ -257,6 +257,8 @@ def demo_command(options: GlobalOptions, rows: int | None, keep: bool) -> int:
         from .execution import stdout_on_stderr
 
         try:
+            import duckdb  # noqa: F401 - the sandbox's process needs it; here its absence can still be explained
+
             from ..sandbox.demo import run_demo
             from ..sandbox.process import SandboxError
         except ModuleNotFoundError as error:

@@ -439,7 +439,7 @@ class ExpressionTranslator(Arithmetic):
                 return text_literal(text.lower() if fold == "lower" else text.upper())
             return f"{fold}({text_literal(text)})"
         if fold is None or value.folded == fold:
-            return value.operand if value.trimmed else f"rtrim({value.text})"
+            return value.text if value.trimmed else f"rtrim({value.text})"
         return f"{fold}({value.text})" if value.trimmed else f"{fold}(rtrim({value.text}))"
 
 

@@ -86,6 +86,16 @@ def test_a_lasting_error_says_what_to_do() -> None:
     assert "GRANT SELECT" in str(error).upper()
 
 
+def test_a_memory_optimized_table_under_snapshot_isolation_says_what_to_do() -> None:
+    text = (
+        "Memory optimized tables and natively compiled modules cannot be accessed or created when the session "
+        "TRANSACTION ISOLATION LEVEL is set to SNAPSHOT."
+    )
+    error = classify.to_migration_error(driver_error("42000", text), table="dbo.Fast")
+    assert not error.retryable
+    assert "isolation: read_committed" in str(error)
+
+
 SETTINGS = SourceSettings(host="db.example.com", database="Shop", user="loader", password="S3cret;{pw}")
 
 

@@ -41,6 +41,7 @@ _TEXTS: tuple[tuple[int, str], ...] = (
     (1222, r"Lock request time out period exceeded"),
     (1204, r"cannot obtain a LOCK resource"),
     (3960, r"Snapshot isolation transaction aborted due to update conflict"),
+    (41332, r"cannot be accessed or created when the session TRANSACTION ISOLATION LEVEL is set to SNAPSHOT"),
     (3952, r"snapshot isolation is not allowed in this database"),
     (3947, r"transaction was aborted because the secondary compute failed to catch up redo"),
     (3948, r"transaction was terminated because of the availability replica config/state change"),
@@ -217,4 +218,6 @@ def _hint(error: ServerError) -> str | None:
             "isolation: snapshot needs ALTER DATABASE ... SET ALLOW_SNAPSHOT_ISOLATION ON; "
             "or use isolation: read_committed."
         )
+    if error.number == 41332:
+        return "Use isolation: read_committed; a memory-optimized table is read as of one moment in any case."
     return None

@@ -210,6 +210,15 @@ def test_rows_that_break_a_check_are_named_by_key(target_db: PgDatabase) -> None
     assert target_db.execute("SELECT convalidated FROM pg_constraint WHERE conname = 'CK_Total'") == [(False,)]
 
 
+def test_a_check_that_fails_on_other_rows_is_a_problem_not_a_crash(target_db: PgDatabase) -> None:
+    """The search for examples meets a row that the expression cannot be computed for."""
+    checks = (Check("CK", "((10)/[a]>(1))"),)
+    database = prepared(target_db, table("T", column("a", "int"), checks=checks))
+    target_db.execute('INSERT INTO "T" VALUES (10), (0)')
+    (problem,) = finalize(target_db, database).problems
+    assert (problem.kind, problem.name, problem.sample) == ("check", "CK", ())
+
+
 def test_untrusted_constraints_stay_not_valid(target_db: PgDatabase) -> None:
     orders = replace(
         ORDERS,
@@ -250,6 +259,10 @@ def test_existing_tables_keep_their_structure_but_identities_move_on(target_db: 
         ((-1, -1, -4), [-4], -5),
         ((-1, -1), [-9], -10),
         ((10, 1), [-5], 10),
+        # set back to the other end of the type, once it was full
+        ((1, 1, -(2**31)), [2**31 - 1, -(2**31)], -(2**31) + 1),
+        ((1, 1, -100), [-100], -99),
+        ((-1, -1, 100), [-(2**31), 100], 99),
     ],
 )
 def test_the_next_identity_value(

@@ -145,3 +145,11 @@ def test_the_script_has_its_parts_in_the_order_they_need() -> None:
     assert "FOREIGN KEY" not in ddl.script(database, post=False)
     assert "CREATE TABLE" not in ddl.script(database, pre=False)
     assert all(statement.count(";") == 0 for statement in ddl.pre_data(database))
+
+
+def test_a_description_that_is_no_text_in_postgresql_is_no_crash() -> None:
+    """It would come after hours of loading, and again on every resume."""
+    result = only_table(mapped(catalog(table("T", column("a", "int"), description="cut \ud83d here\0"))))
+    (statement,) = ddl.comments(result)
+    assert statement.endswith("IS 'cut ? here'")
+    assert statement.encode()

@@ -367,6 +367,12 @@ def test_a_computed_column_whose_data_may_differ_says_so(declared: str, definiti
     assert notes(check_of(f"({definition}={definition})")[1], "warning") == [], "a check keeps no value"
 
 
+def test_half_a_surrogate_pair_has_no_literal() -> None:
+    sql, database = default_of("nvarchar(9)", "(N'cut \ud83d')")
+    assert sql is None
+    assert "half a surrogate pair" in notes(database, "not_carried")[0]
+
+
 def test_bytes_of_a_multibyte_code_page_are_not_counted() -> None:
     japanese = replace(column("a", "varchar(9)", collation="Japanese_CI_AS").type, code_page=932)
     source = catalog(

@@ -21,9 +21,12 @@ _EPOCH = dt.date(1900, 1, 1)
 
 
 def text_literal(text: str) -> str:
-    """A PostgreSQL string literal; U+0000 has none."""
+    """A PostgreSQL string literal; U+0000 and half a surrogate pair have none."""
     try:
+        text.encode()
         return quote_literal(text)
+    except UnicodeEncodeError as error:
+        raise Untranslatable("PostgreSQL text cannot hold half a surrogate pair") from error
     except ValueError as error:
         raise Untranslatable("PostgreSQL text cannot hold U+0000") from error
 

@@ -108,9 +108,10 @@ def _identity_options(column: MappedColumn) -> str:
     identity = column.source.identity
     assert identity is not None
     low, high = identity_bounds(column)
+    last = identity.last_value
     options = [f"START WITH {identity.seed}", f"INCREMENT BY {identity.increment}"]
     # PostgreSQL's own bounds are 1..max upwards and min..-1 downwards; SQL Server uses the whole type.
-    if identity.increment < 0 or identity.seed < 1:
+    if identity.increment < 0 or min(identity.seed, identity.seed if last is None else last) < 1:
         options.append(f"MINVALUE {low}")
     if identity.increment < 0 or high == 255:
         options.append(f"MAXVALUE {high}")
@@ -258,11 +259,16 @@ def set_sequence_value(sequence: str, value: int, *, is_called: bool) -> str:
     return f"SELECT pg_catalog.setval({sequence}, {value}, {'true' if is_called else 'false'})"
 
 
+def _description(text: str) -> str:
+    """A comment's literal without what PostgreSQL text cannot hold (U+0000, half a surrogate pair)."""
+    return quote_literal(text.replace("\0", "").encode("utf-8", "replace").decode())
+
+
 def comment_on_table(table: MappedTable) -> str | None:
     """COMMENT ON TABLE, None without a description."""
     if not table.comment:
         return None
-    return f"COMMENT ON TABLE {relation(table)} IS {quote_literal(table.comment)}"
+    return f"COMMENT ON TABLE {relation(table)} IS {_description(table.comment)}"
 
 
 def comments(table: MappedTable) -> Iterator[str]:
@@ -272,7 +278,7 @@ def comments(table: MappedTable) -> Iterator[str]:
         yield own
     for column in table.columns:
         if column.comment:
-            yield (f"COMMENT ON COLUMN {relation(table)}.{quote_ident(column.name)} IS {quote_literal(column.comment)}")
+            yield (f"COMMENT ON COLUMN {relation(table)}.{quote_ident(column.name)} IS {_description(column.comment)}")
 
 
 def create_view(view: MappedView, *, or_replace: bool = False) -> str:
@@ -285,7 +291,7 @@ def comment_on_view(view: MappedView) -> str | None:
     """COMMENT ON VIEW, None without a description."""
     if not view.source.description:
         return None
-    return f"COMMENT ON VIEW {relation(view)} IS {quote_literal(view.source.description)}"
+    return f"COMMENT ON VIEW {relation(view)} IS {_description(view.source.description)}"
 
 
 # --- whole schemas ---------------------------------------------------------------------------------------------------

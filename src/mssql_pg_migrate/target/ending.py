@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..mapping.objects import MappedDatabase, MappedSequence, MappedTable
+from ..typemap import MappedColumn
 from . import ddl
 from .classify import is_transient
 from .jobs import JobPool
@@ -82,7 +83,7 @@ class Ending(StatementRunner):
                 low, high, _ = found
                 row = connection.execute(ddl.next_identity_value(table, column).encode()).fetchone()
                 assert row is not None
-                following = int(row[0])
+                following = _within(int(row[0]), low, high, column)
                 value = min(max(following, low), high)
                 # Beyond the type: the next insert fails, as it does in the source.
                 exhausted = following > high or following < low
@@ -142,3 +143,15 @@ class Ending(StatementRunner):
         for view in waiting:
             name = f"{view.schema}.{view.name}"
             self.refuse(refused[name], "view", name, view.name, ddl.create_view(view))
+
+
+def _within(following: int, low: int, high: int, column: MappedColumn) -> int:
+    """The next identity value; where the values in the table leave no room behind them, the source's own next one.
+
+    An identity that has used up its type is often set back to the other end of it (DBCC CHECKIDENT ... RESEED).
+    """
+    identity = column.source.identity
+    if low <= following <= high or identity is None or identity.last_value is None:
+        return following
+    own = identity.last_value + identity.increment
+    return own if low <= own <= high else following

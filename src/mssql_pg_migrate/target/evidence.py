@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..mapping.objects import MappedCheck, MappedForeignKey, MappedTable
+from .classify import is_transient
 from .ddl import qualified, quote_ident, relation
 
 if TYPE_CHECKING:
@@ -65,14 +66,16 @@ def violations(connection: psycopg.Connection[Any], table: MappedTable, check: M
 
 
 def _sample(connection: psycopg.Connection[Any], names: tuple[str, ...], query: str) -> tuple[str, ...]:
-    """Rows of ``query`` as ``column=value`` text; none when it takes too long or may not be asked."""
+    """Rows of ``query`` as ``column=value`` text; none when it takes too long, may not be asked or fails on a row."""
     import psycopg
 
     try:
         with connection.transaction():
             connection.execute(f"SET LOCAL statement_timeout = '{_TIMEOUT}'")
             rows = connection.execute(query.encode()).fetchall()
-    except (psycopg.errors.QueryCanceled, psycopg.errors.InsufficientPrivilege):
+    except psycopg.Error as error:
+        if is_transient(error):
+            raise
         return ()
     return tuple(", ".join(f"{name}={_text(value)}" for name, value in zip(names, row, strict=True)) for row in rows)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -299,6 +300,18 @@ def test_a_database_that_cannot_take_the_rows(place: Place, pg: PgServer) -> Non
     place.target.execute(f'ALTER DATABASE "{place.target.name}" SET default_transaction_read_only = on')
     _, target = place.check()
     assert "default_transaction_read_only" in str(target.error)
+
+
+def test_sessions_of_other_roles_count(poor: Place) -> None:
+    def free() -> int:
+        _, target = poor.check()
+        return int(target.facts["free connections"].split()[0])
+
+    before = free()
+    with ExitStack() as stack:
+        for _ in range(7):
+            stack.enter_context(poor.target.connect())
+        assert free() <= before - 5, "others may have come and gone meanwhile"
 
 
 def test_too_few_connections_are_a_warning(poor: Place, pg: PgServer) -> None:

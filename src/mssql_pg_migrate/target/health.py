@@ -89,7 +89,9 @@ def _free_connections(connection: psycopg.Connection[Any]) -> int:
         "SELECT current_setting('max_connections')::int"
         " - CASE WHEN r.rolsuper THEN 0 ELSE current_setting('superuser_reserved_connections')::int"
         " + coalesce(current_setting('reserved_connections', true)::int, 0) END"
-        " - (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::int,"
+        # Of other roles' sessions a plain role sees user and database only; background workers have not both.
+        " - (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+        " OR backend_type IS NULL AND usesysid IS NOT NULL AND datid IS NOT NULL)::int,"
         " d.datconnlimit, (SELECT count(*) FROM pg_stat_activity WHERE datid = d.oid)::int,"
         " r.rolconnlimit, (SELECT count(*) FROM pg_stat_activity WHERE usesysid = r.oid)::int, r.rolsuper"
         " FROM pg_roles r, pg_database d WHERE r.rolname = current_user AND d.datname = current_database()",

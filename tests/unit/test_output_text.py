@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,7 +103,7 @@ def run_result(**changes: Any) -> RunResult:
 
 
 def test_a_run() -> None:
-    text = plain(render.run_blocks(run_result(), state_file=None))
+    text = plain(render.run_blocks(run_result(), resume=None))
     assert text.splitlines()[0] == (
         "Migration completed: 1 table, 1,234,567 rows in 3.0 s (411,522 rows/s), peak memory 150.0 MiB"
     )
@@ -113,12 +114,12 @@ def test_a_run() -> None:
 def test_a_failed_run_says_what_to_do_next() -> None:
     result = run_result(status="failed", problems=["FK_x: orphans"], notes=["a", "b"])
     result.tables.append(TableResult("Posts", "failed", rows=5, skipped=2, error="duplicate key"))
-    text = plain(render.run_blocks(result, state_file="s.state"))
+    text = plain(render.run_blocks(result, resume="mssql-pg-migrate resume"))
     assert "Migration FAILED" in text
     assert "  Posts: duplicate key" in text
     assert "  FK_x: orphans" in text
     assert "2 notes" in text
-    assert "Go on with: mssql-pg-migrate --state-file s.state resume" in text
+    assert "Go on with: mssql-pg-migrate resume" in text
     assert "Unchanged" in text
 
 
@@ -207,3 +208,12 @@ def test_a_plan() -> None:
     ):
         assert expected in text
     assert text.index("Not carried over") < text.index("Renamed")
+
+
+def test_the_command_that_goes_on_names_both_files() -> None:
+    from mssql_pg_migrate.cli.migrating import _resume_command
+    from mssql_pg_migrate.cli.options import GlobalOptions
+
+    assert _resume_command(GlobalOptions()) is None
+    options = GlobalOptions(config=Path("a b.yaml"), state_file=Path("s.state"))
+    assert _resume_command(options) == "mssql-pg-migrate -c 'a b.yaml' --state-file s.state resume"

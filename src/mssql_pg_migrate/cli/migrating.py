@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..config import Config
     from ..results import RunResult
     from ..run import Migration
+    from .options import GlobalOptions
 
 PATIENCE = 10.0
 """Seconds beyond the shutdown timeout, and after a second signal, before the process ends itself."""
@@ -94,7 +96,7 @@ def migrate(
         status=result.status,
         exit_code=result.exit_code,
         fields=fields,
-        blocks=run_blocks(result, state_file=str(options.state_file) if options.state_file else None),
+        blocks=run_blocks(result, resume=_resume_command(options)),
         complaint=fields.get("error"),
     )
     if reporter is not None:
@@ -105,6 +107,14 @@ def migrate(
             execution.logger.error("%s", error)
             outcome.exit_code = outcome.exit_code or error.exit_code
     return outcome
+
+
+def _resume_command(options: GlobalOptions) -> str | None:
+    """The command that goes on with an interrupted run (without its schema overrides), None without a state file."""
+    if options.state_file is None:
+        return None
+    words = ["-c", str(options.config), "--state-file", str(options.state_file), "resume"]
+    return f"mssql-pg-migrate {shlex.join(words)}"
 
 
 class _Reporter:

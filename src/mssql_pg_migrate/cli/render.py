@@ -27,8 +27,8 @@ _NOTES = (
 )
 
 
-def run_blocks(result: RunResult, *, state_file: str | None) -> list[Block]:
-    """The summary of a run."""
+def run_blocks(result: RunResult, *, resume: str | None) -> list[Block]:
+    """The summary of a run; ``resume`` is the command that would go on with it."""
     rows = f"{count(result.rows, 'row')}"
     if result.skipped:
         rows += f" ({result.skipped:,} unchanged)"
@@ -44,8 +44,8 @@ def run_blocks(result: RunResult, *, state_file: str | None) -> list[Block]:
     blocks += _listed("Read by the driver:", (f"{table.table}: {table.reader_reason}" for table in slow))
     if result.notes:
         blocks.append(f"{count(len(result.notes), 'note')} on what arrives differently: see the command plan")
-    if result.status in ("cancelled", "failed") and state_file:
-        blocks.append(f"Go on with: mssql-pg-migrate --state-file {state_file} resume")
+    if result.status in ("cancelled", "failed") and resume:
+        blocks.append(f"Go on with: {resume}")
     return blocks
 
 

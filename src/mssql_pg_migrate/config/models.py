@@ -358,7 +358,12 @@ class MigrationConfig(Section):
         Key("Load into UNLOGGED tables and make them LOGGED at the end.", in_hash=True, extra=False),
     ] = False
     copy_buffer_rows: Annotated[
-        int, Field(ge=1), Key("Rows after which COPY data is handed to the server.", extra=False)
+        int,
+        Field(ge=1),
+        Key(
+            "Accepted for compatibility, without effect: COPY data goes to the server in blocks of bytes.",
+            extra=False,
+        ),
     ] = 10_000
     upsert_batch_size: Annotated[int, Field(ge=1), Key("Rows merged by one statement in upsert mode.", extra=False)] = (
         2000

@@ -21,6 +21,8 @@ def run_hooks(connection: psycopg.Connection[Any], moment: str, hooks: Sequence[
     """
     import psycopg
 
+    from .config.hooks import without_literals
+
     for hook in hooks:
         on_event(Message(level="info", text=f"hook {moment}: {hook.label}"))
         try:
@@ -31,7 +33,8 @@ def run_hooks(connection: psycopg.Connection[Any], moment: str, hooks: Sequence[
             with connection.transaction():
                 connection.execute(text)
         except psycopg.Error as error:
+            # Without its cause: PostgreSQL quotes the statement, which may hold a password.
             raise TransferError(
-                f"hook {moment} ({hook.label}) failed: {error.diag.message_primary or error}",
+                f"hook {moment} ({hook.label}) failed: {without_literals(error.diag.message_primary or str(error))}",
                 hint="correct the SQL, then resume; what the run did before it is kept",
-            ) from error
+            ) from None

@@ -264,6 +264,17 @@ def test_hooks_run_at_their_moments(shop: MssqlDatabase, target_db: PgDatabase, 
     assert found == [("before_data", 0, 0), ("after_data", 3, 0), ("before_constraints", 3, 0), ("after_all", 3, 2)]
 
 
+def test_a_hook_that_fails_shows_none_of_its_literals(
+    shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    tool = Tool(tmp_path, shop, target_db, hooks={"before_data": "ALTER ROLE nobody SET '${HOOK_SECRET}' PASSWORD x"})
+    tool.environment["HOOK_SECRET"] = "hook-secret"
+    done = tool.run("--verbosity", "debug", "--output-json", "run")
+    assert done.returncode == 3
+    assert "hook before_data (ALTER ROLE nobody SET '...' PASSWORD x) failed: syntax error" in done.stderr
+    assert "hook-secret" not in done.stdout + done.stderr + tool.state.read_text()
+
+
 def test_a_dry_run_changes_nothing(shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path) -> None:
     document = Tool(tmp_path, shop, target_db).result("run", "--dry-run")
     assert {table["source"] for table in document["plan"]["tables"]} == {"dbo.customers", "dbo.orders"}

@@ -16,6 +16,11 @@ _LITERAL = re.compile(r"'(?:[^'\\]|\\.|'')*(?:'|\Z)|(\$(?:[^\W\d]\w*)?\$).*?(?:\
 _WANTED = "must be SQL text, the path of a .sql file, or a list of these"
 
 
+def without_literals(text: str) -> str:
+    """SQL, or what a server quotes of it, with ``'...'`` in place of each literal: one may hold a password."""
+    return _LITERAL.sub("'...'", text)
+
+
 @dataclass(frozen=True, slots=True)
 class Hook:
     """One hook: SQL text (may hold several statements), or the file that holds it."""
@@ -25,10 +30,10 @@ class Hook:
 
     @property
     def label(self) -> str:
-        """The file, or the beginning of the SQL without its literals (one may be a password), for logs and errors."""
+        """The file, or the beginning of the SQL without its literals, for logs and errors."""
         if self.file is not None:
             return self.file
-        line = " ".join(_LITERAL.sub("'...'", self.sql or "").split())
+        line = " ".join(without_literals(self.sql or "").split())
         return line if len(line) <= 60 else f"{line[:57]}..."
 
     def text(self) -> str:

@@ -142,6 +142,17 @@ def test_views_without_an_equal_are_named_not_guessed(select: str, reason: str) 
     assert reason in message
 
 
+def test_top_of_one_side_of_a_set_operation_is_not_that_of_the_whole() -> None:
+    database = translate(
+        view("Right", "select OrderID from Orders union all select top 5 OrderID from Orders"),
+        view("Left", "select top 5 OrderID from Orders union all select OrderID from Orders"),
+    )
+    sql = {item.name: flat(item.select_sql) for item in database.views}
+    plain = 'SELECT "Orders"."OrderID" AS "OrderID" FROM "public"."Orders" AS "Orders"'
+    assert sql["Right"] == f"{plain} UNION ALL ({plain} LIMIT 5)"
+    assert sql["Left"] == f"({plain} LIMIT 5) UNION ALL {plain}"
+
+
 def test_views_come_after_the_views_they_read() -> None:
     database = translate(
         view("A", "select OrderID from B"), view("B", "select OrderID from C"), view("C", "select OrderID from Orders")

@@ -148,7 +148,8 @@ class QueryTranslator(ExpressionTranslator):
         word = kind.upper() + (" ALL" if node.args.get("distinct") is False else "")
         if kind != "Union" or node.args.get("distinct") is not False:
             self._remark_text([column.value for column in columns])
-        return Query(f"{with_sql}{left.sql}\n{word}\n{bracketed(node.expression, right.sql)}", columns)
+        sides = bracketed(node.this, left.sql, right=False), bracketed(node.expression, right.sql, right=True)
+        return Query(f"{with_sql}{sides[0]}\n{word}\n{sides[1]}", columns)
 
     def _with(self, node: Any) -> str:
         clause = argument(node, "with")
@@ -177,7 +178,8 @@ class QueryTranslator(ExpressionTranslator):
         child = self._child()
         child._ctes[name.lower()] = renamed(anchor.columns, names, name)
         step = child._child().query(node.expression)
-        return Query(f"{anchor.sql}\nUNION ALL\n{step.sql}", anchor.columns)
+        first = bracketed(node.this, anchor.sql, right=False)
+        return Query(f"{first}\nUNION ALL\n{bracketed(node.expression, step.sql, right=True)}", anchor.columns)
 
     # -- FROM ------------------------------------------------------------------------------------------------------
 

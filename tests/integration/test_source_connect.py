@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+import mssql_python
 import pytest
 from scripted import DONE, ScriptedServer, columns, error, row
 from source_tools import settings_of
@@ -16,6 +20,7 @@ from mssql_pg_migrate.source.connect import SourceSettings, connect_source
 from mssql_pg_migrate.source.health import check_health
 from mssql_pg_migrate.tds import types as t
 from mssql_pg_migrate.tds.metadata import ColumnMetadata
+from mssql_pg_migrate.transfer.context import SourceControl
 from servers import MssqlDatabase
 
 ONE = ColumnMetadata(type_id=t.INTN, length=4, name="one")
@@ -107,6 +112,32 @@ def test_a_missing_database_is_told_from_a_wrong_password(database_id: int | Non
 def test_a_server_without_tls_is_refused_when_encryption_is_asked_for() -> None:
     with ScriptedServer(one) as server, pytest.raises(ConnectionFailed, match=r"source\.encrypt"):
         connect_source(replace(server.settings(), encrypt=True, login_timeout=5))
+
+
+def test_a_question_under_way_is_ended_when_a_run_is_stopped_at_once() -> None:
+    """Closing the connection alone would wait for the answer."""
+
+    def slowly(_sql: str) -> Iterator[bytes]:
+        for _ in range(100):
+            time.sleep(0.1)
+            yield b""
+
+    with ScriptedServer(slowly) as server:
+        control = SourceControl.open(server.settings())
+        cursor = control.connection.cursor()
+
+        def ask() -> None:
+            with contextlib.suppress(mssql_python.Error):  # cancelled
+                cursor.execute("SELECT 1 AS one")
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        time.sleep(0.5)
+        start = time.monotonic()
+        control.cancel()
+        asking.join()
+        assert time.monotonic() - start < 5
+        assert "ATTENTION" in server.heard
 
 
 def test_a_closed_port_is_told_at_once() -> None:

@@ -210,6 +210,20 @@ def _prepare_session(connection: Any, settings: SourceSettings) -> None:
         cursor.close()
 
 
+def cancel_statement(cursor: Any) -> None:
+    """Ask the server to end what another thread executes or fetches with this cursor of the driver (SQLCancel)."""
+    handle = getattr(cursor, "hstmt", None)
+    if handle is not None:
+        with contextlib.suppress(Exception):  # the statement just ended
+            handle._cancel()
+
+
+def cancel_statements(connection: Any) -> None:
+    """`cancel_statement` for all cursors of a connection: closing it would wait for them."""
+    for cursor in list(getattr(connection, "_cursors", ())):
+        cancel_statement(cursor)
+
+
 @cache
 def _connection_class(application_name: str) -> Any:
     """The driver's connection class, with the application name that sys.dm_exec_sessions will show.

@@ -24,7 +24,7 @@ from ..mapping.objects import MappedTable
 from ..model import KeyValue
 from ..typemap import MappedColumn
 from . import classify, keys
-from .connect import SourceSettings, connect_source
+from .connect import SourceSettings, cancel_statement, connect_source
 from .encode import MAX_FIELD_BYTES, Encoder, EncodingError, adapt, contains, longest
 from .query import KeyField, Layout, build_select, layout
 from .reader import Chunk, ReadRequest
@@ -144,10 +144,7 @@ class DriverReader:
     def cancel(self) -> None:
         """End a running ``chunks`` soon, from another thread."""
         self._cancelled = True
-        handle = getattr(self._cursor, "hstmt", None)
-        if handle is not None:
-            with contextlib.suppress(Exception):  # SQLCancel on a statement that just ended
-                handle._cancel()
+        cancel_statement(self._cursor)
 
     def close(self) -> None:
         """Close the connection; idempotent."""

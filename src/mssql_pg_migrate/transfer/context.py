@@ -117,7 +117,11 @@ class SourceControl:
         return cls(connect_source(settings))
 
     def cancel(self) -> None:
-        """Its questions are short: closing is enough."""
+        """End its question soon, from another thread: where a key is scanned for ranges it may take minutes."""
+        from ..source.connect import cancel_statements
+
+        self.usable = False
+        cancel_statements(self.connection)
         self.close()
 
     def close(self) -> None:

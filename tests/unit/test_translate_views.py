@@ -153,6 +153,16 @@ def test_top_of_one_side_of_a_set_operation_is_not_that_of_the_whole() -> None:
     assert sql["Left"] == f"({plain} LIMIT 5) UNION ALL {plain}"
 
 
+def test_a_comma_binds_less_tightly_than_a_join() -> None:
+    (made,) = translate(
+        view("V", "select a.OrderID from Orders a, Orders b full join Lines c on b.OrderID = c.OrderID")
+    ).views
+    assert flat(made.select_sql).endswith(
+        'FROM "public"."Orders" AS "a" , "public"."Orders" AS "b"'
+        ' FULL JOIN "public"."Lines" AS "c" ON "b"."OrderID" = "c"."OrderID"'
+    )
+
+
 def test_views_come_after_the_views_they_read() -> None:
     database = translate(
         view("A", "select OrderID from B"), view("B", "select OrderID from C"), view("C", "select OrderID from Orders")

@@ -199,7 +199,8 @@ class QueryTranslator(ExpressionTranslator):
         if condition is None:
             if side or kind not in ("", "CROSS"):
                 raise Untranslatable("a join without a condition")
-            return f"CROSS JOIN {right}"
+            # A comma binds less tightly than the joins that follow it, in both languages.
+            return f"CROSS JOIN {right}" if kind else f", {right}"
         if kind not in ("", "INNER", "OUTER") or side not in ("", "LEFT", "RIGHT", "FULL"):
             raise Untranslatable(f"a {kind} JOIN is not translated")
         return f"{side + ' ' if side else ''}JOIN {right} ON {self.predicate(condition).sql}"

@@ -137,8 +137,10 @@ def _wider(left: Value, right: Value) -> Value:
 
 
 def bracketed(node: Any, sql: str, *, right: bool) -> str:
-    """A side of a set operation: in parentheses where its own TOP or ORDER BY would become that of the whole, and on the
-    right side (``right``) when it is a set operation itself."""
+    """A side of a set operation: in parentheses where its own TOP or ORDER BY would become that of the whole.
+
+    The ``right`` one also when it is a set operation itself.
+    """
     nested = right and type(node).__name__ in ("Union", "Except", "Intersect")
     own = any(node.args.get(name) is not None for name in ("limit", "offset", "order"))
     return f"({sql})" if nested or (own and type(node).__name__ == "Select") else sql

@@ -41,7 +41,7 @@ class BuiltObjects:
 
 
 def read_built_objects(connection: psycopg.Connection[Any], schemas: Sequence[str]) -> BuiltObjects:
-    """The valid indexes and all constraints of every table in those schemas."""
+    """The valid indexes and the constraints (but NOT NULL) of every table in those schemas."""
     found = BuiltObjects()
     names = list(schemas)
     for schema, table, name in connection.execute(
@@ -54,7 +54,9 @@ def read_built_objects(connection: psycopg.Connection[Any], schemas: Sequence[st
     for schema, table, name, valid in connection.execute(
         "SELECT n.nspname, t.relname, c.conname, c.convalidated FROM pg_catalog.pg_constraint c"
         " JOIN pg_catalog.pg_class t ON t.oid = c.conrelid"
-        " JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace WHERE n.nspname = ANY (%s)",
+        " JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace WHERE n.nspname = ANY (%s)"
+        # From PostgreSQL 18 on NOT NULL has constraints too, under names nobody chose.
+        " AND c.contype <> 'n'",
         (names,),
     ):
         found.constraints[schema, table, name] = valid

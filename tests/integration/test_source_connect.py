@@ -121,6 +121,7 @@ def test_a_question_under_way_is_ended_when_a_run_is_stopped_at_once() -> None:
         for _ in range(100):
             time.sleep(0.1)
             yield b""
+        yield DONE
 
     with ScriptedServer(slowly) as server:
         control = SourceControl.open(server.settings())

@@ -50,12 +50,12 @@ def _check_source(config: Config) -> tuple[SideHealth, _Selection | None]:
     try:
         connection = connect_source(settings)
     except MigrationError as error:
-        side.error = str(error)
+        side.error, side.retryable = str(error), error.retryable
         return side, None
     try:
         return side, _ask_source(config, connection, side)
     except MigrationError as error:
-        side.error = str(error)
+        side.error, side.retryable = str(error), error.retryable
         return side, None
     finally:
         connection.close()
@@ -119,9 +119,10 @@ def _check_target(config: Config, selection: _Selection | None) -> SideHealth:
         with connect_target(settings, purpose="health") as connection:
             _ask_target(config, connection, side, selection)
     except MigrationError as error:
-        side.error = str(error)
+        side.error, side.retryable = str(error), error.retryable
     except psycopg.Error as error:
         side.error = redact(f"the server answered: {error}".strip(), settings.password)
+        side.retryable = isinstance(error, psycopg.OperationalError)
     return side
 
 

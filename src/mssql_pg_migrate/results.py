@@ -114,6 +114,8 @@ class SideHealth:
     facts: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     error: str | None = None
+    retryable: bool = False
+    """Whether ``error`` may pass by itself."""
 
 
 @dataclass(slots=True)

@@ -331,6 +331,10 @@ class TestFailures:
         assert code == 2
         assert "wrong-password-77" not in out + err
         assert side in out + err
+        if command == "health-check":
+            _, out, _ = shop.tool("--output-json", command)
+            VALIDATOR.validate(json.loads(out))
+            assert json.loads(out)["retryable"] is False
 
     @pytest.mark.parametrize("side", ["source", "target"])
     def test_missing_database(self, shop: Shop, side: str) -> None:

@@ -272,6 +272,10 @@ def test_health(capsys: pytest.CaptureFixture[str]) -> None:
     fields = documents.health_fields(HealthReport([good, bad]))
     _, document = printed(capsys, "health-check", lambda _: Outcome("failed", 2, fields))
     assert document["error"] == "target: refused"
+    assert fields["retryable"] is False
+    down = SideHealth("source", False, "h:1433/d", error="no answer", retryable=True)
+    assert documents.health_fields(HealthReport([down, bad]))["retryable"] is False
+    assert documents.health_fields(HealthReport([down, good]))["retryable"] is True
     fields = documents.health_fields(HealthReport([good]))
     _, document = printed(capsys, "health-check", lambda _: Outcome(fields=fields))
     assert document["healthy"] is True

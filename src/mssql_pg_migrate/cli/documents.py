@@ -197,6 +197,6 @@ def health_fields(report: HealthReport) -> dict[str, Any]:
         fields |= {
             "error": "; ".join(f"{side.side}: {side.error or 'not usable'}" for side in bad),
             "error_type": "connection",
-            "retryable": True,
+            "retryable": all(side.retryable for side in bad),
         }
     return fields

@@ -8,11 +8,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from mssql_pg_migrate.errors import SchemaError
 from mssql_pg_migrate.mapping.names import IdentifierCase, default_object_name
 from mssql_pg_migrate.model import Check, ForeignKey, Index, KeyColumn, Module, Sequence
 from mssql_pg_migrate.target import ddl
+from mssql_pg_migrate.target.inspect import read_abilities
 from schema_samples import catalog, column, key, mapped, notes, table
-from servers import PgDatabase, PgServer
+from servers import PgDatabase, PgServer, fresh_name
 
 NAMES = [
     "plain", "Mixed", "select", "table", 'quo"te', "apos'trophe", "br[ack]et", "dot.ted", "b lank", " lead",
@@ -136,3 +138,14 @@ def test_before_and_after_parts_run_around_the_rows(target: psycopg.Connection[A
     target.execute('INSERT INTO "T" VALUES (1), (77)')
     target.execute(ddl.script(database, pre=False).encode())
     assert target.execute('INSERT INTO "T" DEFAULT VALUES RETURNING "Id"').fetchone() == (78,)
+
+
+def test_a_database_in_another_encoding_is_refused_by_name(pg: PgServer) -> None:
+    name = fresh_name("latin")
+    pg.execute(f"CREATE DATABASE {name} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    latin = PgDatabase(pg, name)
+    try:
+        with latin.connect() as connection, pytest.raises(SchemaError, match="encoding is LATIN1"):
+            read_abilities(connection)
+    finally:
+        latin.drop()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..errors import SchemaError
 from ..mapping.options import TargetAbilities
 
 if TYPE_CHECKING:
@@ -176,10 +177,18 @@ _TRIGGERS = (
 
 
 def read_abilities(connection: psycopg.Connection[Any]) -> TargetAbilities:
-    """What the server can do, for the mapping (``MappingOptions.abilities``)."""
+    """What the server can do, for the mapping (``MappingOptions.abilities``).
+
+    Raises SchemaError for a database that is not in UTF8: it cannot even be asked about names and text.
+    """
     from .connect import read_server_facts
 
     facts = read_server_facts(connection)
+    if facts.encoding != "UTF8":
+        raise SchemaError(
+            f"the target database's encoding is {facts.encoding}: text arrives complete in UTF8 only",
+            hint="create it with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0",
+        )
     row = connection.execute("SELECT lower('ÜÉЖ') = 'üéж'").fetchone()
     return TargetAbilities(
         version_num=facts.version_num,

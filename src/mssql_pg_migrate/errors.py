@@ -7,7 +7,14 @@ hold a password.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
+
+
+def _restored(kind: type[MigrationError], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> MigrationError:
+    """An error as it was before it was pickled."""
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(attributes)
+    return error
 
 
 class MigrationError(Exception):
@@ -27,6 +34,10 @@ class MigrationError(Exception):
         self.hint = hint
         if retryable is not None:
             self.retryable = retryable
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception's own way calls the class with the message alone; range tasks may run in other processes.
+        return _restored, (type(self), self.args, self.__dict__)
 
     def __str__(self) -> str:
         return f"{self.message}\n  {self.hint}" if self.hint else self.message

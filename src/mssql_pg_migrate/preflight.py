@@ -16,8 +16,9 @@ from .mapping.options import MappingOptions
 from .model import Catalog
 from .source.catalog import read_catalog, select_tables
 from .source.health import access_problems
-from .target.fit import check_fit
+from .target.fit import KINDS, check_fit
 from .target.inspect import ExistingTable, read_abilities, read_existing
+from .target.ledger import Ledger, LedgerTable
 from .target.prepare import dependents, foreign_keys_between, refuse_outside_references
 from .target.verify import verify
 from .transfer.plan import (
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from .config.models import Config
+    from .state import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +128,10 @@ def read_source(config: Config, source: Any) -> tuple[Catalog, frozenset[str]]:
 
 
 def make_plan(
-    config: Config, tuning: Tuning, source: Any, target: psycopg.Connection[Any], *, data_only: bool = False
+    config: Config, tuning: Tuning, source: Any, target: psycopg.Connection[Any], *, only: Part | None = None
 ) -> RunPlan:
     """Decide everything; see RunPlan. Raises ConfigError, SchemaError, ConnectionFailed."""
+    data_only = only == "data"
     catalog, selected = read_source(config, source)
     options = mapping_options(config, catalog, selected, target)
     database = verify(target, catalog, options, build(catalog, options))
@@ -140,21 +143,24 @@ def make_plan(
         for problem in access_problems(source, [table.source for table in database.tables])
     )
     existing = read_existing(target, database.tables)
+    unfinished = _unfinished_tables(target, database.schemas[0])
     plans: list[TablePlan] = []
     tables: list[MappedTable] = []
     for table in database.tables:
         found = existing.get((table.schema, table.name))
-        fitted, fit_notes = _fit(found, table, mode, data_only=data_only)
+        begun = unfinished.get(table.full_name)
+        fitted, fit_notes = _fit(found, table, mode, begun, data_only=data_only)
         notes.extend(fit_notes)
         tables.append(fitted)
-        plans.append(_plan_table(config, fitted, found, len(plans), names, data_only=data_only))
+        plans.append(_plan_table(config, fitted, found, begun, len(plans), names, only=only))
     database = replace(database, tables=tuple(tables))
     plans, suspended = respect_foreign_keys(target, mode, plans)
-    if mode == "drop_recreate" and not data_only:
-        notes.extend(
-            Note("warning", item.table, f"dropping it also drops {item.description}")
-            for item in dependents(target, database.tables)
-        )
+    if only == "schema":
+        suspended = ()
+    notes.extend(
+        Note("warning", item.table, f"dropping it also drops {item.description}")
+        for item in dependents(target, [plan.table for plan in plans if plan.action in ("create", "recreate")])
+    )
     if any(plan.action == "truncate" for plan in plans):
         refuse_outside_references(target, [plan.table for plan in plans if plan.action == "truncate"])
     notes.extend(
@@ -194,43 +200,70 @@ def mapping_options(
     )
 
 
+def _unfinished_tables(target: psycopg.Connection[Any], schema: str) -> dict[str, LedgerTable]:
+    """What an unfinished run, perhaps the one to be resumed, was about to do with tables, by target name."""
+    current = Ledger(schema, "").current_run(target)
+    if current is None:
+        return {}
+    return {entry.target: entry for entry in Ledger(schema, current[0]).tables(target).values()}
+
+
+def _half_built(begun: LedgerTable | None) -> bool:
+    """Whether a table is there only because an unfinished run made it: bare, its keys and defaults still due."""
+    return begun is not None and begun.action in ("create", "recreate", "create_merge")
+
+
 def _fit(
-    existing: ExistingTable | None, table: MappedTable, mode: str, *, data_only: bool
+    existing: ExistingTable | None, table: MappedTable, mode: str, begun: LedgerTable | None, *, data_only: bool
 ) -> tuple[MappedTable, list[Note]]:
+    name = table.source.full_name
     if existing is None:
         if data_only:
-            return table, [Note("error", table.source.full_name, f"target table {table.full_name} does not exist")]
+            return table, [Note("error", name, f"target table {table.full_name} does not exist")]
         return table, []
-    if mode == "drop_recreate" and not data_only:
+    if not data_only and (mode == "drop_recreate" or (mode == "truncate" and _half_built(begun))):
+        if existing.kind not in ("r", "p"):
+            what = KINDS.get(existing.kind, "not a table")
+            text = f"{existing.full_name} is {what} in the target: drop or rename it first"
+            return table, [Note("error", name, text)]
         return table, []
-    fit = check_fit(existing, table, "upsert" if mode == "upsert" else "truncate")
-    return fit.table, [
-        *(Note("error", table.source.full_name, problem) for problem in fit.problems),
-        *(Note("warning", table.source.full_name, warning) for warning in fit.warnings),
+    half_built = mode == "upsert" and _half_built(begun) and not data_only
+    fit = check_fit(existing, table, "upsert" if mode == "upsert" and not half_built else "truncate")
+    notes = [
+        *(Note("error", name, problem) for problem in fit.problems),
+        *(Note("warning", name, warning) for warning in fit.warnings),
     ]
+    return (table if half_built else fit.table), notes
 
 
 def _plan_table(
     config: Config,
     table: MappedTable,
     existing: ExistingTable | None,
+    begun: LedgerTable | None,
     table_id: int,
     names: dict[tuple[str, str], str],
     *,
-    data_only: bool,
+    only: Part | None,
 ) -> TablePlan:
     migration = config.migration
     mode = migration.target_mode
     action: Action
-    if existing is None:
+    if existing is None or (_half_built(begun) and mode != "drop_recreate" and only != "data"):
         action = "create" if mode != "upsert" else "create_merge"
-    elif mode == "drop_recreate" and not data_only:
+    elif mode == "drop_recreate" and only != "data":
         action = "recreate"
+    elif mode == "upsert" or only == "schema":
+        action = "merge"  # kept as it is
     else:
-        action = "merge" if mode == "upsert" else "truncate"
-    unlogged = migration.use_unlogged_tables and mode != "upsert"
+        action = "truncate"
+    # An earlier run may have made it unlogged for the load; only what the user chose stays so.
+    chosen = existing is not None and existing.unlogged and not (begun is not None and begun.restore_logged)
+    unlogged = migration.use_unlogged_tables and mode != "upsert" and only != "schema"
     if existing is not None and action == "truncate":
-        unlogged = (unlogged or existing.unlogged) and not existing.referenced_by_logged
+        unlogged = (unlogged or chosen) and not existing.referenced_by_logged and existing.kind == "r"
+    elif action in ("merge", "create_merge"):
+        unlogged = chosen
     return TablePlan(
         table_id=table_id,
         display=names[(table.source.schema, table.source.name)],
@@ -239,7 +272,8 @@ def _plan_table(
         max_ranges=range_count(table.source.row_estimate, table.source.size_bytes, migration, migration.max_partitions),
         min_rows_per_range=migration.min_rows_per_partition,
         unlogged=unlogged,
-        restore_logged=unlogged and not (existing is not None and action == "truncate" and existing.unlogged),
+        restore_logged=unlogged and not (action in ("truncate", "merge", "create_merge") and chosen),
+        partitioned=existing is not None and existing.kind == "p" and action in ("truncate", "merge"),
     )
 
 

@@ -9,11 +9,11 @@ from . import __version__
 from .errors import StateError
 from .events import EventSink, Message
 from .preflight import RunPlan, respect_foreign_keys
-from .target.ledger import Ledger, LedgerTable
+from .target.ledger import Constraint, Ledger, LedgerTable
 from .target.prepare import restore_foreign_keys
 from .transfer.control import Control
 from .transfer.fingerprint import fingerprint
-from .transfer.plan import TablePlan
+from .transfer.plan import TablePlan, transfer_order
 from .transfer.preparation import Preparation
 
 if TYPE_CHECKING:
@@ -30,34 +30,38 @@ def begin_run(control: Control, ledger: Ledger, plan: RunPlan, state: RunState, 
     Returns the plan, whose foreign keys to set aside include those that the earlier run had set aside.
     """
     control.call("creating schemas", lambda connection: Preparation(ledger, plan, on_event).create_schemas(connection))
-    superseded = control.call("ending an earlier run", lambda connection: _supersede(connection, ledger, on_event))
-    if superseded:
-        plan = control.call("reading foreign keys", lambda connection: _with_foreign_keys(connection, plan))
-    preparation = Preparation(ledger, plan, on_event)
 
-    def enter(connection: psycopg.Connection[Any]) -> None:
+    def enter(connection: psycopg.Connection[Any]) -> RunPlan:
         with connection.transaction():
+            aside = _supersede(connection, ledger, on_event)
+            entered = plan if aside is None else _with_foreign_keys(connection, plan)
             ledger.create(connection, config_hash=state.config_hash, mode=plan.mode, tool_version=__version__)
-            preparation.enter_tables(connection)
+            Preparation(ledger, entered, on_event).enter_tables(connection)
+            made = {(item.table.schema, item.table.name) for item in entered.tables if item.built}
+            for constraint in aside or ():
+                # Valid before the earlier run: this one validates it at its end.
+                if constraint[-1] and constraint[:2] not in made:
+                    ledger.keep_constraint(connection, constraint)
+        return entered
 
-    control.call("creating the ledger", enter)
-    return plan
+    return control.call("creating the ledger", enter)
 
 
 def _with_foreign_keys(connection: psycopg.Connection[Any], plan: RunPlan) -> RunPlan:
     tables, suspended = respect_foreign_keys(connection, plan.mode, list(plan.tables))
-    return replace(plan, tables=tuple(tables), suspended=suspended)
+    return replace(plan, tables=tuple(transfer_order(tables)), suspended=suspended)
 
 
-def _supersede(connection: psycopg.Connection[Any], ledger: Ledger, on_event: EventSink) -> bool:
-    """Put back the foreign keys an unfinished run had set aside; whether there was one."""
+def _supersede(connection: psycopg.Connection[Any], ledger: Ledger, on_event: EventSink) -> list[Constraint] | None:
+    """Put back, not validated, the foreign keys an unfinished run had set aside; None without such a run."""
     current = ledger.current_run(connection)
     if current is None:
-        return False
+        return None
     on_event(Message(level="warn", text=f"the unfinished run {current[0]} is given up for this one"))
+    aside = ledger.constraints(connection)
     for problem in restore_foreign_keys(connection, ledger=ledger, validate=False):
         on_event(Message(level="warn", text=problem))
-    return True
+    return aside
 
 
 def rejoin_run(control: Control, ledger: Ledger, plan: RunPlan, state: RunState, on_event: EventSink) -> RunPlan:

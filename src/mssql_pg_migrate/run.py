@@ -12,15 +12,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import Cancelled, ConfigError, MigrationError, StateError
+from .errors import Cancelled, ConfigError, MigrationError, StateError, TransferError
 from .events import AnyEvent, EventSink, Message, PhaseStarted, Retry, RunFinished, RunStarted, TableFinished
 from .results import RunResult, TableResult
 from .state import Part, RunState, StateKeeper, TableState, read_state, utc_now
 
 if TYPE_CHECKING:
+    import psycopg
+
     from .config.models import Config
     from .preflight import RunPlan
     from .results import HealthReport, ValidationReport
@@ -70,7 +73,7 @@ class Migration:
         from .target.connect import connect_target
 
         with self._source() as source, connect_target(self.config.target.settings(), purpose="plan") as target:
-            return make_plan(self.config, tune(self.config), source, target, data_only=data_only)
+            return make_plan(self.config, tune(self.config), source, target, only="data" if data_only else None)
 
     def run(self, *, auto_resume: bool = False, schema_only: bool = False, data_only: bool = False) -> RunResult:
         """Carry out the migration from its beginning; with ``auto_resume`` go on with an unfinished run instead.
@@ -153,7 +156,7 @@ class Migration:
                 tuning = tune(self.config)
                 plan = control.call(
                     "reading the target's schema",
-                    lambda target: make_plan(self.config, tuning, source, target, data_only=state.only == "data"),
+                    lambda target: make_plan(self.config, tuning, source, target, only=state.only),
                 )
             self.planned = plan
             plan.refuse_errors()
@@ -309,7 +312,23 @@ class Migration:
                 results.append(TableResult(item.display, "completed", rows=entry.rows, skipped=entry.skipped))
             else:
                 results.append(carried[item.display])
+        if not self._cancelled.is_set():
+            notice = partial(self._notice_emptied, ledger=ledger, plan=plan, results=results)
+            control.call("reading the ledger", notice)
         return results
+
+    def _notice_emptied(
+        self, connection: psycopg.Connection[Any], *, ledger: Ledger, plan: RunPlan, results: list[TableResult]
+    ) -> None:
+        """A crash of the target during the run empties unlogged tables, those that were complete too."""
+        entries = ledger.tables(connection)
+        for item, result in zip(plan.tables, results, strict=True):
+            entry = entries.get(item.table_id)
+            if result.status == "completed" and entry is not None and ledger.emptied(connection, entry):
+                result.status, result.retryable = "failed", True
+                result.error_kind, result.exit_code = TransferError.kind, TransferError.exit_code
+                result.error = f"table {item.display}: UNLOGGED, the target's crash emptied it; resume the run"
+                self._emit(Message(level="error", table=item.display, text=result.error))
 
     def _finalize(
         self,
@@ -321,8 +340,6 @@ class Migration:
         data_only: bool,
     ) -> None:
         """Keys, indexes, constraints, sequences of the tables that arrived; put foreign keys back."""
-        from functools import partial
-
         from .target.connect import connect_target
         from .target.finalize import Finalizer
         from .target.prepare import restore_foreign_keys
@@ -356,6 +373,7 @@ class Migration:
     def _judge(self, result: RunResult) -> None:
         """The run's status and exit code from those of its tables."""
         failed = result.failed_tables
+        untouched = [table.table for table in result.tables if table.status != "completed"]
         result.retries = self._retries
         if self._keeper is not None and self._keeper.failure is not None:
             result.status, result.exit_code = "failed", self._keeper.failure.exit_code
@@ -365,6 +383,9 @@ class Migration:
         elif failed:
             codes = {table.exit_code for table in failed}
             result.status, result.exit_code = "failed", codes.pop() if len(codes) == 1 else 3
+        elif untouched:  # never a success, whatever the reason may be
+            result.status, result.exit_code = "failed", TransferError.exit_code
+            result.problems.append(f"not carried: {', '.join(untouched)}; resume the run")
         elif result.problems:
             result.status, result.exit_code = "invalid", 4
 

@@ -67,6 +67,29 @@ def test_postgres_crashes_and_comes_back(
     assert mortal_db.execute("SELECT relname FROM pg_class WHERE relpersistence = 'u'") == []
 
 
+def test_postgres_crashes_during_an_upsert_into_unlogged_tables(
+    chaos_source: MssqlDatabase, mortal_db: PgDatabase, tmp_path: Path
+) -> None:
+    """The crash empties them: rows that arrived before it must come again, those of complete tables by ``resume``."""
+    embedded, sandbox = mortal_db.server.embedded, chaos_source.server.sandbox
+    assert embedded is not None
+    assert sandbox is not None
+    Tool(tmp_path, chaos_source, mortal_db, exclude_tables=[HEAP]).result("run", "--schema-only")
+    for table in ["by_two", *(name for name in TABLES if name != "by_two")]:
+        mortal_db.execute(f"ALTER TABLE {table} SET UNLOGGED")
+    tool = Tool(tmp_path, chaos_source, mortal_db, **SETTINGS, target_mode="upsert", exclude_tables=[HEAP], retries=20)
+    sandbox.faults.slow(150_000)
+    process = tool.start("run")
+    wait_for_rows(tool, process)
+    time.sleep(0.5)
+    embedded.restart_after_crash()
+    sandbox.faults.clear()
+    output = process.communicate(timeout=120)
+    assert process.returncode in (0, 3), output
+    tool.result("resume")
+    assert_equal_rows(chaos_source, mortal_db, TABLES)
+
+
 def test_postgres_backends_are_terminated_at_random(
     chaos_source: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
 ) -> None:

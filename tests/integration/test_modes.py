@@ -49,6 +49,65 @@ def test_drop_recreate_makes_tables_keys_and_sequences(
     assert no_ledger_left(target_db)
 
 
+def test_what_a_dropped_table_takes_along_is_told_as_postgresql_tells_it(
+    shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    target_db.execute(
+        "CREATE SCHEMA other; CREATE TABLE customers (id serial PRIMARY KEY, up int REFERENCES customers (id), n int"
+        " CHECK (n > 0)); CREATE INDEX ON customers (n); CREATE VIEW first AS SELECT * FROM customers;"
+        " CREATE VIEW other.second AS SELECT id FROM first;"
+        " CREATE MATERIALIZED VIEW third AS SELECT id FROM other.second;"
+        " CREATE INDEX ON third (id); CREATE TABLE child (x int) INHERITS (customers);"
+        " CREATE TABLE other.holder (h customers, k int); CREATE TABLE other.drawn (n int DEFAULT"
+        " nextval('customers_id_seq')); CREATE TABLE other.ref (a int CONSTRAINT ref_a REFERENCES customers (id));"
+        " CREATE FUNCTION f() RETURNS SETOF customers LANGUAGE sql AS 'SELECT * FROM customers';"
+        " CREATE TABLE other.kept (i int);"
+        " CREATE POLICY pol ON other.kept USING (EXISTS (SELECT 1 FROM public.customers WHERE id = i));"
+        " CREATE RULE rul AS ON INSERT TO other.kept DO ALSO SELECT 1 FROM public.customers;"
+        " CREATE VIEW unconcerned AS SELECT 1 AS one; COMMENT ON TABLE customers IS 'theirs'"
+    )
+    notices: list[str] = []
+    with target_db.connect(autocommit=False) as connection:
+        connection.add_notice_handler(lambda notice: notices.append(notice.message_detail or ""))
+        connection.execute("DROP TABLE customers CASCADE")
+        connection.rollback()
+    expected = {line.removeprefix("drop cascades to ") for line in notices[0].splitlines()}
+    assert len(expected) == 10
+    document = Tool(tmp_path, shop, target_db).result("run", "--dry-run")
+    told = {note["message"].removeprefix("dropping it also drops ") for note in document["plan"]["notes"]}
+    assert expected - told == {"constraint ref_a on table other.ref"}
+    assert {text for text in told - expected if "customers" not in text} == {"foreign key ref_a of table other.ref"}
+
+
+def test_a_view_under_the_name_of_a_table_is_refused_before_anything_is_touched(
+    shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    target_db.execute(
+        "CREATE TABLE customers (x int); INSERT INTO customers VALUES (5); CREATE VIEW orders AS SELECT 1 AS a"
+    )
+    done = Tool(tmp_path, shop, target_db).run("run")
+    assert done.returncode == 3
+    assert "public.orders is a view in the target" in done.stderr
+    assert target_db.execute("SELECT x FROM customers") == [(5,)]
+
+
+def test_a_partitioned_table_is_kept_and_filled(shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path) -> None:
+    run(Tool(tmp_path, shop, target_db))
+    target_db.execute(
+        "DROP TABLE orders; CREATE TABLE orders (id bigint NOT NULL PRIMARY KEY, customer int NOT NULL, note text,"
+        " total numeric(12,2) NOT NULL) PARTITION BY RANGE (id);"
+        " CREATE TABLE low PARTITION OF orders FOR VALUES FROM (0) TO (11);"
+        " CREATE TABLE high PARTITION OF orders FOR VALUES FROM (11) TO (100);"
+        " INSERT INTO orders VALUES (11, 1, 'old', 1)"
+    )
+    document = run(Tool(tmp_path, shop, target_db, target_mode="upsert"))
+    assert (document["rows_transferred"], document["skipped_rows"]) == (6, 3)
+    assert_equal_rows(shop, target_db, TABLES)
+    run(Tool(tmp_path, shop, target_db, target_mode="truncate", use_unlogged_tables=True))
+    assert_equal_rows(shop, target_db, TABLES)
+    assert target_db.execute("SELECT count(*) FROM low") == [(1,)]
+
+
 def test_truncate_keeps_structure_rights_views_and_foreign_keys(
     shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
 ) -> None:

@@ -96,6 +96,11 @@ def connect_target(settings: TargetSettings, *, purpose: str | None = None) -> p
             " set_config('idle_in_transaction_session_timeout', '600000', false),"
             " set_config('client_min_messages', 'warning', false)"
         )
+        # Not every version has these. The control connection is idle while rows move, and holds the lock.
+        connection.execute(
+            "SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings"
+            " WHERE name IN ('idle_session_timeout', 'transaction_timeout')"
+        )
     except psycopg.OperationalError as error:
         connection.close()
         raise _connection_failed(settings, error) from error

@@ -33,6 +33,10 @@ _INT_CASTS: dict[str, tuple[Encoding, str]] = {
 _SAME = {"bool": "bool", "bytea": "bytea", "uuid": "uuid", "date": "date", "float8": "float8"}
 
 
+KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index"}
+"""pg_class.relkind of what is no table, in words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fit:
     """``problems`` are sentences, empty when the table fits; ``table`` is adjusted to the columns that are there.
@@ -49,8 +53,7 @@ def check_fit(existing: ExistingTable, table: MappedTable, mode: Mode) -> Fit:
     """Compare a mapped table with the one the target has. Pure; call `inspect.read_existing` first."""
     name = existing.full_name
     if existing.kind not in ("r", "p"):
-        what = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index"}
-        return Fit((f"{name} is {what.get(existing.kind, 'not a table')} in the target, rows need a table",), table)
+        return Fit((f"{name} is {KINDS.get(existing.kind, 'not a table')} in the target, rows need a table",), table)
     there = {column.name: column for column in existing.columns}
     problems: list[str] = []
     columns: list[MappedColumn] = []

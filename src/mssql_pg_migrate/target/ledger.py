@@ -11,9 +11,10 @@ afterwards. Four tables in the (first) target schema, dropped when the run compl
 
 Three rules make a repeated or belated write impossible:
 
-1. A chunk transaction first locks its ``_mpm_table`` row FOR SHARE and compares the generation: a table that began
-   anew waits for writers of the old generation, and those that come later are turned away.
-2. A chunk's sequence number is part of the primary key: of two writers of one chunk the second fails.
+1. A chunk transaction first locks its ``_mpm_table`` row FOR SHARE and compares the run and the generation: a table
+   that began anew waits for writers of the old generation, and those that come later are turned away.
+2. A chunk's sequence number is part of the primary key: of two writers of one chunk the second fails, and goes back to
+   the ledger's position unless the first wrote the very same chunk.
 3. Chunk n is only accepted where chunk n-1 is: commits lost in a crash (``synchronous_commit = off``, unlogged
    tables) are noticed at the next chunk, at the latest when the table is declared loaded.
 """
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
     Connection: TypeAlias = psycopg.Connection[Any]
 
+Constraint: TypeAlias = tuple[str, str, str, str, bool]
+"""(schema, table, name, definition, whether it was validated) of a foreign key set aside."""
 TableStatus: TypeAlias = Literal["planned", "prepared", "loaded", "failed"]
 _TABLES = ("_mpm_chunk", "_mpm_chunk_unlogged", "_mpm_range", "_mpm_constraint", "_mpm_table", "_mpm_run")
 
@@ -171,13 +174,37 @@ class Ledger:
         )
 
     def tables(self, connection: Connection) -> dict[int, LedgerTable]:
-        """All tables of the run by id."""
+        """All tables of the run by id; none when the ledger is of another run by now."""
         rows = connection.execute(
             "SELECT table_id, source, target, status, generation, unlogged, restore_logged, resumable, action,"
             " fingerprint, rows, skipped"
-            f" FROM {self.name('_mpm_table')}"
+            f" FROM {self.name('_mpm_table')} WHERE {self._ours}",
+            (self.run_id,),
         ).fetchall()
         return {row[0]: LedgerTable(*row) for row in rows}
+
+    def keep_constraint(self, connection: Connection, constraint: Constraint) -> None:
+        """Enter a foreign key that is to be put back, and validated, at the end of the run."""
+        connection.execute(
+            f"INSERT INTO {self.name('_mpm_constraint')} (target_schema, target_table, name, definition, validated)"
+            " VALUES (%s, %s, %s, %s, %s)",
+            constraint,
+        )
+
+    def constraints(self, connection: Connection) -> list[Constraint]:
+        """Foreign keys set aside."""
+        rows = connection.execute(
+            "SELECT target_schema, target_table, name, definition, validated"
+            f" FROM {self.name('_mpm_constraint')} ORDER BY 1, 2, 3"
+        ).fetchall()
+        return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+
+    def forget_constraint(self, connection: Connection, schema: str, table: str, name: str) -> None:
+        """The foreign key is back."""
+        connection.execute(
+            f"DELETE FROM {self.name('_mpm_constraint')} WHERE target_schema = %s AND target_table = %s AND name = %s",
+            (schema, table, name),
+        )
 
     def set_ranges(self, connection: Connection, table_id: int, ranges: tuple[KeyRange, ...]) -> None:
         """Store the plan of a table; it stays the same for the rest of the run."""
@@ -219,8 +246,8 @@ class Ledger:
         """
         row = connection.execute(
             f"UPDATE {self.name('_mpm_table')} SET generation = generation + 1, status = 'planned', rows = 0,"
-            " skipped = 0 WHERE table_id = %s RETURNING generation",
-            (table_id,),
+            f" skipped = 0 WHERE table_id = %s AND {self._ours} RETURNING generation",
+            (table_id, self.run_id),
         ).fetchone()
         if row is None:
             raise StateError("the ledger in the target no longer knows this run; start a new run")
@@ -238,6 +265,10 @@ class Ledger:
             (table.table_id, table.generation),
         ).fetchall()
         return {row[0]: RangeProgress(row[1], _decode_key(row[2]), int(row[3]), int(row[4]), row[5]) for row in rows}
+
+    def emptied(self, connection: Connection, table: LedgerTable) -> bool:
+        """Whether a crash took the rows of a loaded table: the target has it as an unlogged one, and keeps it so."""
+        return table.unlogged and not table.restore_logged and not self.progress(connection, table)
 
     def set_loaded(self, connection: Connection, table: LedgerTable, range_ids: frozenset[int]) -> tuple[int, int]:
         """Within the caller's transaction (synchronous_commit on): declare all rows of the table present.
@@ -267,7 +298,8 @@ class Ledger:
         Raises LedgerMovedError when the table has begun anew, or the run is over.
         """
         row = connection.execute(
-            f"SELECT generation FROM {self.name('_mpm_table')} WHERE table_id = %s FOR SHARE", (position.table_id,)
+            f"SELECT generation FROM {self.name('_mpm_table')} WHERE table_id = %s AND {self._ours} FOR SHARE",
+            (position.table_id, self.run_id),
         ).fetchone()
         if row is None or row[0] != position.generation:
             raise LedgerMovedError("the table began anew in another attempt")
@@ -303,14 +335,24 @@ class Ledger:
         if inserted.rowcount != 1:
             raise LedgerMovedError("the chunk before this one is missing from the ledger")
 
-    def committed_chunk(self, connection: Connection, position: ChunkPosition) -> int | None:
-        """The skipped rows of that chunk if it is committed, else None: the question after a death during COMMIT."""
+    def committed_chunk(
+        self, connection: Connection, position: ChunkPosition, *, last_key: KeyValue | None, rows: int, done: bool
+    ) -> int | None:
+        """The skipped rows of that chunk if it is committed, else None: the question after a death during COMMIT.
+
+        Raises LedgerMovedError when the chunk of that number is another one: a session believed dead has committed
+        what an earlier attempt, with chunks of another size, had read.
+        """
         row = connection.execute(
-            f"SELECT skipped FROM {self._chunks(position.unlogged)} WHERE table_id = %s AND generation = %s"
-            " AND range_id = %s AND seq = %s",
+            f"SELECT skipped, last_key, rows, done FROM {self._chunks(position.unlogged)} WHERE table_id = %s"
+            " AND generation = %s AND range_id = %s AND seq = %s",
             (position.table_id, position.generation, position.range_id, position.seq),
         ).fetchone()
-        return int(row[0]) if row else None
+        if row is None:
+            return None
+        if (row[1], row[2], row[3]) != (_encode_key(last_key), rows, done):
+            raise LedgerMovedError("another session has written other rows as this chunk")
+        return int(row[0])
 
     def range_progress(self, connection: Connection, position: ChunkPosition) -> RangeProgress:
         """How far one range is, asked again after LedgerMovedError."""
@@ -318,6 +360,11 @@ class Ledger:
         if table is None or table.generation != position.generation:
             raise LedgerMovedError("the table began anew in another attempt")
         return self.progress(connection, table).get(position.range_id, RangeProgress())
+
+    @property
+    def _ours(self) -> str:
+        """Condition: the ledger is of this run (one parameter). Another run may have replaced it."""
+        return f"EXISTS (SELECT 1 FROM {self.name('_mpm_run')} WHERE run_id = %s::uuid)"
 
     def _chunks(self, unlogged: bool) -> str:
         return self.name("_mpm_chunk_unlogged" if unlogged else "_mpm_chunk")

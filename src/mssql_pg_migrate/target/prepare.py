@@ -38,33 +38,72 @@ class Dependent:
     description: str
 
 
+_DEPENDENTS = """
+WITH RECURSIVE selected AS (
+    SELECT to_regclass(name)::oid AS oid FROM unnest(%(names)s::text[]) AS name WHERE to_regclass(name) IS NOT NULL
+), gone (root, class, object, part) AS (
+    SELECT oid, 'pg_class'::regclass::oid, oid, 0 FROM selected
+    UNION
+    SELECT root, next.class, next.object, next.part FROM gone CROSS JOIN LATERAL (
+        SELECT d.classid, d.objid, d.objsubid FROM pg_depend d
+        WHERE d.refclassid = gone.class AND d.refobjid = gone.object AND (gone.part = 0 OR d.refobjsubid = gone.part)
+        UNION ALL
+        SELECT d.refclassid, d.refobjid, d.refobjsubid FROM pg_depend d
+        WHERE d.classid = gone.class AND d.objid = gone.object AND d.deptype = 'i' AND gone.part = 0
+    ) AS next (class, object, part)
+), named AS (
+    SELECT gone.*, coalesce(c.oid, k.conrelid, t.tgrelid, p.polrelid, f.adrelid, r.ev_class) AS owner,
+        coalesce(c.relkind, k.contype) AS kind, coalesce(t.tgisinternal, false) AS internal
+    FROM gone LEFT JOIN pg_class c ON class = 'pg_class'::regclass AND c.oid = object
+    LEFT JOIN pg_constraint k ON class = 'pg_constraint'::regclass AND k.oid = object
+    LEFT JOIN pg_trigger t ON class = 'pg_trigger'::regclass AND t.oid = object
+    LEFT JOIN pg_policy p ON class = 'pg_policy'::regclass AND p.oid = object
+    LEFT JOIN pg_attrdef f ON class = 'pg_attrdef'::regclass AND f.oid = object
+    LEFT JOIN pg_rewrite r ON class = 'pg_rewrite'::regclass AND r.oid = object
+)
+SELECT DISTINCT root::regclass::text, CASE
+    WHEN kind = 'v' AND part = 0 THEN 'view ' || object::regclass
+    WHEN kind = 'm' AND part = 0 THEN 'materialized view ' || object::regclass
+    WHEN class = 'pg_constraint'::regclass AND kind = 'f'
+        THEN format('foreign key %%s of table %%s', (SELECT conname FROM pg_constraint WHERE oid = object),
+            owner::regclass)
+    ELSE pg_describe_object(class, object, part) END
+FROM named WHERE (
+    class IN ('pg_proc'::regclass, 'pg_trigger'::regclass, 'pg_policy'::regclass, 'pg_attrdef'::regclass,
+        'pg_rewrite'::regclass)
+    OR (class = 'pg_class'::regclass AND kind IN ('r', 'p', 'f', 'v', 'm'))
+    OR (class = 'pg_constraint'::regclass AND kind IN ('f', 'c'))
+) AND NOT internal AND (owner IS NULL OR owner NOT IN (SELECT oid FROM selected))
+AND (class = 'pg_class'::regclass AND part = 0 OR owner IS NULL OR NOT EXISTS (
+    SELECT 1 FROM gone whole WHERE whole.class = 'pg_class'::regclass AND whole.object = owner AND whole.part = 0))
+ORDER BY 1, 2
+"""
+"""What DROP ... CASCADE follows: pg_depend from the tables on, and from a part to the whole it belongs to ("internal"
+dependencies: a view's rule to the view). Parts of the tables themselves, and of objects listed whole, are left out."""
+
+
 def dependents(connection: psycopg.Connection[Any], tables: Sequence[MappedTable]) -> list[Dependent]:
-    """Views, materialized views and foreign keys of other tables that depend on existing target tables."""
+    """All that goes with existing target tables: views (of views), foreign keys of other tables, child tables, columns
+    of their row type, functions, policies, rules, triggers, defaults drawn from their sequences."""
     names = [relation(table) for table in tables]
-    rows = connection.execute(
-        "WITH selected AS (SELECT to_regclass(name)::oid AS oid FROM unnest(%s::text[]) AS name"
-        " WHERE to_regclass(name) IS NOT NULL)"
-        " SELECT DISTINCT d.refobjid::regclass::text,"
-        " CASE v.relkind WHEN 'm' THEN 'materialized view ' ELSE 'view ' END || v.oid::regclass::text"
-        " FROM pg_depend d JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid"
-        " JOIN pg_class v ON v.oid = r.ev_class AND v.relkind IN ('v', 'm')"
-        " WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT oid FROM selected)"
-        " UNION"
-        " SELECT c.confrelid::regclass::text, format('foreign key %%s of table %%s', c.conname, c.conrelid::regclass)"
-        " FROM pg_constraint c WHERE c.contype = 'f' AND c.confrelid IN (SELECT oid FROM selected)"
-        " AND c.conrelid NOT IN (SELECT oid FROM selected) ORDER BY 1, 2",
-        (names,),
-    ).fetchall()
+    rows = connection.execute(_DEPENDENTS, {"names": names}).fetchall() if names else []
     return [Dependent(row[0], row[1]) for row in rows]
 
 
 def refuse_outside_references(connection: psycopg.Connection[Any], tables: Sequence[MappedTable]) -> None:
     """Raise SchemaError when a table that is not emptied references one that is: TRUNCATE would not be allowed."""
-    outside = [item for item in dependents(connection, tables) if item.description.startswith("foreign key")]
-    if outside:
-        listed = "; ".join(f"{item.description} references {item.table}" for item in outside[:10])
+    names = [relation(table) for table in tables]
+    rows = connection.execute(
+        "WITH selected AS (SELECT to_regclass(name)::oid AS oid FROM unnest(%s::text[]) AS name"
+        " WHERE to_regclass(name) IS NOT NULL)"
+        " SELECT format('foreign key %%s of table %%s references %%s', c.conname, c.conrelid::regclass,"
+        " c.confrelid::regclass) FROM pg_constraint c WHERE c.contype = 'f'"
+        " AND c.confrelid IN (SELECT oid FROM selected) AND c.conrelid NOT IN (SELECT oid FROM selected) ORDER BY 1",
+        (names,),
+    ).fetchall()
+    if rows:
         raise SchemaError(
-            f"cannot empty tables that others reference: {listed}",
+            f"cannot empty tables that others reference: {'; '.join(row[0] for row in rows[:10])}",
             hint="include those tables in the run, drop the constraints, or use target_mode: upsert",
         )
 
@@ -106,34 +145,22 @@ def suspend_foreign_key(
 def restore_foreign_keys(connection: psycopg.Connection[Any], *, ledger: Ledger, validate: bool) -> list[str]:
     """Put back what ``suspend_foreign_key`` took away; returns problems as sentences.
 
-    Each constraint is added NOT VALID (new rows are checked from then on) and leaves the ledger in the same
-    transaction; with ``validate`` those that were valid before are validated, and stay NOT VALID if rows violate them.
+    Each constraint is added NOT VALID (new rows are checked from then on); with ``validate`` those that were valid
+    before are validated, and stay NOT VALID if rows violate them. Only then a constraint leaves the ledger, so that
+    an interrupted call can be made again.
     """
     import psycopg
 
     problems = []
-    rows = connection.execute(
-        "SELECT target_schema, target_table, name, definition, validated"
-        f" FROM {ledger.name('_mpm_constraint')} ORDER BY 1, 2, 3"
-    ).fetchall()
-    for schema, table, name, definition, validated in rows:
+    for schema, table, name, definition, validated in ledger.constraints(connection):
         target = qualified(schema, table)
         suffix = "" if definition.rstrip().endswith("NOT VALID") else " NOT VALID"
         label = f"foreign key {name} of {schema}.{table}"
         try:
             with connection.transaction():
                 connection.execute(f"ALTER TABLE {target} ADD CONSTRAINT {quote_ident(name)} {definition}{suffix}")
-                connection.execute(
-                    f"DELETE FROM {ledger.name('_mpm_constraint')}"
-                    " WHERE target_schema = %s AND target_table = %s AND name = %s",
-                    (schema, table, name),
-                )
         except psycopg.errors.DuplicateObject:
-            connection.execute(
-                f"DELETE FROM {ledger.name('_mpm_constraint')}"
-                " WHERE target_schema = %s AND target_table = %s AND name = %s",
-                (schema, table, name),
-            )
+            pass  # put back by an attempt that was interrupted before it could say so
         except psycopg.errors.Error as error:
             if isinstance(error, psycopg.OperationalError):
                 raise
@@ -147,4 +174,5 @@ def restore_foreign_keys(connection: psycopg.Connection[Any], *, ledger: Ledger,
                     f"{label} is violated by the rows that arrived ({error.diag.message_detail});"
                     " it is left NOT VALID: new rows are checked, present ones are not"
                 )
+        ledger.forget_constraint(connection, schema, table, name)
     return problems

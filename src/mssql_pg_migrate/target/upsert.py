@@ -28,7 +28,7 @@ class MergeStatements:
     merge: str
 
 
-def merge_statements(table: MappedTable, table_id: int) -> MergeStatements:
+def merge_statements(table: MappedTable, table_id: int, *, partitioned: bool = False) -> MergeStatements:
     """Build the statements for a table whose target has a unique constraint over the primary key's columns.
 
     The staging table takes the target's own column types, so that both sides compare in one type. Values are
@@ -62,6 +62,8 @@ def merge_statements(table: MappedTable, table_id: int) -> MergeStatements:
     changed = " OR ".join(part for part in (differs, spelled) if part) or "false"
     action = f"DO UPDATE SET {updates}" if updates else "DO NOTHING"
     overriding = " OVERRIDING SYSTEM VALUE" if any(column.identity for column in table.columns) else ""
+    # PostgreSQL shows no system columns of partitioned tables here: their rows all count as updated.
+    new = "false" if partitioned else "d.xmax = 0"
     return MergeStatements(
         stage_name=stage,
         create_stage=(
@@ -74,7 +76,7 @@ def merge_statements(table: MappedTable, table_id: int) -> MergeStatements:
             f" FROM pg_temp.{stage} s LEFT JOIN {target} t ON {join}"
             f" WHERE s.ctid >= %(first)s::tid AND s.ctid < %(last)s::tid"
             f" AND (t.{quote_ident(key[0])} IS NULL OR {changed})"
-            f" ON CONFLICT ({', '.join(quote_ident(name) for name in key)}) {action} RETURNING d.xmax = 0 AS new)"
+            f" ON CONFLICT ({', '.join(quote_ident(name) for name in key)}) {action} RETURNING {new} AS new)"
             " SELECT count(*), count(*) FILTER (WHERE new) FROM merged"
         ),
     )

@@ -26,6 +26,8 @@ class WriteOptions:
     """How rows reach the table; picklable."""
 
     upsert: bool = False
+    partitioned: bool = False
+    """Whether the target is a partitioned table."""
     copy_format: Literal["binary", "text"] = "binary"
     upsert_batch_rows: int = 2000
     lz4: bool = False
@@ -54,7 +56,7 @@ class ChunkWriter:
         self._copy = copy_statement(into, columns, options.copy_format)
         self._merge: MergeStatements | None = None
         if options.upsert:
-            self._merge = merge_statements(table, table_id)
+            self._merge = merge_statements(table, table_id, partitioned=options.partitioned)
             self._stage = copy_statement(f"pg_temp.{self._merge.stage_name}", columns, options.copy_format)
             self._new_rows = NewRows()
 
@@ -93,7 +95,9 @@ class ChunkWriter:
         doing = f"{'merging' if self._merge else 'copying'} chunk {position.seq} of range {position.range_id}"
         try:
             if uncertain:
-                committed = self._ledger.committed_chunk(connection, position)
+                committed = self._ledger.committed_chunk(
+                    connection, position, last_key=chunk.last_key, rows=chunk.rows, done=done
+                )
                 if committed is not None:
                     return committed
             session.prepare(lz4=self._options.lz4, merge=self._merge)

@@ -38,6 +38,8 @@ class TablePlan:
     """The table is to be logged again once its rows are there."""
     level: int = 0
     """Tables of a level wait for those of lower levels (foreign keys of existing tables in upsert mode)."""
+    partitioned: bool = False
+    """The target has it as a partitioned table."""
 
     @property
     def built(self) -> bool:

@@ -69,35 +69,60 @@ class Preparation:
         self._emit(PhaseStarted(phase="prepare"))
         entries = self._ledger.tables(connection)
         due = [plan for plan in self._plan.tables if self._due(connection, plan, entries[plan.table_id])]
+        again = {plan.table_id for plan in due if entries[plan.table_id].status != "planned" and not plan.merges}
         with translated(None, "setting foreign keys aside"), connection.transaction():
             for schema, table, name in self._plan.suspended:
                 suspend_foreign_key(connection, self._ledger, schema, table, name)
         together = [plan for plan in due if plan.action == "truncate"]
         with translated(None, "emptying the tables"), connection.transaction():
+            self._turn_away(connection, again & {plan.table_id for plan in together})
             # One statement: tables that reference one another can only be emptied together.
             empty_tables(connection, [plan.table for plan in together])
             for plan in together:
                 if plan.restore_logged:
                     connection.execute(ddl.set_logged(plan.table, logged=False))
+                else:
+                    self._log_again(connection, plan)
                 self._set_prepared(connection, plan)
         for plan in due:
             if plan.action != "truncate":
                 with translated(plan.display, "preparing the table"), connection.transaction():
+                    self._turn_away(connection, again & {plan.table_id})
                     self._prepare(connection, plan)
 
     def _due(self, connection: psycopg.Connection[Any], plan: TablePlan, entry: LedgerTable) -> bool:
         if entry.status == "planned":
             return True
-        if entry.status == "loaded" or plan.merges:
+        if entry.status == "loaded":
+            return self._ledger.emptied(connection, entry)
+        if plan.merges:
             return False
         # Prepared, but no chunk is known: an unlogged table may have lost its rows, or hold rows of a lost ledger.
         return not self._ledger.progress(connection, entry)
+
+    def _turn_away(self, connection: psycopg.Connection[Any], table_ids: set[int]) -> None:
+        """A session of a killed attempt may still commit its first chunk: wait for it, forget it, refuse others."""
+        for table_id in sorted(table_ids):
+            self._ledger.begin_again(connection, table_id)
+
+    @staticmethod
+    def _log_again(connection: psycopg.Connection[Any], plan: TablePlan) -> None:
+        """An earlier run that was given up may have left the table unlogged."""
+        if plan.unlogged:
+            return
+        row = connection.execute(
+            "SELECT 1 FROM pg_class WHERE oid = to_regclass(%s) AND relpersistence = 'u' AND relkind = 'r'",
+            (ddl.relation(plan.table),),
+        ).fetchone()
+        if row is not None:
+            connection.execute(ddl.set_logged(plan.table, logged=True))
 
     def _prepare(self, connection: psycopg.Connection[Any], plan: TablePlan) -> None:
         if plan.merges:
             if plan.action == "create_merge":
                 connection.execute(ddl.create_table(plan.table, if_not_exists=True, defaults=False))
                 _add_primary_key(connection, plan)
+            self._log_again(connection, plan)
         elif plan.action == "recreate" or _relation_exists(connection, ddl.relation(plan.table)):
             connection.execute(ddl.drop_table(plan.table.schema, plan.table.name, cascade=True))
             connection.execute(ddl.create_table(plan.table, unlogged=plan.unlogged, defaults=False))

@@ -94,8 +94,11 @@ class Scheduler:
     # -- submitting ------------------------------------------------------------------------------------------------
 
     def _submit(self) -> None:
-        while self._queue and len(self._active) < self._workers and self._level_free(self._queue[0].plan.level):
-            job = self._queue.pop(0)
+        while len(self._active) < self._workers:
+            job = next((job for job in self._queue if self._level_free(job.plan.level)), None)
+            if job is None:
+                break
+            self._queue.remove(job)
             self._active.append(job)
             job.started = time.monotonic()
             self._start(job, "open", self._work.open, job.plan)

@@ -20,6 +20,7 @@ from ..target.session import LoadSession
 from ..target.writer import WriteOptions
 from .context import SourceControl, WorkerContext, open_reader, open_session
 from .plan import TablePlan
+from .pool import PoolClosedError
 from .retry import Backoff
 from .tasks import Limits, RangeOutcome, RangeTask, ReaderKind
 
@@ -100,7 +101,7 @@ class TableWork:
                     reader=reader,
                     source=options.source,
                     target=options.target,
-                    write=replace(options.write, upsert=plan.merges),
+                    write=replace(options.write, upsert=plan.merges, partitioned=plan.partitioned),
                     limits=options.limits,
                     chunk_rows=options.chunk_rows,
                     chunk_bytes=options.chunk_bytes,
@@ -161,7 +162,7 @@ class TableWork:
         try:
             with self._context.target.use("load", self._connect) as session, translated(plan.display, "ledger"):
                 self._ledger.set_failed(session.connection, plan.table_id)
-        except MigrationError as error:
+        except (MigrationError, PoolClosedError) as error:
             self._context.emit(Message(level="debug", table=plan.display, text=f"failure not entered: {error}"))
 
     # -- pieces ----------------------------------------------------------------------------------------------------
@@ -185,12 +186,19 @@ class TableWork:
         if plan.max_ranges > 1 and plan.resumable:
             planned = self._plan_ranges(plan)
 
-        def store(session: LoadSession) -> None:
-            with session.connection.transaction():
-                self._ledger.set_ranges(session.connection, plan.table_id, planned)
+        def store(session: LoadSession) -> tuple[KeyRange, ...]:
+            connection = session.connection
+            with connection.transaction():
+                # Chunks mean nothing without the ranges they belong to: a crash must not take these alone.
+                connection.execute("SET LOCAL synchronous_commit = on")
+                self._entry(session, plan)
+                # A try whose COMMIT was not answered may have stored them.
+                already = self._ledger.ranges(connection, plan.table_id)
+                if not already:
+                    self._ledger.set_ranges(connection, plan.table_id, planned)
+            return already or planned
 
-        self._on_target(plan, "storing the plan", store)
-        return planned
+        return self._on_target(plan, "storing the plan", store)
 
     def _plan_ranges(self, plan: TablePlan) -> tuple[KeyRange, ...]:
         from ..source.ranges import plan_ranges

@@ -1,0 +1,132 @@
+"""Runs that end in the middle: what ``resume`` and the next ``run`` make of what they left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from running import Tool, assert_equal_rows, no_ledger_left
+from servers import MssqlDatabase, PgDatabase
+
+ITEMS = """
+CREATE TABLE dbo.items (id int NOT NULL CONSTRAINT pk_items PRIMARY KEY, v int NOT NULL CONSTRAINT df_v DEFAULT 7,
+    w varchar(20) NULL CONSTRAINT df_w DEFAULT 'x', number decimal(20,0) IDENTITY(5,1) NOT NULL)
+CREATE INDEX ix_items ON dbo.items (v)
+GO
+INSERT INTO dbo.items (id, v) VALUES (1, 1), (2, 2)
+"""
+FAMILY = """
+CREATE TABLE dbo.parents (id int NOT NULL CONSTRAINT pk_parents PRIMARY KEY)
+CREATE TABLE dbo.children (id int NOT NULL CONSTRAINT pk_children PRIMARY KEY,
+    parent int NOT NULL CONSTRAINT fk_parent REFERENCES dbo.parents (id))
+GO
+INSERT INTO dbo.parents VALUES (1)
+INSERT INTO dbo.children VALUES (1, 1)
+"""
+GATE = {"before_data": "SELECT 1 / open FROM gate"}
+"""A hook that ends the run, with the tables ready and no row in them, while the gate is closed."""
+
+
+def close_gate(target: PgDatabase) -> None:
+    target.execute("CREATE TABLE gate (open int); INSERT INTO gate VALUES (0)")
+
+
+def open_gate(target: PgDatabase) -> None:
+    target.execute("UPDATE gate SET open = 1")
+
+
+def defaults(target: PgDatabase) -> dict[str, str | None]:
+    rows = target.execute(
+        "SELECT column_name, column_default FROM information_schema.columns WHERE table_name = 'items'"
+    )
+    return dict(rows)  # type: ignore[arg-type]
+
+
+def persistence(target: PgDatabase, table: str = "items") -> str:
+    return str(target.execute("SELECT relpersistence::text FROM pg_class WHERE relname = %s", (table,))[0][0])
+
+
+@pytest.mark.parametrize("mode", ["drop_recreate", "truncate", "upsert"])
+@pytest.mark.parametrize("command", ["resume", "run"])
+def test_tables_of_an_unfinished_run_get_all_that_is_due_to_them(
+    command: str, mode: str, source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    source_db.execute_script(ITEMS)
+    close_gate(target_db)
+    tool = Tool(tmp_path, source_db, target_db, target_mode=mode, use_unlogged_tables=True, hooks=GATE)
+    tool.result("run", expect=3)
+    open_gate(target_db)
+    tool.result(command)
+    assert_equal_rows(source_db, target_db, ["items"])
+    found = defaults(target_db)
+    assert found["v"] == "7"
+    assert found["w"] is not None
+    assert found["number"] is not None
+    assert target_db.execute("INSERT INTO items (id) VALUES (9) RETURNING v, w, number") == [(7, "x", 7)]
+    indexes = target_db.execute("SELECT indexname FROM pg_indexes WHERE tablename = 'items' ORDER BY 1")
+    assert indexes == [("ix_items",), ("pk_items",)]
+    assert persistence(target_db) == "p"
+    assert no_ledger_left(target_db)
+
+
+@pytest.mark.parametrize("next_mode", ["truncate", "upsert"])
+def test_a_table_an_unfinished_run_made_unlogged_is_logged_by_the_next(
+    next_mode: str, source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    source_db.execute_script(ITEMS)
+    Tool(tmp_path, source_db, target_db).result("run")
+    close_gate(target_db)
+    tool = Tool(tmp_path, source_db, target_db, target_mode="truncate", use_unlogged_tables=True, hooks=GATE)
+    tool.result("run", expect=3)
+    assert persistence(target_db) == "u"
+    Tool(tmp_path, source_db, target_db, target_mode=next_mode).result("run")
+    assert_equal_rows(source_db, target_db, ["items"])
+    assert persistence(target_db) == "p"
+
+
+def foreign_key(target: PgDatabase) -> list[tuple[Any, ...]]:
+    return target.execute("SELECT conname, convalidated FROM pg_constraint WHERE contype = 'f'")
+
+
+@pytest.mark.parametrize("next_mode", ["drop_recreate", "truncate", "upsert"])
+def test_foreign_keys_an_unfinished_run_set_aside_are_valid_after_the_next(
+    next_mode: str, source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    source_db.execute_script(FAMILY)
+    Tool(tmp_path, source_db, target_db).result("run")
+    close_gate(target_db)
+    Tool(tmp_path, source_db, target_db, target_mode="truncate", hooks=GATE).result("run", expect=3)
+    assert foreign_key(target_db) == []
+    Tool(tmp_path, source_db, target_db, target_mode=next_mode).result("run")
+    assert_equal_rows(source_db, target_db, ["parents", "children"])
+    assert foreign_key(target_db) == [("fk_parent", True)]
+
+
+@pytest.mark.parametrize("command", [["resume"], ["run", "--auto-resume", "--data-only"]], ids=["resume", "auto"])
+def test_a_data_only_run_is_resumed_as_one(
+    command: list[str], source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    source_db.execute_script(FAMILY)
+    tool = Tool(tmp_path, source_db, target_db)
+    tool.result("run", "--schema-only")
+    target_db.execute("ALTER TABLE parents ALTER COLUMN id TYPE bigint; CREATE VIEW of_theirs AS SELECT * FROM parents")
+    tool.state.unlink()
+    password, tool.environment["TEST_MSSQL_PASSWORD"] = tool.environment["TEST_MSSQL_PASSWORD"], "wrong"
+    tool.result("run", "--data-only", expect=2)
+    tool.environment["TEST_MSSQL_PASSWORD"] = password
+    tool.result(*command)
+    assert target_db.execute("SELECT id FROM of_theirs") == [(1,)]
+    assert_equal_rows(source_db, target_db, ["parents", "children"])
+    assert foreign_key(target_db) == [("fk_parent", True)]
+
+
+def test_schema_only_leaves_no_table_unlogged(source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path) -> None:
+    source_db.execute_script(ITEMS)
+    tool = Tool(tmp_path, source_db, target_db, use_unlogged_tables=True)
+    tool.result("run", "--schema-only")
+    assert persistence(target_db) == "p"
+    tool.result("run", "--data-only")
+    assert persistence(target_db) == "p"
+    assert_equal_rows(source_db, target_db, ["items"])

@@ -140,6 +140,7 @@ COMPUTED: list[tuple[str, str, str, Any, Any]] = [
     ("varchar(21)", "([name]+'x')", "name", None, None),
     ("int", "(len([name]))", "name", "ab  ", 2),
     ("int", "(charindex(' ',[code]))", "code", "abc", 4),
+    ("int", "(charindex('B',[name]))", "name", "abc", 2),
     ("int", "(datalength([title]))", "title", "abc", 6),
     ("varchar(3)", "(substring([name],(2),(3)))", "name", "abcdef", "bcd"),
     ("varchar(20)", "(replace([name],'-','+'))", "name", "a-b", "a+b"),

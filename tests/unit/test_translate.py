@@ -257,7 +257,7 @@ def test_gen_random_uuid_needs_postgresql_13() -> None:
         ("(charindex('a' COLLATE Latin1_General_BIN,[name])>(0))", "strpos(\"name\", 'a') > 0"),
         ("(left([name],(1))='A')", "lower(rtrim(left(\"name\", 1))) = 'a'"),
         ("(charindex('@',[name])>(0))", "strpos(\"name\", '@') > 0"),
-        ("(charindex('a',[name])>(0))", "strpos(lower(\"name\"), lower('a')) > 0"),
+        ("(charindex('a',[name])>(0))", "strpos(lower(\"name\"), 'a') > 0"),
         # LIKE
         ("([name] like 'a%')", "\"name\" ILIKE 'a%'"),
         ("([exact] like 'a%')", "\"exact\" LIKE 'a%'"),

@@ -421,11 +421,12 @@ def _where_json(translator: ExpressionTranslator, value: Value, sql: str) -> str
 
 
 def _json_value(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
-    """A scalar as text; NULL where the path leads to an object or array, or to nothing."""
+    """A scalar as text; NULL where the path leads to an object, an array, nothing, or more than 4000 characters."""
     _count(arguments, 2)
     value, path = _text(translator, arguments[0]), _json_path(translator.value(arguments[1]))
     at = f"{value.text}::json #> '{{{path}}}'"
-    inner = f"CASE WHEN json_typeof({at}) NOT IN ('object', 'array') THEN {value.text}::json #>> '{{{path}}}' END"
+    found = f"({value.text}::json #>> '{{{path}}}')"
+    inner = f"CASE WHEN json_typeof({at}) NOT IN ('object', 'array') AND length({found}) <= 4000 THEN {found} END"
     sql = _where_json(translator, value, inner)
     return value.derived(sql, varchar(4000, unicode=True, collation=value.type.collation))
 

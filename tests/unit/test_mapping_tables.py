@@ -94,6 +94,24 @@ def test_pseudo_columns_of_graph_tables_are_left_out_and_said_so() -> None:
     assert any("which nodes an edge connects" in text for text in notes(database, "not_carried", "dbo.Knows"))
 
 
+def test_ledger_columns_become_plain_columns_and_are_named() -> None:
+    """SQL Server 2022 fills them itself, so applications never do."""
+    source = catalog(
+        table(
+            "Account",
+            column("Id", "int", nullable=False),
+            column("ledger_start_transaction_id", "bigint", nullable=False, generated_always=7, hidden=True),
+            column("ledger_end_transaction_id", "bigint", generated_always=8, hidden=True),
+        )
+    )
+    database = mapped(source)
+    assert len(only_table(database).columns) == 3
+    (start,) = notes(database, "not_carried", "dbo.Account.ledger_start_transaction_id")
+    (end,) = notes(database, "not_carried", "dbo.Account.ledger_end_transaction_id")
+    assert "INSERTs must name" in start
+    assert "INSERTs must name" not in end
+
+
 @pytest.mark.parametrize("mode", ["drop_recreate", "upsert"])
 def test_a_table_without_a_column_to_carry_is_left_out_and_said_so(mode: str) -> None:
     """An edge without attributes; a SELECT of no column could not even be written."""

@@ -93,6 +93,13 @@ def _with_value(
         default = "(now() AT TIME ZONE 'UTC')" if source.generated_always == 1 else f"{_PERIOD_END}::timestamp"
         context.note("info", f"{table.full_name}.{source.name}", "period column: a plain column with a default")
         return replace(column, default_sql=default)
+    if source.generated_always:
+        required = "" if source.nullable else ", which INSERTs must name"
+        context.note(
+            "not_carried",
+            f"{table.full_name}.{source.name}",
+            f"ledger column: PostgreSQL does not fill it; a plain column with its data{required}",
+        )
     return column
 
 

@@ -39,6 +39,9 @@ _add_commands()
 def run(arguments: list[str]) -> int:
     """Carry out a command line and return the exit code; never raises for anything a user can cause."""
     _make_output_robust()
+    if not arguments:  # before click, whose versions differ in whether this is an error
+        click.echo(program.get_help(click.Context(program, info_name="mssql-pg-migrate")), err=True)
+        return 1
     try:
         code = program.main(args=arguments, prog_name="mssql-pg-migrate", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -74,9 +77,6 @@ def _make_output_robust() -> None:
 def _usage(arguments: list[str], error: click.UsageError) -> int:
     from ..errors import ConfigError
 
-    if not arguments:
-        click.echo(program.get_help(click.Context(program, info_name="mssql-pg-migrate")), err=True)
-        return ConfigError.exit_code
     path = error.ctx.command_path if error.ctx is not None else "mssql-pg-migrate"
     return _refuse(arguments, ConfigError(error.format_message(), hint=f"see: {path} --help"))
 

@@ -5,6 +5,7 @@ Reads both servers, changes neither. Its result is what ``run`` carries out and 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -157,6 +158,7 @@ def make_plan(
     plans, suspended = respect_foreign_keys(target, mode, plans)
     if only == "schema":
         suspended = ()
+    notes.extend(_missing_rights(plans, existing, {item[:2] for item in suspended}, moves_rows=only != "schema"))
     notes.extend(
         Note("warning", item.table, f"dropping it also drops {item.description}")
         for item in dependents(target, [plan.table for plan in plans if plan.action in ("create", "recreate")])
@@ -198,6 +200,41 @@ def mapping_options(
         selected=selected,
         abilities=read_abilities(target),
     )
+
+
+_NEEDED: dict[Action, frozenset[str]] = {
+    "create": frozenset({"DROP"}),  # an unfinished run made it
+    "recreate": frozenset({"DROP"}),
+    "truncate": frozenset({"TRUNCATE", "INSERT"}),
+    "merge": frozenset({"SELECT", "INSERT", "UPDATE"}),
+    "create_merge": frozenset({"OWN"}),
+}
+
+
+def _missing_rights(
+    plans: list[TablePlan],
+    existing: dict[tuple[str, str], ExistingTable],
+    suspended: set[tuple[str, str]],
+    *,
+    moves_rows: bool,
+) -> Iterator[Note]:
+    """What the target user may not do with tables that are there: told before the first of them is dropped."""
+    for plan in plans:
+        name = (plan.table.schema, plan.table.name)
+        found = existing.get(name)
+        if found is None:
+            continue
+        needed = _NEEDED[plan.action] if moves_rows or plan.built else frozenset()
+        if name in suspended or (plan.restore_logged and not plan.built):
+            needed |= {"OWN"}
+        missing = needed - found.rights
+        if missing & {"OWN", "DROP"}:
+            reason = f"must be owned by the target user, its owner is {found.owner}"
+        elif missing:
+            reason = f"the target user lacks {', '.join(sorted(missing))} on it"
+        else:
+            continue
+        yield Note("error", plan.table.source.full_name, f"{found.full_name}: {reason}")
 
 
 def _unfinished_tables(target: psycopg.Connection[Any], schema: str) -> dict[str, LedgerTable]:

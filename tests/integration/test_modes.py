@@ -91,6 +91,37 @@ def test_a_view_under_the_name_of_a_table_is_refused_before_anything_is_touched(
     assert target_db.execute("SELECT x FROM customers") == [(5,)]
 
 
+@pytest.mark.parametrize(
+    ("mode", "grant", "words"),
+    [
+        ("drop_recreate", "ALL", "public.orders: must be owned by the target user, its owner is"),
+        ("truncate", "SELECT, INSERT", "public.orders: the target user lacks TRUNCATE on it"),
+        ("upsert", "SELECT, INSERT", "public.orders: the target user lacks UPDATE on it"),
+    ],
+)
+def test_a_right_the_target_user_lacks_is_told_before_anything_is_touched(
+    mode: str, grant: str, words: str, shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    run(Tool(tmp_path, shop, target_db))
+    role = f"loader_{target_db.name}"
+    target_db.execute(
+        f"CREATE ROLE {role} LOGIN PASSWORD 'Loader_pass_1'; GRANT ALL ON SCHEMA public TO {role};"
+        f" ALTER TABLE orders DROP CONSTRAINT fk_customer; ALTER TABLE customers OWNER TO {role};"
+        f" GRANT {grant} ON orders TO {role}"
+    )
+    tool = Tool(tmp_path, shop, target_db, target_mode=mode)
+    tool.data["target"]["user"] = role
+    tool.environment["TEST_POSTGRES_PASSWORD"] = "Loader_pass_1"
+    tool.write()
+    try:
+        done = tool.run("run")
+    finally:
+        target_db.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")
+    assert done.returncode == 3, done.stderr
+    assert words in done.stderr
+    assert target_db.execute("SELECT count(*) FROM customers") == [(3,)]
+
+
 def test_a_partitioned_table_is_kept_and_filled(shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path) -> None:
     run(Tool(tmp_path, shop, target_db))
     target_db.execute(

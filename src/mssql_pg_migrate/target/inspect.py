@@ -106,6 +106,9 @@ class ExistingTable:
     uniques: tuple[ExistingUnique, ...]
     triggers: tuple[str, ...] = ()
     """Enabled user triggers that rows coming in would fire."""
+    owner: str = ""
+    rights: frozenset[str] = frozenset()
+    """What the session may do: ``OWN``, ``DROP`` (its own, or the schema's owner), TRUNCATE, INSERT, UPDATE, SELECT."""
 
     @property
     def full_name(self) -> str:
@@ -121,7 +124,13 @@ def read_existing(
     found = connection.execute(
         "SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relpersistence = 'u',"
         " EXISTS (SELECT FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class r ON r.oid = k.conrelid"
-        " WHERE k.confrelid = c.oid AND k.contype = 'f' AND r.relpersistence = 'p' AND r.oid <> c.oid)"
+        " WHERE k.confrelid = c.oid AND k.contype = 'f' AND r.relpersistence = 'p' AND r.oid <> c.oid),"
+        " pg_catalog.pg_get_userbyid(c.relowner), ARRAY[CASE WHEN pg_has_role(c.relowner, 'USAGE') THEN 'OWN' END,"
+        " CASE WHEN pg_has_role(c.relowner, 'USAGE') OR pg_has_role(n.nspowner, 'USAGE') THEN 'DROP' END,"
+        " CASE WHEN has_table_privilege(c.oid, 'TRUNCATE') THEN 'TRUNCATE' END,"
+        " CASE WHEN has_any_column_privilege(c.oid, 'INSERT') THEN 'INSERT' END,"
+        " CASE WHEN has_any_column_privilege(c.oid, 'UPDATE') THEN 'UPDATE' END,"
+        " CASE WHEN has_any_column_privilege(c.oid, 'SELECT') THEN 'SELECT' END]"
         " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
         " WHERE n.nspname = ANY (%s) AND c.relname = ANY (%s)",
         (sorted({schema for schema, _ in wanted}), sorted({name for _, name in wanted})),
@@ -147,8 +156,10 @@ def read_existing(
             columns=tuple(columns[oid]),
             uniques=tuple(uniques[oid]),
             triggers=tuple(triggers[oid]),
+            owner=owner,
+            rights=frozenset(right for right in rights if right is not None),
         )
-        for oid, schema, name, kind, unlogged, referenced in found
+        for oid, schema, name, kind, unlogged, referenced, owner, rights in found
     }
 
 

@@ -151,3 +151,18 @@ class TestRedactor:
         redactor.learn([secret])
         # The mask itself may complete a secret made of asterisks; nothing else can.
         assert secret not in redactor(before + secret + after) or set(secret) <= {"*"} or "*" in secret
+
+
+@pytest.mark.parametrize(("verbosity", "lines"), [("debug", 2), ("warn", 2), ("error", 1)])
+def test_what_libraries_log_has_the_same_form(capsys: pytest.CaptureFixture[str], verbosity: str, lines: int) -> None:
+    redactor = Redactor()
+    redactor.learn(["azure-secret"])
+    for _ in range(2):
+        set_up(verbosity=verbosity, log_format="json", redactor=redactor)
+    library = logging.getLogger("azure.identity")
+    library.debug("token azure-secret")
+    library.warning("no token for azure-secret")
+    library.error("no token at all")
+    written = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert len(written) == lines
+    assert "azure-secret" not in str(written)

@@ -112,7 +112,9 @@ def set_up(
     redactor: Redactor,
     tracker: Tracker | None = None,
 ) -> logging.Logger:
-    """Configure the package's logger (and Python's warnings) and return it; may be called again.
+    """Configure the package's logger and return it; may be called again.
+
+    Python's warnings, and what libraries log from ``warn`` on (azure-identity, psycopg), leave in the same form.
 
     ``tracker`` is given with ``--progress``: then all lines are JSON with the fields that progress lines have.
     """
@@ -132,6 +134,10 @@ def set_up(
         logger.handlers = [handler]
         logger.setLevel(threshold)
         logger.propagate = False
+    foreign = _StderrHandler(max(level, logging.WARNING))
+    foreign.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers = [*(known for known in root.handlers if not isinstance(known, _StderrHandler)), foreign]
     return logging.getLogger(LOGGER)
 
 

@@ -227,6 +227,8 @@ class Sequence:
     cycle: bool
     current: int
     cache: int | None = None
+    last_used: int | None = None
+    """None: never used, or a server that does not tell (before SQL Server 2017)."""
 
 
 @dataclass(frozen=True, slots=True)

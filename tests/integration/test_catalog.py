@@ -27,6 +27,10 @@ CREATE TYPE Sales.Phone FROM nvarchar(20) NOT NULL
 GO
 CREATE SEQUENCE Sales.Numbers AS bigint START WITH 1000 INCREMENT BY -5 MINVALUE -99999 MAXVALUE 1000 CYCLE CACHE 50
 GO
+CREATE SEQUENCE Sales.UsedOnce AS int START WITH 7
+GO
+SELECT NEXT VALUE FOR Sales.UsedOnce
+GO
 CREATE TABLE Sales.Customer (
     CustomerId int IDENTITY(100, 5) NOT NULL,
     Name nvarchar(50) COLLATE Latin1_General_BIN2 NOT NULL CONSTRAINT DF_Name DEFAULT (N'nobody'),
@@ -197,7 +201,8 @@ def check_foreign_keys_and_checks(catalog: Catalog) -> None:
 
 
 def check_other_objects(catalog: Catalog) -> None:
-    (sequence,) = catalog.sequences
+    sequence, once = catalog.sequences
+    assert (once.name, once.current, once.last_used, sequence.last_used) == ("UsedOnce", 7, 7, None)
     assert (sequence.schema, sequence.name, sequence.type.name) == ("Sales", "Numbers", "bigint")
     assert (sequence.start, sequence.increment, sequence.minimum, sequence.maximum) == (1000, -5, -99999, 1000)
     assert (sequence.cycle, sequence.current, sequence.cache) == (True, 1000, 50)

@@ -204,17 +204,19 @@ def test_sequences_keep_their_bounds_and_position() -> None:
         sequences=(
             Sequence("dbo", "Tickets", column("x", "int").type, 100, 10, 100, 1000, True, 250),
             Sequence("dbo", "Unused", column("x", "tinyint").type, 5, 1, 0, 255, False, 5),
+            Sequence("dbo", "UsedOnce", column("x", "tinyint").type, 5, 1, 0, 255, False, 5, last_used=5),
             Sequence("dbo", "Huge", column("x", "decimal(38,0)").type, 10**20, 1, 0, 10**30, False, 10**20),
             Sequence("dbo", "Wide", column("x", "decimal(20,0)").type, 1, 1, -(10**20), 10**20, False, 7),
         ),
     )
     database = mapped(source)
     found = {sequence.name: sequence for sequence in database.sequences}
-    assert set(found) == {"Tickets", "Unused", "Wide"}
+    assert set(found) == {"Tickets", "Unused", "UsedOnce", "Wide"}
     assert found["Tickets"].is_called
     assert found["Tickets"].feeds == (("public", "T", "a"),)
     assert found["Unused"].pg_type == "smallint"
     assert not found["Unused"].is_called
+    assert found["UsedOnce"].is_called
     assert found["Wide"].source.maximum == 2**63 - 1
     assert any("beyond bigint" in text for text in notes(database, "not_carried", "dbo.Huge"))
     assert any("bounds are cut" in text for text in notes(database, "warning", "dbo.Wide"))

@@ -17,6 +17,8 @@ FUZZ = Path(__file__).parents[2] / "fuzz" / "run.sh"
 def test_damaged_copy_data_under_the_sanitizers() -> None:
     """A few thousand damaged streams: no wild read, no undefined behaviour, no result that depends on the pieces."""
     environment = {**os.environ, "FUZZ_SECONDS": "2", "CC": "gcc"}
-    done = subprocess.run([str(FUZZ), "digest"], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [str(FUZZ), "digest"], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "nothing found" in done.stdout

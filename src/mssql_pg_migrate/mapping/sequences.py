@@ -56,10 +56,11 @@ def with_feeds(sequences: list[MappedSequence], tables: list[MappedTable]) -> li
 def _is_used(source: Sequence) -> bool:
     """Whether ``current`` was handed out.
 
-    sys.sequences shows START WITH as the current value of a sequence that was never used, and of one used once; the
-    values in the columns it feeds tell them apart (``target.finalize``).
+    sys.sequences shows START WITH as the current value of a sequence that was never used, and of one used once. From
+    SQL Server 2017 on ``last_used_value`` tells them apart; before, the values in the columns it feeds
+    (``target.finalize``).
     """
-    return source.current != source.start
+    return source.current != source.start or source.current == source.last_used
 
 
 def _fits(source: Sequence) -> bool:

@@ -374,7 +374,7 @@ def build_sequences(rows: Iterable[Row], types: TypeTable, schemas: Schemas, not
             notes.append(f"Sequence {row['schema_name']}.{row['name']} does not show its values; it is not carried.")
             continue
         start, increment, minimum, maximum = (int(value) for value in values)
-        current = row["current_value"]
+        current, last = row["current_value"], row["last_used_value"]
         found.append(
             Sequence(
                 schema=str(row["schema_name"]),
@@ -387,6 +387,7 @@ def build_sequences(rows: Iterable[Row], types: TypeTable, schemas: Schemas, not
                 cycle=bool(row["is_cycling"]),
                 current=int(current) if current is not None else start,
                 cache=int(row["cache_size"]) if row["cache_size"] is not None else None,
+                last_used=int(last) if last is not None else None,
             )
         )
     return tuple(sorted(found, key=lambda one: (one.schema, one.name)))

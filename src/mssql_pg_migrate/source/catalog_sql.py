@@ -13,12 +13,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Newer:
-    """A catalog column that not every server has: ``alias.name`` of ``view``, else the expression ``fallback``."""
+    """A catalog column that not every server has: ``alias.name`` of ``view``, else the expression ``fallback``.
+
+    It is read as type ``cast`` where the driver could not make anything of its own.
+    """
 
     view: str
     alias: str
     name: str
     fallback: str
+    cast: str | None = None
+
+    @property
+    def item(self) -> str:
+        """The select item."""
+        column = f"{self.alias}.{self.name}"
+        return f"CAST({column} AS {self.cast}) AS {self.name}" if self.cast else column
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +54,7 @@ class CatalogQuery:
     def sql(self, missing: Collection[Newer] = ()) -> str:
         """The statement, with fallbacks for the columns that are missing."""
         items = list(self.columns)
-        items += [f"{n.fallback} AS {n.name}" if n in missing else f"{n.alias}.{n.name}" for n in self.newer]
+        items += [f"{n.fallback} AS {n.name}" if n in missing else n.item for n in self.newer]
         return f"SELECT {', '.join(items)} FROM {self.source}"
 
 
@@ -263,6 +273,7 @@ SEQUENCES = CatalogQuery(
         "CAST(q.current_value AS decimal(38, 0)) AS current_value",
     ),
     "sys.sequences AS q JOIN sys.schemas AS s ON s.schema_id = q.schema_id",
+    newer=(Newer("sys.sequences", "q", "last_used_value", "NULL", cast="decimal(38, 0)"),),
 )
 
 MODULES = CatalogQuery(

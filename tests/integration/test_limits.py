@@ -68,7 +68,9 @@ def test_connection_limits_are_never_exceeded(
     finally:
         done.set()
         thread.join()
-    assert 1 <= sandbox.counters()["most_connections"] <= most_source
+    # The tool's own: this process's driver keeps connections open in a pool.
+    (most,) = [item["most_connections"] for item in sandbox.counters()["logins"] if "mssql-pg" in item["app_name"]]
+    assert 1 <= most <= most_source
     assert 1 <= max(seen) <= most_target
     assert_equal_rows(source_db, target_db, [f"t{number}" for number in range(5)])
 

@@ -143,6 +143,12 @@ def make_plan(
         Note("error", problem.table, f"{problem.reason} (grant the login what it lacks, or exclude the table)")
         for problem in access_problems(source, [table.source for table in database.tables])
     )
+    if config.source.isolation == "snapshot":
+        notes.extend(  # error 41332, which would come only after the target is prepared
+            Note("error", table.source.full_name, "is memory-optimized, which isolation: snapshot cannot read")
+            for table in database.tables
+            if table.source.memory_optimized
+        )
     existing = read_existing(target, database.tables)
     unfinished = _unfinished_tables(target, database.schemas[0])
     plans: list[TablePlan] = []

@@ -429,16 +429,11 @@ class Migration:
         What that run could not create is still missing: the result says so again.
         """
         from .target.connect import connect_target
-        from .target.ledger import Ledger
+        from .target.ledger import drop_left_over
 
         self._emit(Message(level="info", text=f"run {state.run_id} is complete: nothing to resume"))
-        schemas = set(self.config.schema_mapping(self.config.source.schemas or ()).values())
         with connect_target(self.config.target.settings(), purpose="control") as control:
-            for schema in schemas:
-                ledger = Ledger(schema, state.run_id)
-                current = ledger.current_run(control)
-                if current is not None and current[0] == state.run_id:
-                    ledger.drop(control)
+            drop_left_over(control, state.run_id)
         tables = [
             TableResult(name, "completed", rows=table.transferred_rows, skipped=table.skipped_rows)
             for name, table in state.tables.items()

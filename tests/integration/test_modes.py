@@ -394,3 +394,19 @@ def test_a_table_the_login_may_not_read_is_told_before_anything_is_touched(
     assert "permission" in done.stderr.lower()
     assert "Traceback" not in done.stderr
     assert target_db.execute("SELECT count(*) FROM customers") == [(3,)]
+
+
+@pytest.mark.sandbox_only
+def test_a_memory_optimized_table_is_refused_before_anything_is_dropped(
+    source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    """Under snapshot isolation SQL Server answers 41332."""
+    source_db.execute_script(
+        "CREATE TABLE fast (id int NOT NULL PRIMARY KEY NONCLUSTERED) WITH (MEMORY_OPTIMIZED = ON)"
+    )
+    target_db.execute("CREATE TABLE fast (id int PRIMARY KEY); INSERT INTO fast VALUES (1)")
+    tool = Tool(tmp_path, source_db, target_db)
+    tool.data["source"]["isolation"] = "snapshot"
+    tool.write()
+    assert "memory-optimized" in tool.result("run", expect=3)["error"]
+    assert target_db.execute("SELECT id FROM fast") == [(1,)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mssql_pg_migrate.target.ledger import Ledger
 from running import Tool, assert_equal_rows, no_ledger_left
 from servers import MssqlDatabase, PgDatabase
 
@@ -130,3 +132,21 @@ def test_schema_only_leaves_no_table_unlogged(source_db: MssqlDatabase, target_d
     tool.result("run", "--data-only")
     assert persistence(target_db) == "p"
     assert_equal_rows(source_db, target_db, ["items"])
+
+
+def test_resume_of_a_complete_run_clears_the_ledger_it_could_not_drop(
+    source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    """Killed between its last two steps, a run has said that it is complete and still has its ledger."""
+    source_db.execute_script("CREATE SCHEMA sales\nGO\nCREATE TABLE sales.items (id int NOT NULL PRIMARY KEY)")
+    tool = Tool(tmp_path, source_db, target_db)
+    tool.data["source"]["schema"] = "*"
+    tool.write()
+    run_id = tool.result("run")["run_id"]
+    (schema,) = target_db.execute("SELECT schemaname FROM pg_tables WHERE tablename = 'items'")[0]
+    with target_db.connect() as connection:
+        Ledger(str(schema), run_id).create(connection, config_hash="x", mode="truncate", tool_version="1")
+        Ledger("public", str(uuid.uuid4())).create(connection, config_hash="x", mode="truncate", tool_version="1")
+    tool.result("resume")
+    rows = target_db.execute("SELECT schemaname FROM pg_tables WHERE tablename = '_mpm_run'")
+    assert rows == ([("public",)] if schema != "public" else [])

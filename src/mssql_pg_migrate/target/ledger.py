@@ -370,6 +370,20 @@ class Ledger:
         return self.name("_mpm_chunk_unlogged" if unlogged else "_mpm_chunk")
 
 
+def drop_left_over(connection: Connection, run_id: str) -> None:
+    """Drop what a run that is complete has left of its ledger, in whichever schema that is."""
+    rows = connection.execute(
+        "SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relname = '_mpm_run' AND c.relkind = 'r' AND has_schema_privilege(n.oid, 'USAGE')"
+        " AND has_table_privilege(c.oid, 'SELECT')"
+    ).fetchall()
+    for (schema,) in rows:
+        ledger = Ledger(schema, run_id)
+        current = ledger.current_run(connection)
+        if current is not None and current[0] == run_id:
+            ledger.drop(connection)
+
+
 def _encode_key(key: KeyValue | None) -> str | None:
     # JSON with ASCII escapes: U+0000 and lone surrogates, legal in SQL Server keys, pass through a text column.
     return None if key is None else json.dumps(list(key))

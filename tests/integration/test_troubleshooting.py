@@ -263,6 +263,18 @@ def _no_create(bench: Bench) -> str:
         bench.target.execute(f"DROP ROLE {role}")
 
 
+@provokes("The target is read-only")
+def _read_only(bench: Bench) -> str:
+    name = bench.target.name
+    bench.target.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    try:
+        return bench.refused()
+    finally:
+        with bench.target.connect() as connection:
+            connection.execute("SET default_transaction_read_only = off")
+            connection.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+
+
 @provokes("The target holds a row with this key already")
 def _duplicate(bench: Bench) -> str:
     bench.target.execute("CREATE TABLE public.orders (id int PRIMARY KEY, note varchar(50) UNIQUE)")

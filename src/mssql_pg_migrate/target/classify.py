@@ -61,6 +61,9 @@ def translate(error: psycopg.Error, *, table: str | None, doing: str) -> Migrati
         return DataError(message, table=table, column=diagnostic.column_name, hint=_DATA_HINTS.get(code))
     if code == "42501":
         return TransferError(message, table=table, hint="grant the target user the missing right, then resume")
+    if code == "25006":
+        hint = "the server is a standby, or read-only for this user: connect to the primary, then resume"
+        return TransferError(message, table=table, hint=hint, retryable=True)
     return TransferError(message, table=table)
 
 

@@ -24,12 +24,6 @@ def empty_table(connection: psycopg.Connection[Any], table: MappedTable) -> None
     connection.execute(f"TRUNCATE TABLE {relation(table)}")
 
 
-def empty_tables(connection: psycopg.Connection[Any], tables: Sequence[MappedTable]) -> None:
-    """TRUNCATE several tables in one statement (they may reference one another)."""
-    if tables:
-        connection.execute(f"TRUNCATE TABLE {', '.join(relation(table) for table in tables)}")
-
-
 @dataclass(frozen=True, slots=True)
 class Dependent:
     """Something outside the run that DROP TABLE ... CASCADE takes along."""

@@ -9,7 +9,7 @@ from ..events import PhaseStarted
 from ..target import ddl
 from ..target.classify import translated
 from ..target.ledger import Ledger, LedgerTable
-from ..target.prepare import empty_tables, suspend_foreign_key
+from ..target.prepare import empty_table, suspend_foreign_key
 from .fingerprint import fingerprint
 from .plan import TablePlan
 
@@ -73,22 +73,13 @@ class Preparation:
         with translated(None, "setting foreign keys aside"), connection.transaction():
             for schema, table, name in self._plan.suspended:
                 suspend_foreign_key(connection, self._ledger, schema, table, name)
-        together = [plan for plan in due if plan.action == "truncate"]
-        with translated(None, "emptying the tables"), connection.transaction():
-            self._turn_away(connection, again & {plan.table_id for plan in together})
-            # One statement: tables that reference one another can only be emptied together.
-            empty_tables(connection, [plan.table for plan in together])
-            for plan in together:
-                if plan.restore_logged:
-                    connection.execute(ddl.set_logged(plan.table, logged=False))
-                else:
-                    self._log_again(connection, plan)
-                self._set_prepared(connection, plan)
         for plan in due:
-            if plan.action != "truncate":
-                with translated(plan.display, "preparing the table"), connection.transaction():
-                    self._turn_away(connection, again & {plan.table_id})
-                    self._prepare(connection, plan)
+            # One transaction each: the server has room for the locks of some thousand tables only.
+            with translated(plan.display, "preparing the table"), connection.transaction():
+                if plan.table_id in again:
+                    # A session of a killed attempt may still commit its first chunk: wait for it, refuse others.
+                    self._ledger.begin_again(connection, plan.table_id)
+                self._prepare(connection, plan)
 
     def _due(self, connection: psycopg.Connection[Any], plan: TablePlan, entry: LedgerTable) -> bool:
         if entry.status == "planned":
@@ -99,11 +90,6 @@ class Preparation:
             return False
         # Prepared, but no chunk is known: an unlogged table may have lost its rows, or hold rows of a lost ledger.
         return not self._ledger.progress(connection, entry)
-
-    def _turn_away(self, connection: psycopg.Connection[Any], table_ids: set[int]) -> None:
-        """A session of a killed attempt may still commit its first chunk: wait for it, forget it, refuse others."""
-        for table_id in sorted(table_ids):
-            self._ledger.begin_again(connection, table_id)
 
     @staticmethod
     def _log_again(connection: psycopg.Connection[Any], plan: TablePlan) -> None:
@@ -123,6 +109,12 @@ class Preparation:
                 connection.execute(ddl.create_table(plan.table, if_not_exists=True, defaults=False))
                 _add_primary_key(connection, plan)
             self._log_again(connection, plan)
+        elif plan.action == "truncate":
+            empty_table(connection, plan.table)
+            if plan.restore_logged:
+                connection.execute(ddl.set_logged(plan.table, logged=False))
+            else:
+                self._log_again(connection, plan)
         elif plan.action == "recreate" or _relation_exists(connection, ddl.relation(plan.table)):
             connection.execute(ddl.drop_table(plan.table.schema, plan.table.name, cascade=True))
             connection.execute(ddl.create_table(plan.table, unlogged=plan.unlogged, defaults=False))

@@ -94,12 +94,12 @@ def connect_target(settings: TargetSettings, *, purpose: str | None = None) -> p
             " set_config('tcp_keepalives_idle', '20', false), set_config('tcp_keepalives_interval', '10', false),"
             " set_config('tcp_keepalives_count', '3', false),"
             " set_config('idle_in_transaction_session_timeout', '600000', false),"
-            " set_config('client_min_messages', 'warning', false)"
-        )
-        # Not every version has these. The control connection is idle while rows move, and holds the lock.
-        connection.execute(
-            "SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings"
-            " WHERE name IN ('idle_session_timeout', 'transaction_timeout')"
+            " set_config('client_min_messages', 'warning', false),"
+            # Not every version has these. The control connection is idle while rows move, and holds the lock.
+            " CASE WHEN current_setting('idle_session_timeout', true) IS NOT NULL"
+            " THEN set_config('idle_session_timeout', '0', false) END,"
+            " CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL"
+            " THEN set_config('transaction_timeout', '0', false) END"
         )
     except psycopg.OperationalError as error:
         connection.close()

@@ -32,6 +32,12 @@ class Identity:
     last: int | None = None
     not_for_replication: bool = False
 
+    def draw(self, count: int) -> int:
+        """Hand out that many values; returns the first."""
+        first = self.seed if self.last is None else self.last + self.increment
+        self.last = first + self.increment * (count - 1)
+        return first
+
 
 @dataclass
 class Column:

@@ -306,8 +306,7 @@ def _missing(session: Session, compiler: QueryCompiler, table: Table, column: Co
     kind = column.type
     if column.identity is not None:
         identity = column.identity
-        first = identity.seed if identity.last is None else identity.last + identity.increment
-        identity.last = first + identity.increment * (count - 1)
+        first = identity.draw(count)
         session.last_identity = identity.last
         return f"CAST({first} + {identity.increment} * (rn - 1) AS {kind.storage})"
     if kind.name == "timestamp":

@@ -74,8 +74,7 @@ def _default_values(session: Session, compiler: QueryCompiler, table: Table, col
     kind = column.type
     if column.identity is not None:
         identity = column.identity
-        first = identity.seed if identity.last is None else identity.last + identity.increment
-        identity.last = first + identity.increment * (count - 1)
+        first = identity.draw(count)
         session.last_identity = identity.last
         values = [first + identity.increment * k for k in range(count)]
         return values if kind.name in st.INTEGERS else [convert(v, st.make("decimal", 38, 0), kind) for v in values]

@@ -65,6 +65,9 @@ def test_start_pause_and_resume_by_keys(source, target_db, tmp_path):
     session = Session(config, tmp_path / "run.state")
     app = MigrationApp(session, report_path=tmp_path / "run.html")
     paused_at = []
+    sandbox = source.server.sandbox
+    if sandbox is not None:
+        sandbox.faults.slow(1_000_000, "Big")  # four seconds: a run that is not over before the key is pressed
 
     async def play() -> None:
         async with app.run_test(size=(80, 24)) as pilot:
@@ -76,6 +79,8 @@ def test_start_pause_and_resume_by_keys(source, target_db, tmp_path):
             await until(app, pilot, "paused", "completed")
             assert session.state == "paused"
             paused_at.append(target_db.execute('SELECT count(*) FROM public."Big"')[0][0])
+            if sandbox is not None:
+                sandbox.faults.clear()
             await pilot.press("r")
             await until(app, pilot, "completed", "failed")
             table = app.query_one(DataTable)

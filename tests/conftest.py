@@ -6,7 +6,9 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -79,6 +81,22 @@ def target_db(pg: PgServer) -> Iterator[PgDatabase]:
     database = pg.new_database()
     yield database
     database.drop()
+
+
+@pytest.fixture(scope="module")
+def module_db(pg: PgServer) -> Iterator[PgDatabase]:
+    """One target database for a module: making one takes longer than most tests."""
+    database = pg.new_database()
+    yield database
+    database.drop()
+
+
+@pytest.fixture
+def target(module_db: PgDatabase) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to the module's database, empty again; it collects notices (PostgreSQL says when it cuts a name)."""
+    module_db.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    with module_db.connect() as connection:
+        yield connection
 
 
 @pytest.fixture(autouse=True)

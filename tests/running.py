@@ -29,25 +29,8 @@ class Tool:
         self.config = folder / "config.yaml"
         self.state = folder / "run.state"
         self.data: dict[str, Any] = {
-            "source": {
-                "type": "mssql",
-                "host": source.server.host,
-                "port": source.server.port,
-                "database": source.name,
-                "user": source.server.user,
-                "password": "${TEST_MSSQL_PASSWORD}",
-                "encrypt": source.server.encrypt,
-                "trust_server_cert": True,
-            },
-            "target": {
-                "type": "postgres",
-                "host": target.host,
-                "port": target.port,
-                "database": target.name,
-                "user": target.user,
-                "password": "${TEST_POSTGRES_PASSWORD}",
-                "ssl_mode": "prefer",
-            },
+            "source": source.section("${TEST_MSSQL_PASSWORD}"),
+            "target": target.section("${TEST_POSTGRES_PASSWORD}"),
             "migration": migration,
         }
         self.environment = {

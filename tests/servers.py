@@ -41,6 +41,19 @@ class MssqlDatabase:
         """An mssql-python connection, autocommit unless told otherwise."""
         return self.server.connect(self.name, **options)
 
+    def section(self, password: str | None = None) -> dict[str, Any]:
+        """``source`` of a configuration; ``password`` instead of the server's own (a variable's name)."""
+        return {
+            "type": "mssql",
+            "host": self.server.host,
+            "port": self.server.port,
+            "database": self.name,
+            "user": self.server.user,
+            "password": self.server.password if password is None else password,
+            "encrypt": self.server.encrypt,
+            "trust_server_cert": True,
+        }
+
     def execute_script(self, script: str) -> None:
         """Run a T-SQL script batch by batch (GO lines divide it) over TDS."""
         self.server.execute_script(script, self.name)
@@ -158,6 +171,18 @@ class PgDatabase:
     def conninfo(self) -> str:
         """A conninfo string for psycopg."""
         return self.server.conninfo(self.name)
+
+    def section(self, password: str | None = None) -> dict[str, Any]:
+        """``target`` of a configuration; ``password`` instead of the server's own (a variable's name)."""
+        return {
+            "type": "postgres",
+            "host": self.host,
+            "port": self.port,
+            "database": self.name,
+            "user": self.user,
+            "password": self.password if password is None else password,
+            "ssl_mode": "prefer",
+        }
 
     def connect(self, **options: Any) -> psycopg.Connection[Any]:
         """A psycopg connection, autocommit unless told otherwise."""

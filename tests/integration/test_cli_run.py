@@ -48,27 +48,9 @@ class Shop:
 
     def configure(self, name: str = "config.yaml", **sections: dict[str, Any]) -> Path:
         """Write the configuration; passwords come from the environment as in the guide."""
-        server = self.source.server
         data: dict[str, dict[str, Any]] = {
-            "source": {
-                "type": "mssql",
-                "host": server.host,
-                "port": server.port,
-                "database": self.source.name,
-                "user": server.user,
-                "password": "${MSSQL_PASSWORD}",
-                "encrypt": server.encrypt,
-                "trust_server_cert": True,
-            },
-            "target": {
-                "type": "postgres",
-                "host": self.target.host,
-                "port": self.target.port,
-                "database": self.target.name,
-                "user": self.target.user,
-                "password": "${POSTGRES_PASSWORD}",
-                "ssl_mode": "prefer",
-            },
+            "source": self.source.section("${MSSQL_PASSWORD}"),
+            "target": self.target.section("${POSTGRES_PASSWORD}"),
             "migration": {},
         }
         for section, changes in sections.items():

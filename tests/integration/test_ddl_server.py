@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -22,22 +21,6 @@ NAMES = [
     "semi;colon", "line\nbreak", "tab\t", "--comment", "/*x*/", "emoji😀", "CTID",
     "ctid", "user", "order", "group", "1st", "_", "#", "@x",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def module_db(pg: PgServer) -> Iterator[PgDatabase]:
-    """One database for the module."""
-    database = pg.new_database()
-    yield database
-    database.drop()
-
-
-@pytest.fixture
-def target(module_db: PgDatabase) -> Iterator[psycopg.Connection[Any]]:
-    """A connection to an empty database that collects notices (PostgreSQL says when it cuts a name)."""
-    module_db.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-    with module_db.connect() as connection:
-        yield connection
 
 
 @pytest.mark.parametrize("case", ["preserve", "lower", "snake"])

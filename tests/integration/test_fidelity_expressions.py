@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -15,24 +14,6 @@ from mssql_pg_migrate.model import Check, Column, Index, KeyColumn
 from mssql_pg_migrate.target import ddl
 from mssql_pg_migrate.target.inspect import read_abilities
 from schema_samples import CS, catalog, column, mapped, notes, only_table, table
-from servers import PgDatabase, PgServer
-
-
-@pytest.fixture(scope="module")
-def module_db(pg: PgServer) -> Iterator[PgDatabase]:
-    """One database for the module."""
-    database = pg.new_database()
-    yield database
-    database.drop()
-
-
-@pytest.fixture
-def target(module_db: PgDatabase) -> Iterator[psycopg.Connection[Any]]:
-    """A connection to an empty database."""
-    module_db.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-    with module_db.connect() as connection:
-        yield connection
-
 
 COLUMNS = (
     column("i", "int"),

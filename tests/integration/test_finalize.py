@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from mssql_pg_migrate.target import ddl
 from mssql_pg_migrate.target.finalize import Finalizer, maintenance_settings
 from mssql_pg_migrate.target.problems import FinalizeResult
 from schema_samples import catalog, column, key, mapped, only_table, table
-from servers import PgDatabase, PgServer
+from servers import PgDatabase
 
 CUSTOMERS = table(
     "Customers",
@@ -39,14 +39,6 @@ ORDERS = table(
     foreign_keys=(ForeignKey("FK_Customer", ("CustomerId",), "dbo", "Customers", ("Id",), "CASCADE"),),
     checks=(Check("CK_Total", "([Total]>=(0))"),),
 )
-
-
-@pytest.fixture(scope="module")
-def module_db(pg: PgServer) -> Iterator[PgDatabase]:
-    """One database for the module: making one takes longer than most of its tests."""
-    database = pg.new_database()
-    yield database
-    database.drop()
 
 
 @pytest.fixture

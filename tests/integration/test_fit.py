@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -13,23 +12,6 @@ from mssql_pg_migrate.mapping.options import Mode
 from mssql_pg_migrate.target.fit import Fit, check_fit
 from mssql_pg_migrate.target.inspect import ExistingTable, read_abilities, read_existing
 from schema_samples import catalog, column, key, mapped, only_table, table
-from servers import PgDatabase, PgServer
-
-
-@pytest.fixture(scope="module")
-def module_db(pg: PgServer) -> Iterator[PgDatabase]:
-    """One database for the module."""
-    database = pg.new_database()
-    yield database
-    database.drop()
-
-
-@pytest.fixture
-def target(module_db: PgDatabase) -> Iterator[psycopg.Connection[Any]]:
-    """A connection to an empty database."""
-    module_db.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-    with module_db.connect() as connection:
-        yield connection
 
 
 def existing(target: psycopg.Connection[Any], wanted: MappedTable) -> ExistingTable:

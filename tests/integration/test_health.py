@@ -36,27 +36,9 @@ class Place:
 
     def config(self, **sections: dict[str, Any]) -> Config:
         """A configuration; ``source``, ``target`` and ``migration`` take changes."""
-        server = self.source.server
         data: dict[str, dict[str, Any]] = {
-            "source": {
-                "type": "mssql",
-                "host": server.host,
-                "port": server.port,
-                "database": self.source.name,
-                "user": server.user,
-                "password": server.password,
-                "encrypt": server.encrypt,
-                "trust_server_cert": True,
-            },
-            "target": {
-                "type": "postgres",
-                "host": self.target.host,
-                "port": self.target.port,
-                "database": self.target.name,
-                "user": self.target.user,
-                "password": self.target.password,
-                "ssl_mode": "prefer",
-            },
+            "source": self.source.section(),
+            "target": self.target.section(),
             "migration": {},
         }
         for changes in (self.logins, sections):

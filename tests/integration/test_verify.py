@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -20,15 +19,7 @@ from mssql_pg_migrate.target import verify as verification
 from mssql_pg_migrate.target.inspect import read_abilities
 from mssql_pg_migrate.target.verify import verify
 from schema_samples import catalog, column, key, notes, only_table, table
-from servers import PgDatabase, PgServer
-
-
-@pytest.fixture(scope="module")
-def module_db(pg: PgServer) -> Iterator[PgDatabase]:
-    """One database for the module."""
-    database = pg.new_database()
-    yield database
-    database.drop()
+from servers import PgDatabase
 
 
 @pytest.fixture

@@ -118,29 +118,10 @@ class Pair:
 
     def config(self, *, reader: str = "auto", **migration: Any) -> Config:
         """A configuration."""
-        server = self.source.server
         return Config.from_dict(
             {
-                "source": {
-                    "type": "mssql",
-                    "host": server.host,
-                    "port": server.port,
-                    "database": self.source.name,
-                    "user": server.user,
-                    "password": server.password,
-                    "encrypt": server.encrypt,
-                    "trust_server_cert": True,
-                    "reader": reader,
-                },
-                "target": {
-                    "type": "postgres",
-                    "host": self.target.host,
-                    "port": self.target.port,
-                    "database": self.target.name,
-                    "user": self.target.user,
-                    "password": self.target.password,
-                    "ssl_mode": "prefer",
-                },
+                "source": {**self.source.section(), "reader": reader},
+                "target": self.target.section(),
                 "migration": migration,
             }
         )

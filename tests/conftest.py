@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from mssql_pg_migrate.source import driver_libraries
 from servers import (
     MssqlDatabase,
     MssqlServer,
@@ -23,6 +24,8 @@ from servers import (
     pg_from_embedded,
     pg_from_url,
 )
+
+driver_libraries.supply_missing()  # tests connect with mssql-python themselves, too
 
 _FAST = {
     "synchronous_commit": "off",

@@ -14,7 +14,7 @@ import pytest
 from scripted import DONE, ScriptedServer, columns, error, row
 from source_tools import settings_of
 
-from mssql_pg_migrate.errors import ConnectionFailed
+from mssql_pg_migrate.errors import ConnectionFailed, TransientError
 from mssql_pg_migrate.source import connect
 from mssql_pg_migrate.source.connect import SourceSettings, connect_source
 from mssql_pg_migrate.source.health import check_health
@@ -115,7 +115,7 @@ def test_a_server_without_tls_is_refused_when_encryption_is_asked_for() -> None:
 
 
 def test_a_question_under_way_is_ended_when_a_run_is_stopped_at_once() -> None:
-    """Closing the connection alone would wait for the answer."""
+    """Closing the connection alone would wait for the answer, and under a call of the driver ends the process."""
 
     def slowly(_sql: str) -> Iterator[bytes]:
         for _ in range(100):
@@ -124,21 +124,25 @@ def test_a_question_under_way_is_ended_when_a_run_is_stopped_at_once() -> None:
         yield DONE
 
     with ScriptedServer(slowly) as server:
-        control = SourceControl.open(server.settings())
-        cursor = control.connection.cursor()
 
-        def ask() -> None:
+        def ask(control: SourceControl) -> None:
+            cursor = control.cursor()
             with contextlib.suppress(mssql_python.Error):  # cancelled
                 cursor.execute("SELECT 1 AS one")
+            control.close()
 
-        asking = threading.Thread(target=ask)
-        asking.start()
-        time.sleep(0.5)
-        start = time.monotonic()
-        control.cancel()
-        asking.join()
-        assert time.monotonic() - start < 5
-        assert "ATTENTION" in server.heard
+        for attempt in range(30):
+            control = SourceControl.open(server.settings())
+            asking = threading.Thread(target=ask, args=(control,))
+            asking.start()
+            time.sleep(0.1 + attempt % 5 * 0.01)
+            start = time.monotonic()
+            control.cancel()
+            asking.join()
+            assert time.monotonic() - start < 5
+            with pytest.raises(TransientError, match="cancelled"):
+                control.cursor()
+        assert server.heard.count("ATTENTION") == 30
 
 
 def test_a_closed_port_is_told_at_once() -> None:

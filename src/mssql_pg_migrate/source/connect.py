@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import socket
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from functools import cache
 from typing import Any, Literal
 
 from ..errors import ConfigError, ConnectionFailed
+from . import driver_libraries
 from .classify import TRANSIENT_NUMBERS, clean_message, number_of, sqlstate_of
 from .tsql import unicode_literal
 
@@ -23,6 +25,11 @@ _ISOLATION_SQL = {
     "snapshot": "SNAPSHOT",
     "read_uncommitted": "READ UNCOMMITTED",
 }
+
+_INSTALL = (
+    "apt-get install libltdl7 libkrb5-3 libgssapi-krb5-2 (Debian, Ubuntu), dnf install libtool-ltdl krb5-libs (RHEL, "
+    "Fedora), apk add libtool krb5-libs krb5-dev (Alpine)."
+)
 
 # Endpoints that accepted a TCP connection of this process once: the driver itself needs its whole login timeout to
 # report a closed port or an unknown host, so the first connection asks the network directly.
@@ -128,6 +135,7 @@ def connect_source(settings: SourceSettings) -> Any:
     """
     _check_reachable(settings)
     words = settings.keywords()
+    _check_kerberos(settings, words)
     try:
         connection = _open(settings, words)
     except Exception as error:
@@ -231,10 +239,14 @@ def _connection_class(application_name: str) -> Any:
     The driver writes its own name into the connection string and has no public way to choose another one; where the
     method that builds the string is not there any more, its own name stays.
     """
+    driver_libraries.supply_missing()
     import mssql_python
     from mssql_python.connection import Connection
 
     mssql_python.pooling(enabled=False)
+    if hasattr(mssql_python, "native_provider") and not os.environ.get("MSSQL_PYTHON_NATIVE_PROVIDER"):
+        # The ODBC driver, whatever the default will be: its successor (0.3) reads an empty image value as NULL.
+        mssql_python.native_provider = "msodbcsql18"
     try:
         from mssql_python.connection_string_builder import _ConnectionStringBuilder
 
@@ -256,6 +268,26 @@ def _known_keywords() -> dict[str, str]:
     from mssql_python.constants import _ALLOWED_CONNECTION_STRING_PARAMS
 
     return dict(_ALLOWED_CONNECTION_STRING_PARAMS)
+
+
+def _check_kerberos(settings: SourceSettings, words: dict[str, str]) -> None:
+    """Integrated authentication cannot work with stand-ins for the libraries it is done with.
+
+    Raises:
+        ConnectionFailed: it is asked for, and they are missing.
+    """
+    trusted = words.get("Trusted_Connection", "no").lower() in ("yes", "true", "1")
+    if not trusted and words.get("Authentication", "").lower() != "activedirectoryintegrated":
+        return
+    missing = [name for name in driver_libraries.supply_missing() if name != driver_libraries.LOADER]
+    if missing:
+        raise ConnectionFailed(
+            f"Integrated authentication on the source {settings.address} needs Kerberos, and this machine has no "
+            f"{' and no '.join(missing)}.",
+            side="source",
+            hint=f"Install the system libraries: {_INSTALL}",
+            retryable=False,
+        )
 
 
 # --- failures --------------------------------------------------------------------------------------------------------
@@ -349,8 +381,7 @@ def connection_failed(settings: SourceSettings, error: BaseException) -> Connect
     if re.search(r"Failed to load the driver", text, re.IGNORECASE):
         return failure(
             f"Microsoft's driver cannot be loaded, so {where} was not contacted: {text}",
-            "Install the system libraries it links to: apt-get install libltdl7 libkrb5-3 libgssapi-krb5-2 (Debian, "
-            "Ubuntu), dnf install libtool-ltdl krb5-libs (RHEL, Fedora), apk add libtool krb5-libs krb5-dev (Alpine).",
+            f"Install the system libraries it links to: {_INSTALL}",
             retryable=False,
         )
     if re.search(r"Locating Server/Instance", text, re.IGNORECASE):

@@ -61,6 +61,8 @@ class DriverReader:
         self._cancelled = False
         # Held during every call into the driver, so that close() does not free what another thread uses.
         self._driver_lock = threading.Lock()
+        # Held while a statement is cancelled, and to take the cursor away: what is being cancelled is not freed.
+        self._cancel_lock = threading.Lock()
 
     @property
     def usable(self) -> bool:
@@ -133,7 +135,8 @@ class DriverReader:
     def close_cursor(self) -> None:
         """End the running statement, if there is one: the driver tells the server to stop and drains the rest."""
         with self._driver_lock:
-            cursor, self._cursor = self._cursor, None
+            with self._cancel_lock:
+                cursor, self._cursor = self._cursor, None
             if cursor is None:
                 return
             try:
@@ -144,7 +147,8 @@ class DriverReader:
     def cancel(self) -> None:
         """End a running ``chunks`` soon, from another thread."""
         self._cancelled = True
-        cancel_statement(self._cursor)
+        with self._cancel_lock:
+            cancel_statement(self._cursor)
 
     def close(self) -> None:
         """Close the connection; idempotent."""

@@ -44,8 +44,8 @@ def plan_ranges(
 ) -> list[KeyRange]:
     """At most ``max_ranges`` ranges of about equal size, none expected to be smaller than ``min_rows`` rows.
 
-    ``connection`` is an open ``mssql_python.Connection``. A table without a range key, or too small to be cut, is one
-    range. Raises TransientError and TransferError.
+    ``connection`` has ``cursor()``: an open ``mssql_python.Connection``, or what stands before one. A table without a
+    range key, or too small to be cut, is one range. Raises TransientError and TransferError.
     """
     wanted = min(max_ranges, row_estimate // max(1, min_rows))
     if table.range_key is None or wanted < 2:

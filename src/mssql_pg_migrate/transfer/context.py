@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from ..errors import TransientError
 from ..events import AnyEvent, EventSink
 from ..source.reader import Reader
 from ..target.session import LoadSession
@@ -103,11 +104,13 @@ def open_reader(kind: ReaderKind, settings: SourceSettings) -> Reader:
 
 
 class SourceControl:
-    """A pooled connection for questions rather than rows (range boundaries)."""
+    """A pooled connection for questions rather than rows (range boundaries); used by one thread, except ``cancel``."""
 
     def __init__(self, connection: Any) -> None:
-        self.connection = connection
         self.usable = True
+        self._connection = connection
+        self._closed = False
+        self._lock = threading.Lock()
 
     @classmethod
     def open(cls, settings: SourceSettings) -> SourceControl:
@@ -116,18 +119,32 @@ class SourceControl:
 
         return cls(connect_source(settings))
 
+    def cursor(self) -> Any:
+        """A cursor for one question. Raises TransientError after `cancel`."""
+        if not self.usable:
+            raise TransientError("The question to the source was cancelled.", side="source")
+        return self._connection.cursor()
+
     def cancel(self) -> None:
-        """End its question soon, from another thread: where a key is scanned for ranges it may take minutes."""
+        """End its question soon, from another thread: where a key is scanned for ranges it may take minutes.
+
+        The connection is left to the thread that uses it: closed here, it would be closed under a call of the driver,
+        which does not survive that.
+        """
         from ..source.connect import cancel_statements
 
-        self.usable = False
-        cancel_statements(self.connection)
-        self.close()
+        with self._lock:
+            self.usable = False
+            if not self._closed:
+                cancel_statements(self._connection)
 
     def close(self) -> None:
-        """Close the connection; idempotent."""
-        self.usable = False
-        self.connection.close()
+        """Close the connection, by the thread that uses it; idempotent."""
+        with self._lock:
+            self.usable = False
+            closed, self._closed = self._closed, True
+        if not closed:
+            self._connection.close()
 
 
 def open_session(settings: TargetSettings) -> LoadSession:

@@ -208,7 +208,7 @@ class TableWork:
             with self._context.source.use("control", connect) as source:
                 return tuple(
                     plan_ranges(
-                        source.connection,
+                        source,
                         plan.table,
                         max_ranges=plan.max_ranges,
                         min_rows=plan.min_rows_per_range,

@@ -66,7 +66,7 @@ class SourceSide:
 
         with self._pool.use("control", partial(SourceControl.open, self._settings)) as control:
             assert isinstance(control, SourceControl)
-            return plan_ranges(control.connection, table, max_ranges=wanted, min_rows=1, row_estimate=rows)
+            return plan_ranges(control, table, max_ranges=wanted, min_rows=1, row_estimate=rows)
 
     def choose_reader(self, table: MappedTable) -> tuple[ReaderKind, str | None]:
         """The reader that can read the table, and why it is not the wire reader where that was possible."""

@@ -49,7 +49,7 @@ class Tool:
         options = ["-c", str(self.config), "--state-file", str(self.state)]
         return [sys.executable, "-m", "mssql_pg_migrate", *options, *arguments]
 
-    def run(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run to the end."""
         return subprocess.run(
             self.command(*arguments), env=self.environment, capture_output=True, text=True, timeout=timeout
@@ -66,7 +66,7 @@ class Tool:
             start_new_session=True,
         )
 
-    def result(self, *arguments: str, expect: int = 0, timeout: float = 120) -> dict[str, Any]:
+    def result(self, *arguments: str, expect: int = 0, timeout: float = 300) -> dict[str, Any]:
         """Run with --output-json; the document. Fails the test when the exit code is another."""
         done = self.run("--output-json", *arguments, timeout=timeout)
         assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -59,7 +59,7 @@ def test_postgres_crashes_and_comes_back(
         crashes += 1
         time.sleep(pick.uniform(1.2, 2.2))
     sandbox.faults.clear()
-    output = process.communicate(timeout=120)
+    output = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert crashes >= 1
     assert_equal_rows(chaos_source, mortal_db, TABLES if "exclude_tables" in case else [*TABLES, HEAP])
@@ -84,7 +84,7 @@ def test_postgres_crashes_during_an_upsert_into_unlogged_tables(
     time.sleep(0.5)
     embedded.restart_after_crash()
     sandbox.faults.clear()
-    output = process.communicate(timeout=120)
+    output = process.communicate(timeout=300)
     assert process.returncode in (0, 3), output
     tool.result("resume")
     assert_equal_rows(chaos_source, mortal_db, TABLES)
@@ -117,7 +117,7 @@ def test_postgres_backends_are_terminated_at_random(
     done.set()
     thread.join()
     sandbox.faults.clear()
-    output = process.communicate(timeout=120)
+    output = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert sum(killed) > 0
     assert_equal_rows(chaos_source, target_db, [*TABLES, HEAP])
@@ -162,7 +162,7 @@ def test_the_source_goes_away_for_a_while(chaos_source: MssqlDatabase, target_db
     wait_for_rows(tool, process)
     sandbox.pause(3.0)
     sandbox.faults.clear()
-    output = process.communicate(timeout=120)
+    output = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert_equal_rows(chaos_source, target_db, [*TABLES, HEAP])
 

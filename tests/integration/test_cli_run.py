@@ -76,7 +76,7 @@ class Shop:
             cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
-    def finish(self, process: subprocess.Popen[str], within: float = 60) -> tuple[int, str, str]:
+    def finish(self, process: subprocess.Popen[str], within: float = 300) -> tuple[int, str, str]:
         """Exit code, stdout, stderr of a process; see ``checked``."""
         try:
             out, err = process.communicate(timeout=within)
@@ -117,7 +117,7 @@ class Shop:
         """The output of a shell script, which must succeed."""
         done = subprocess.run(
             ["bash", "-c", f"set -o pipefail\n{script}"],
-            cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=60, check=False,
+            cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout

@@ -59,13 +59,13 @@ def place(source_db, target_db, tmp_path):
 
 def run(place, arguments: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(COMMAND), *arguments], env=place.environment, capture_output=True, text=True, timeout=120
+        [str(COMMAND), *arguments], env=place.environment, capture_output=True, text=True, timeout=300
     )
 
 
 def bash(place, command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["bash", "-e", "-c", command], env=place.environment, capture_output=True, text=True, timeout=120
+        ["bash", "-e", "-c", command], env=place.environment, capture_output=True, text=True, timeout=300
     )
 
 
@@ -378,7 +378,7 @@ def test_sigterm_reaches_process_1_and_the_next_attempt_goes_on(place, source_db
             time.sleep(0.05)
         inner = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
         os.kill(inner, signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
     finally:
         if process.poll() is None:
             process.kill()

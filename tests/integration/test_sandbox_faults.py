@@ -138,24 +138,25 @@ class TestLogins:
 
 class TestPace:
     def test_a_stall_in_the_middle(self, place: MssqlDatabase, sandbox: SandboxServer) -> None:
-        sandbox.faults.stall(0.7, "orders", after_rows=100)
+        sandbox.faults.stall(2.0, "orders", after_rows=100)
         with connect(place) as client, connect(place) as other:
             started = time.monotonic()
             client.send("SELECT id FROM orders ORDER BY id")
             assert len(other.rows("SELECT id FROM calm")) == 3
-            assert time.monotonic() - started < 0.6
+            assert time.monotonic() - started < 1.9  # the other client does not wait
             assert len(client.receive().rows[0]) == ROWS
-            assert time.monotonic() - started > 0.65
+            assert time.monotonic() - started > 1.95
 
     def test_a_slow_line(self, place: MssqlDatabase, sandbox: SandboxServer) -> None:
-        sandbox.faults.slow(40_000, "orders", times=1)
+        sandbox.faults.slow(10_000, "orders", times=1)
         with connect(place) as client:
             started = time.monotonic()
             assert len(client.rows("SELECT id FROM orders ORDER BY id")) == ROWS
-            assert 0.4 < time.monotonic() - started < 5
+            slow = time.monotonic() - started
+            assert slow > 1.6
             started = time.monotonic()
             client.rows("SELECT id FROM orders ORDER BY id")
-            assert time.monotonic() - started < 0.4
+            assert time.monotonic() - started < slow
 
 
 class TestServer:

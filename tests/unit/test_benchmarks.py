@@ -148,7 +148,7 @@ def test_a_whole_benchmark(tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(file.read_text())

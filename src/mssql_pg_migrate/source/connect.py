@@ -27,8 +27,8 @@ _ISOLATION_SQL = {
 }
 
 _INSTALL = (
-    "apt-get install libltdl7 libkrb5-3 libgssapi-krb5-2 (Debian, Ubuntu), dnf install libtool-ltdl krb5-libs (RHEL, "
-    "Fedora), apk add libtool krb5-libs krb5-dev (Alpine)."
+    "Install the system libraries it links to: apt-get install libltdl7 libkrb5-3 libgssapi-krb5-2 (Debian, Ubuntu), "
+    "dnf install libtool-ltdl krb5-libs (RHEL, Fedora), apk add libtool krb5-libs krb5-dev (Alpine)"
 )
 
 # Endpoints that accepted a TCP connection of this process once: the driver itself needs its whole login timeout to
@@ -285,7 +285,7 @@ def _check_kerberos(settings: SourceSettings, words: dict[str, str]) -> None:
             f"Integrated authentication on the source {settings.address} needs Kerberos, and this machine has no "
             f"{' and no '.join(missing)}.",
             side="source",
-            hint=f"Install the system libraries: {_INSTALL}",
+            hint=f"{_INSTALL}.",
             retryable=False,
         )
 
@@ -381,7 +381,7 @@ def connection_failed(settings: SourceSettings, error: BaseException) -> Connect
     if re.search(r"Failed to load the driver", text, re.IGNORECASE):
         return failure(
             f"Microsoft's driver cannot be loaded, so {where} was not contacted: {text}",
-            f"Install the system libraries it links to: {_INSTALL}",
+            f"{_INSTALL}.",
             retryable=False,
         )
     if re.search(r"Locating Server/Instance", text, re.IGNORECASE):

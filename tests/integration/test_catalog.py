@@ -316,6 +316,27 @@ def test_what_later_versions_brought(source_db: MssqlDatabase) -> None:
     assert any("VIEW DEFINITION" in note for note in catalog.notes)
 
 
+def test_rights_on_a_database_whose_name_has_a_dot(mssql: MssqlServer) -> None:
+    """HAS_PERMS_BY_NAME takes a name as it would stand in a statement: unquoted, this one has two parts."""
+    database = MssqlDatabase(mssql, f"Shop.{time.time_ns()}")
+    mssql.execute_script(f"CREATE DATABASE [{database.name}]")
+    login = f"reader_{time.time_ns()}"
+    try:
+        database.execute_script(
+            f"CREATE TABLE dbo.T (id int NOT NULL PRIMARY KEY)\nGO\nCREATE LOGIN {login} WITH PASSWORD = 'Read-0nly!'"
+            f"\nGO\nCREATE USER {login} FOR LOGIN {login}\nGO\nGRANT SELECT TO {login}"
+        )
+        mine = connect_source(replace(settings_of(database), user=login, password="Read-0nly!"))
+        try:
+            notes = read_catalog(mine).notes
+        finally:
+            mine.close()
+    finally:
+        database.drop()
+        mssql.execute_script(f"DROP LOGIN {login}")
+    assert any("VIEW DEFINITION" in note for note in notes)
+
+
 @pytest.mark.sandbox_only
 def test_an_answer_that_is_cut_short_is_not_taken_for_a_small_one(mssql: MssqlServer) -> None:
     """mssql-python itself hands over the rows that came and raises nothing."""

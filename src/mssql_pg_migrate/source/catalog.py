@@ -202,7 +202,7 @@ def _counted(session: CatalogSession, table: Table) -> Table:
 def _note_visibility(session: CatalogSession, database: str) -> None:
     if session.scalar("SELECT CAST(SERVERPROPERTY('Babelfish') AS nvarchar(10)) AS babelfish") is not None:
         return  # PostgreSQL behind the protocol: it shows every definition and does not know the permission
-    may = session.scalar("SELECT HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', 'VIEW DEFINITION') AS may")
+    may = session.scalar("SELECT HAS_PERMS_BY_NAME(QUOTENAME(DB_NAME()), 'DATABASE', 'VIEW DEFINITION') AS may")
     if may is not None and int(may) == 0:
         session.notes.append(
             f"The login may not see every definition in {database} (it lacks VIEW DEFINITION): tables it has no right "

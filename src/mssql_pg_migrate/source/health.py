@@ -141,7 +141,7 @@ def _may_unmask(session: CatalogSession, table: Table) -> bool:
     """UNMASK on the database, or (SQL Server 2022 and later) on the table."""
     name = unicode_literal(qualified_name(table.schema, table.name))
     for sql in (
-        "SELECT HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', 'UNMASK') AS may",
+        "SELECT HAS_PERMS_BY_NAME(QUOTENAME(DB_NAME()), 'DATABASE', 'UNMASK') AS may",
         f"SELECT HAS_PERMS_BY_NAME({name}, 'OBJECT', 'UNMASK') AS may",
     ):
         if session.scalar(sql):

@@ -214,6 +214,8 @@ def _ident(what: str) -> Function:
 def _has_perms(session: Session, a: list[Any]) -> int | None:
     securable, kind, permission = a[0], str(a[1] or "").upper(), str(a[2] or "").upper()
     principal = session.principal
+    if kind == "DATABASE" and securable is not None and len(parse_name(str(securable))) != 1:
+        return None  # a name with a dot in it that is not quoted
     if kind in ("DATABASE", "", "SERVER") or securable is None:
         return int(session.database.allowed(principal, permission) or permission in ("CONNECT", "VIEW ANY DATABASE"))
     if kind == "SCHEMA":

@@ -139,16 +139,7 @@ def make_plan(
     mode = config.migration.target_mode
     names = display_names(database.tables)
     notes = list(database.notes)
-    notes.extend(
-        Note("error", problem.table, f"{problem.reason} (grant the login what it lacks, or exclude the table)")
-        for problem in access_problems(source, [table.source for table in database.tables])
-    )
-    if config.source.isolation == "snapshot":
-        notes.extend(  # error 41332, which would come only after the target is prepared
-            Note("error", table.source.full_name, "is memory-optimized, which isolation: snapshot cannot read")
-            for table in database.tables
-            if table.source.memory_optimized
-        )
+    notes.extend(_unreadable(config, source, database.tables))
     existing = read_existing(target, database.tables)
     unfinished = _unfinished_tables(target, database.schemas[0])
     plans: list[TablePlan] = []
@@ -206,6 +197,23 @@ def mapping_options(
         selected=selected,
         abilities=read_abilities(target),
     )
+
+
+def _unreadable(config: Config, source: Any, tables: tuple[MappedTable, ...]) -> Iterator[Note]:
+    """What the login, or the isolation level, keeps from being read: told before the target is prepared."""
+    isolation = config.source.isolation
+    special = {
+        table.source.full_name for table in tables if table.source.memory_optimized and isolation != "read_committed"
+    }
+    problems = access_problems(source, [table.source for table in tables])
+    for problem in problems:
+        if problem.table not in special:
+            text = f"{problem.reason} (grant the login what it lacks, or exclude the table)"
+            yield Note("error", problem.table, text)
+    # Under read_uncommitted it depends on MEMORY_OPTIMIZED_ELEVATE_TO_SNAPSHOT, which the attempt to read has shown.
+    refused = special if isolation == "snapshot" else special & {problem.table for problem in problems}
+    for name in sorted(refused):
+        yield Note("error", name, f"is memory-optimized, which isolation: {isolation} cannot read")
 
 
 _NEEDED: dict[Action, frozenset[str]] = {

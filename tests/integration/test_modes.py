@@ -397,16 +397,19 @@ def test_a_table_the_login_may_not_read_is_told_before_anything_is_touched(
 
 
 @pytest.mark.sandbox_only
+@pytest.mark.parametrize("isolation", ["snapshot", "read_uncommitted"])
 def test_a_memory_optimized_table_is_refused_before_anything_is_dropped(
-    source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+    source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path, isolation: str
 ) -> None:
-    """Under snapshot isolation SQL Server answers 41332."""
+    """Under both isolation levels SQL Server refuses to read it."""
     source_db.execute_script(
         "CREATE TABLE fast (id int NOT NULL PRIMARY KEY NONCLUSTERED) WITH (MEMORY_OPTIMIZED = ON)"
     )
     target_db.execute("CREATE TABLE fast (id int PRIMARY KEY); INSERT INTO fast VALUES (1)")
     tool = Tool(tmp_path, source_db, target_db)
-    tool.data["source"]["isolation"] = "snapshot"
+    tool.data["source"]["isolation"] = isolation
     tool.write()
-    assert "memory-optimized" in tool.result("run", expect=3)["error"]
+    said = tool.result("run", expect=3)["error"]
+    assert f"is memory-optimized, which isolation: {isolation} cannot read" in said
+    assert said.count("dbo.fast") == 1, said
     assert target_db.execute("SELECT id FROM fast") == [(1,)]

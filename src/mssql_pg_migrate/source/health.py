@@ -88,7 +88,8 @@ def access_problems(connection: Any, tables: Iterable[Table]) -> tuple[AccessPro
     granted = _granted(session, tables)
     problems: list[AccessProblem] = []
     for table in tables:
-        if not granted.get(table.object_id):
+        # Which isolation levels may read a memory-optimized table depends on the server and on the database's options.
+        if not granted.get(table.object_id) or table.memory_optimized:
             reason = _refusal(session, table)
             if reason is not None:
                 problems.append(AccessProblem(table.full_name, f"cannot be read: {reason}"))

@@ -141,8 +141,15 @@ class Session:
         """Check a right.
 
         Raises:
-            SqlError: 229, it is denied or was never granted.
+            SqlError: 229, it is denied or was never granted; 41332, the isolation level keeps it from being read.
         """
+        if isinstance(item, Table) and item.memory_optimized and self.isolation in ("SNAPSHOT", "READ UNCOMMITTED"):
+            raise SqlError(
+                41332,
+                "Memory optimized tables and natively compiled modules cannot be accessed or created when the session "
+                f"TRANSACTION ISOLATION LEVEL is set to {self.isolation}.",
+                16,
+            )
         if item.object_id in {table.object_id for table in self.temporary.values()}:
             return
         if not self.database.allowed(self.principal, permission, item):

@@ -103,6 +103,8 @@ class Column:
     """Always Encrypted (encryption_type is not null)."""
     masked: bool = False
     filestream: bool = False
+    bound: tuple[str, ...] = ()
+    """What else limits or fills the column, in words: rules, default objects, an XML schema collection."""
     description: str | None = None
     """Extended property MS_Description."""
 
@@ -138,7 +140,7 @@ class Index:
     filter: str | None = None
     """filter_definition, for example ``([a] IS NOT NULL)``."""
     kind: str = "NONCLUSTERED"
-    """sys.indexes.type_desc: CLUSTERED, NONCLUSTERED, XML, SPATIAL, CLUSTERED COLUMNSTORE, ..."""
+    """sys.indexes.type_desc: CLUSTERED, NONCLUSTERED, XML, SPATIAL, CLUSTERED COLUMNSTORE, ...; or FULLTEXT."""
     disabled: bool = False
     ignore_dup_key: bool = False
 

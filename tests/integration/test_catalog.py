@@ -12,6 +12,8 @@ import pytest
 from source_tools import settings_of
 
 from mssql_pg_migrate.errors import SchemaError, TransientError
+from mssql_pg_migrate.mapping.build import build
+from mssql_pg_migrate.mapping.options import MappingOptions
 from mssql_pg_migrate.model import Catalog, Column, Computed, Default, Identity, KeyColumn, Module, Table
 from mssql_pg_migrate.source.catalog import CatalogSession, read_catalog, select_tables
 from mssql_pg_migrate.source.connect import connect_source
@@ -314,6 +316,31 @@ def test_what_later_versions_brought(source_db: MssqlDatabase) -> None:
     assert problem.table == "dbo.Secret"
     assert "UNMASK" in problem.reason
     assert any("VIEW DEFINITION" in note for note in catalog.notes)
+
+
+@pytest.mark.sandbox_only  # a real server may lack the full-text component
+def test_xml_schemas_and_full_text_indexes_are_named(source_db: MssqlDatabase) -> None:
+    source_db.execute_script(
+        """
+        CREATE XML SCHEMA COLLECTION dbo.Notes AS N'<xsd:schema xmlns:xsd="http://www.w3.org/2001/XMLSchema"/>'
+        GO
+        CREATE TABLE dbo.T (id int NOT NULL CONSTRAINT PK_T PRIMARY KEY, x xml (dbo.Notes) NULL, t nvarchar(99) NULL)
+        GO
+        CREATE FULLTEXT CATALOG ftc AS DEFAULT
+        GO
+        CREATE FULLTEXT INDEX ON dbo.T (t LANGUAGE 1033) KEY INDEX PK_T
+        """
+    )
+    connection = connect_source(settings_of(source_db))
+    try:
+        catalog = read_catalog(connection)
+    finally:
+        connection.close()
+    (found,) = catalog.tables
+    assert found.column("x").bound == ("XML schema collection dbo.Notes: PostgreSQL does not validate the column",)
+    mapped = build(catalog, MappingOptions())
+    said = {note.object: note.message for note in mapped.notes if note.severity == "not_carried"}
+    assert set(said) == {"dbo.T.x", "dbo.T index full-text"}
 
 
 def test_rights_on_a_database_whose_name_has_a_dot(mssql: MssqlServer) -> None:

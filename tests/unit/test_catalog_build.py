@@ -9,7 +9,7 @@ import pytest
 from mssql_pg_migrate.model import SqlType, Table
 from mssql_pg_migrate.source import catalog_sql as q
 from mssql_pg_migrate.source.catalog import select_tables
-from mssql_pg_migrate.source.catalog_build import TypeTable
+from mssql_pg_migrate.source.catalog_build import TableParts, TypeTable, build_tables
 
 TABLES = tuple(
     Table(schema, name, ()) for schema, name in [("dbo", "Orders"), ("dbo", "orders_archive"), ("Sales", "Orders")]
@@ -101,3 +101,51 @@ def test_missing_newer_columns_are_replaced_by_their_fallback() -> None:
 def test_result_columns_have_distinct_names(query: q.CatalogQuery) -> None:
     assert len(set(query.names)) == len(query.names)
     assert all(name.isidentifier() for name in query.names)
+
+
+def row_of(query: q.CatalogQuery, **values: Any) -> dict[str, Any]:
+    """A row of a query; what is not named is 0 or, for names, empty."""
+    return {name: values.get(name, "" if "name" in name else 0) for name in query.names}
+
+
+def test_what_a_ledger_dropped_is_not_there() -> None:
+    """A ledger database renames what is dropped and keeps it: MSSQL_DroppedLedgerTable_T_..."""
+    types = TypeTable([type_row(56, 56, "int")])
+    at: dict[str, Any] = {"user_type_id": 56, "system_type_id": 56}
+    parts = TableParts(
+        tables=[
+            row_of(q.TABLES, object_id=1, schema_name="dbo", name="Kept"),
+            row_of(q.TABLES, object_id=2, schema_name="dbo", name="MSSQL_Dropped_T", is_dropped_ledger_table=1),
+        ],
+        columns=[
+            row_of(q.COLUMNS, object_id=1, column_id=1, name="id", **at),
+            row_of(q.COLUMNS, object_id=1, column_id=2, name="MSSQL_Dropped", is_dropped_ledger_column=1, **at),
+            row_of(q.COLUMNS, object_id=2, column_id=1, name="id", **at),
+        ],
+        indexes=[],
+        index_columns=[],
+    )
+    notes: list[str] = []
+    (table,) = build_tables(parts, types, None, notes)
+    assert (table.name, [column.name for column in table.columns]) == ("Kept", ["id"])
+    assert notes == ["dbo.MSSQL_Dropped_T is a ledger table that was dropped; it is not migrated."]
+
+
+def test_bound_rules_and_default_objects_are_named() -> None:
+    """Of the days before constraints: CREATE RULE and sp_bindrule, CREATE DEFAULT and sp_bindefault."""
+    types = TypeTable([type_row(56, 56, "int")])
+    parts = TableParts(
+        tables=[row_of(q.TABLES, object_id=1, schema_name="dbo", name="T")],
+        columns=[row_of(q.COLUMNS, object_id=1, column_id=1, name="n", user_type_id=56, system_type_id=56)],
+        indexes=[],
+        index_columns=[],
+        bound=[
+            row_of(q.BOUND, object_id=1, column_id=1, schema_name="dbo", name="positive", type="R "),
+            row_of(q.BOUND, object_id=1, column_id=1, schema_name="dbo", name="zero", type="D "),
+        ],
+    )
+    (table,) = build_tables(parts, types, None, [])
+    assert table.columns[0].bound == (
+        "rule dbo.positive, which is bound to it: make it a check constraint",
+        "default object dbo.zero, which is bound to it: make it a default constraint",
+    )

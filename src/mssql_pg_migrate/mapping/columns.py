@@ -46,6 +46,8 @@ def _map_column(context: Context, table: Table, source: Column) -> MappedColumn 
         lossy = f"{lossy}; {declared}" if lossy else declared
     if lossy:
         context.note("lossy", label, lossy)
+    for bound in source.bound:
+        context.note("not_carried", label, bound)
     if source.filestream:
         context.note("info", label, "FILESTREAM: its values become ordinary column values")
     if source.masked:

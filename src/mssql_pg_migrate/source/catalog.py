@@ -131,6 +131,9 @@ def read_catalog(connection: Any, schemas: Sequence[str] | None = None) -> Catal
         rows=session.optional(q.ROWS),
         sizes=session.optional(q.SIZES),
         properties=session.optional(q.PROPERTIES),
+        bound=session.optional(q.BOUND),
+        xml_schemas=session.optional(q.XML_SCHEMAS),
+        fulltext_indexes=session.optional(q.FULLTEXT_INDEXES),
     )
     modules = session.optional(q.MODULES)
     sequences = session.optional(q.SEQUENCES)

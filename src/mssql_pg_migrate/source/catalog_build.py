@@ -132,6 +132,9 @@ class TableParts:
     rows: list[Row] = field(default_factory=list)
     sizes: list[Row] = field(default_factory=list)
     properties: list[Row] = field(default_factory=list)
+    bound: list[Row] = field(default_factory=list)
+    xml_schemas: list[Row] = field(default_factory=list)
+    fulltext_indexes: list[Row] = field(default_factory=list)
 
     def tool_objects(self) -> frozenset[int]:
         """Objects that the database diagram tool put into the database."""
@@ -162,6 +165,9 @@ def build_tables(parts: TableParts, types: TypeTable, schemas: Schemas, notes: l
         if object_id in tool or name.lower() == "sysdiagrams":
             notes.append(f"{schema}.{name} belongs to the database diagram tool and is not migrated.")
             continue
+        if row["is_dropped_ledger_table"]:
+            notes.append(f"{schema}.{name} is a ledger table that was dropped; it is not migrated.")
+            continue
         primary, unique, others = indexes.of(object_id)
         used = pages.get(object_id)
         history = names.get(row["history_table_id"])
@@ -170,7 +176,11 @@ def build_tables(parts: TableParts, types: TypeTable, schemas: Schemas, notes: l
                 schema=schema,
                 name=name,
                 object_id=object_id,
-                columns=tuple(map(make_column, sorted(columns.get(object_id, ()), key=lambda one: one["column_id"]))),
+                columns=tuple(
+                    make_column(one)
+                    for one in sorted(columns.get(object_id, ()), key=lambda one: one["column_id"])
+                    if not one["is_dropped_ledger_column"]  # a ledger table keeps its data, out of sight
+                ),
                 primary_key=primary,
                 unique_keys=unique,
                 indexes=others,
@@ -197,6 +207,7 @@ def _column_maker(
     identities = {(row["object_id"], row["column_id"]): row for row in parts.identities}
     computed = {(row["object_id"], row["column_id"]): row for row in parts.computed}
     defaults = {(row["parent_object_id"], row["parent_column_id"]): row for row in parts.defaults}
+    bound = _bound(parts)
 
     def make(row: Row) -> Column:
         at = (row["object_id"], row["column_id"])
@@ -219,10 +230,24 @@ def _column_maker(
             encrypted=row["encryption_type"] is not None,
             masked=bool(row["is_masked"]),
             filestream=bool(row["is_filestream"]),
+            bound=tuple(bound.get(at, ())),
             description=descriptions.get(at),
         )
 
     return make
+
+
+def _bound(parts: TableParts) -> dict[tuple[int, int], list[str]]:
+    """What is bound to columns and will not be carried, by (object_id, column_id)."""
+    found: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for row in parts.bound:
+        kind, instead = ("rule", "check") if str(row["type"]).strip() == "R" else ("default object", "default")
+        text = f"{kind} {row['schema_name']}.{row['name']}, which is bound to it: make it a {instead} constraint"
+        found[row["object_id"], row["column_id"]].append(text)
+    for row in parts.xml_schemas:
+        text = f"XML schema collection {row['schema_name']}.{row['name']}: PostgreSQL does not validate the column"
+        found[row["object_id"], row["column_id"]].append(text)
+    return found
 
 
 def _identity(row: Row | None) -> Identity:
@@ -253,6 +278,7 @@ class _IndexBuilder:
         self._columns: dict[tuple[int, int], list[Row]] = defaultdict(list)
         for row in parts.index_columns:
             self._columns[row["object_id"], row["index_id"]].append(row)
+        self._fulltext = {row["object_id"] for row in parts.fulltext_indexes}
         self._constraints = {
             (row["parent_object_id"], row["unique_index_id"]): str(row["name"]) for row in parts.key_constraints
         }
@@ -271,6 +297,8 @@ class _IndexBuilder:
                 unique.append(self._key(row, primary=False))
             else:
                 others.append(self._index(row))
+        if object_id in self._fulltext:
+            others.append(Index(name="full-text", columns=(), kind="FULLTEXT"))
         return primary, tuple(unique), tuple(others)
 
     def _key_columns(self, row: Row) -> tuple[KeyColumn, ...]:

@@ -80,6 +80,7 @@ TABLES = CatalogQuery(
         Newer("sys.tables", "t", "is_memory_optimized", "0"),
         Newer("sys.tables", "t", "is_external", "0"),
         Newer("sys.tables", "t", "is_filetable", "0"),
+        Newer("sys.tables", "t", "is_dropped_ledger_table", "0"),
     ),
 )
 
@@ -132,6 +133,7 @@ COLUMNS = CatalogQuery(
         Newer("sys.columns", "c", "encryption_type", "NULL"),
         Newer("sys.columns", "c", "graph_type", "NULL"),
         Newer("sys.columns", "c", "vector_base_type_desc", "NULL"),
+        Newer("sys.columns", "c", "is_dropped_ledger_column", "0"),
     ),
 )
 
@@ -165,6 +167,24 @@ DEFAULTS = CatalogQuery(
     "the default constraints",
     ("d.parent_object_id", "d.parent_column_id", "d.name", "d.definition"),
     "sys.default_constraints AS d",
+)
+
+BOUND = CatalogQuery(
+    "rules and default objects bound to columns",
+    ("b.object_id", "b.column_id", "s.name AS schema_name", "o.name", "o.type"),
+    "(SELECT object_id, column_id, default_object_id AS bound_id FROM sys.columns WHERE default_object_id <> 0"
+    " UNION ALL SELECT object_id, column_id, rule_object_id FROM sys.columns WHERE rule_object_id <> 0) AS b"
+    " JOIN sys.objects AS o ON o.object_id = b.bound_id JOIN sys.schemas AS s ON s.schema_id = o.schema_id"
+    " WHERE o.parent_object_id = 0",
+)
+"""What sp_bindefault and sp_bindrule did: a default constraint, unlike a default object, has its table as parent."""
+
+XML_SCHEMAS = CatalogQuery(
+    "XML schema collections of columns",
+    ("c.object_id", "c.column_id", "s.name AS schema_name", "x.name"),
+    "sys.columns AS c JOIN sys.tables AS t ON t.object_id = c.object_id"
+    " JOIN sys.xml_schema_collections AS x ON x.xml_collection_id = c.xml_collection_id"
+    " JOIN sys.schemas AS s ON s.schema_id = x.schema_id WHERE c.xml_collection_id <> 0",
 )
 
 INDEXES = CatalogQuery(
@@ -206,6 +226,8 @@ KEY_CONSTRAINTS = CatalogQuery(
     ("k.parent_object_id", "k.unique_index_id", "k.name"),
     "sys.key_constraints AS k",
 )
+
+FULLTEXT_INDEXES = CatalogQuery("the full-text indexes", ("x.object_id",), "sys.fulltext_indexes AS x")
 
 FOREIGN_KEYS = CatalogQuery(
     "the foreign keys",

@@ -174,7 +174,7 @@ class Source(Section):
         BeforeValidator(lambda value: {} if value is None else value),
         Key(
             "Further keywords for Microsoft's driver, for example `{ApplicationIntent: ReadOnly}` or"
-            " `{MultiSubnetFailover: yes}`. The wire reader does not know them."
+            " `{MultiSubnetFailover: yes}`. With most others the driver does all the reading."
         ),
     ] = Field(default_factory=dict)
 

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any, Literal
 
 from ..errors import ConfigError, ConnectionFailed
+from ..tds.dial import connect_tcp
 from . import driver_libraries
 from .classify import TRANSIENT_NUMBERS, clean_message, number_of, sqlstate_of
 from .tsql import unicode_literal
@@ -307,7 +308,7 @@ def _check_reachable(settings: SourceSettings) -> None:
         return
     _resolve(settings, settings.port)
     try:
-        socket.create_connection(endpoint, timeout=settings.login_timeout or None).close()
+        connect_tcp(*endpoint, settings.login_timeout or None).close()
     except OSError as error:
         raise _unreachable(settings, error) from None
     _reached.add(endpoint)

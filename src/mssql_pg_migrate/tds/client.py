@@ -19,6 +19,7 @@ from typing import Literal
 from . import tokens as k
 from .browser import instance_port
 from .buffer import ByteReader, NeedMoreData, ProtocolError
+from .dial import connect_tcp
 from .login7 import FEATURE_FEDAUTH, FEATURE_UTF8, Login7
 from .metadata import ColumnMetadata
 from .packets import DEFAULT_PACKET_SIZE, PacketStream, PacketType, Transport
@@ -137,7 +138,7 @@ class Client:
         port = settings.port
         if port is None:
             port = instance_port(settings.host, settings.instance, timeout=min(settings.login_timeout, 3.0))
-        self._socket = socket.create_connection((settings.host, port), timeout=settings.login_timeout)
+        self._socket = connect_tcp(settings.host, port, settings.login_timeout)
         try:
             _tune(self._socket)
             route = self._handshake(settings)

@@ -72,8 +72,18 @@ def test_any_password_reaches_the_server_as_it_is(password: str) -> None:
             ["not currently available"],
             True,
         ),
+        (
+            error(
+                40615,
+                "Cannot open server 'shop' requested by the login. Client with IP address '203.0.113.7' is not allowed "
+                "to access the server.",
+                14,
+            ),
+            ["203.0.113.7", "firewall"],
+            False,
+        ),
     ],
-    ids=["4060", "40613"],
+    ids=["4060", "40613", "40615"],
 )
 def test_a_refused_login(tokens: bytes, says: list[str], retryable: bool) -> None:
     with ScriptedServer(one, refuse_login=tokens) as server, pytest.raises(ConnectionFailed) as caught:

@@ -366,6 +366,12 @@ def connection_failed(settings: SourceSettings, error: BaseException) -> Connect
             f"use database {settings.database!r}.",
             retryable=False,
         )
+    if re.search(r"Cannot open server .* requested by the login|Deny Public Network Access", text, re.IGNORECASE):
+        return failure(  # 40615, 40914, 40532, 47073 of Azure SQL
+            f"{_sentence(where)} does not let this machine in: {text}",
+            "Add its address or network to the firewall rules of the Azure SQL server, and check source.host.",
+            retryable=False,
+        )
     if re.search(r"certificate|self.signed|hostname mismatch|subject name|not trusted", text, re.IGNORECASE):
         return failure(
             f"The TLS certificate of {where} is not trusted: {text}",

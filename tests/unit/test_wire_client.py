@@ -16,7 +16,7 @@ from mssql_pg_migrate.tds.client import Client, ClientSettings, EncryptionFailur
 from mssql_pg_migrate.tds.login7 import FEATURE_FEDAUTH, FEATURE_UTF8
 from mssql_pg_migrate.tds.metadata import ColumnMetadata, encode_colmetadata
 from mssql_pg_migrate.tds.packets import PacketType
-from mssql_pg_migrate.tds.prelogin import Encryption
+from mssql_pg_migrate.tds.prelogin import THREAD_ID, Encryption
 from mssql_pg_migrate.tds.tokens import ENV_ROUTING, EnvChange
 
 INT = ColumnMetadata(type_id=t.INT4, length=4, name="n")
@@ -51,6 +51,9 @@ def test_a_plain_login() -> None:
         client.close()
     assert login is not None
     assert (login.user, login.password, login.database, login.app_name) == ("sa", "secret", "db", "the program")
+    prelogin = server.sessions[0].prelogin
+    assert prelogin is not None
+    assert len(prelogin.options[THREAD_ID]) == 4  # [MS-TDS] 2.2.6.5: a ULONG; there are servers that read four bytes
     assert login.packet_size == 32767
     assert login.read_only
     assert login.features == {FEATURE_UTF8: b"\x01"}

@@ -11,6 +11,7 @@ import os
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -23,7 +24,7 @@ from .dial import connect_tcp
 from .login7 import FEATURE_FEDAUTH, FEATURE_UTF8, Login7
 from .metadata import ColumnMetadata
 from .packets import DEFAULT_PACKET_SIZE, PacketStream, PacketType, Transport
-from .prelogin import Encryption, Prelogin
+from .prelogin import THREAD_ID, Encryption, Prelogin
 from .rpc import encode_batch
 from .tls import TDS8_ALPN, SocketTransport, TlsTransport, limit_to_prelogin
 
@@ -187,6 +188,7 @@ class Client:
             version=(17, 0, 0),
             encryption=wanted,
             fedauth_required=True if settings.access_token is not None else None,
+            options={THREAD_ID: struct.pack(">I", threading.get_native_id() & 0xFFFFFFFF)},
         )
         stream.write_message(PacketType.PRELOGIN, hello.encode())
         return Prelogin.decode(_message(stream))

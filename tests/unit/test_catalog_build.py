@@ -145,6 +145,9 @@ def test_bound_rules_and_default_objects_are_named() -> None:
         ],
     )
     (table,) = build_tables(parts, types, None, [])
+    parts.defaults.append(row_of(q.DEFAULTS, parent_object_id=1, parent_column_id=1, name="zero", definition="((0))"))
+    (constrained,) = build_tables(parts, types, None, [])
+    assert [text.split()[0] for text in constrained.columns[0].bound] == ["rule"]
     assert table.columns[0].bound == (
         "rule dbo.positive, which is bound to it: make it a check constraint",
         "default object dbo.zero, which is bound to it: make it a default constraint",

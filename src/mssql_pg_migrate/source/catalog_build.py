@@ -240,7 +240,10 @@ def _column_maker(
 def _bound(parts: TableParts) -> dict[tuple[int, int], list[str]]:
     """What is bound to columns and will not be carried, by (object_id, column_id)."""
     found: dict[tuple[int, int], list[str]] = defaultdict(list)
+    constrained = {(row["parent_object_id"], row["parent_column_id"]) for row in parts.defaults}
     for row in parts.bound:
+        if (row["object_id"], row["column_id"]) in constrained and str(row["type"]).strip() != "R":
+            continue  # its default constraint, on a server that does not show whose it is
         kind, instead = ("rule", "check") if str(row["type"]).strip() == "R" else ("default object", "default")
         text = f"{kind} {row['schema_name']}.{row['name']}, which is bound to it: make it a {instead} constraint"
         found[row["object_id"], row["column_id"]].append(text)

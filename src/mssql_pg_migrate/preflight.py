@@ -16,7 +16,7 @@ from .mapping.objects import MappedDatabase, MappedTable, Note
 from .mapping.options import MappingOptions
 from .model import Catalog
 from .source.catalog import read_catalog, select_tables
-from .source.health import access_problems
+from .source.health import access_problems, snapshot_allowed
 from .target.fit import KINDS, check_fit
 from .target.inspect import ExistingTable, read_abilities, read_existing
 from .target.ledger import Ledger, LedgerTable
@@ -202,6 +202,9 @@ def mapping_options(
 def _unreadable(config: Config, source: Any, tables: tuple[MappedTable, ...]) -> Iterator[Note]:
     """What the login, or the isolation level, keeps from being read: told before the target is prepared."""
     isolation = config.source.isolation
+    if isolation == "snapshot" and snapshot_allowed(source) is False:
+        text = "does not allow isolation: snapshot (ALTER DATABASE ... SET ALLOW_SNAPSHOT_ISOLATION ON)"
+        yield Note("error", config.source.database, text)
     special = {
         table.source.full_name for table in tables if table.source.memory_optimized and isolation != "read_committed"
     }

@@ -185,10 +185,11 @@ def test_tables_that_may_not_be_read_are_named(place: Place, source_db: MssqlDat
 
 
 def test_snapshot_isolation_has_to_be_allowed(place: Place) -> None:
-    (allowed,) = place.source.query("SELECT snapshot_isolation_state FROM sys.databases WHERE database_id = DB_ID()")
-    source, _ = place.check(source={"isolation": "snapshot"})
-    assert source.ok == (allowed[0] in (1, 3))
-    assert source.ok or "ALLOW_SNAPSHOT_ISOLATION" in str(source.error)
+    for option, allowed in (("OFF", False), ("ON", True)):
+        place.source.execute_script(f"ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION {option}")
+        source, _ = place.check(source={"isolation": "snapshot"})
+        assert source.ok == allowed
+        assert source.ok or "ALLOW_SNAPSHOT_ISOLATION" in str(source.error)
 
 
 # --- rights in the target ---------------------------------------------------------------------------------------------

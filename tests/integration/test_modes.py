@@ -413,3 +413,19 @@ def test_a_memory_optimized_table_is_refused_before_anything_is_dropped(
     assert f"is memory-optimized, which isolation: {isolation} cannot read" in said
     assert said.count("dbo.fast") == 1, said
     assert target_db.execute("SELECT id FROM fast") == [(1,)]
+
+
+def test_snapshot_isolation_that_is_not_allowed_is_told_before_anything_is_dropped(
+    source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    """SQL Server answers 3952, and only when a table is read."""
+    source_db.execute_script(
+        "CREATE TABLE t (id int NOT NULL PRIMARY KEY)\nGO\nINSERT INTO t VALUES (2)\nGO\n"
+        "ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION OFF"
+    )
+    target_db.execute("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)")
+    tool = Tool(tmp_path, source_db, target_db)
+    tool.data["source"]["isolation"] = "snapshot"
+    tool.write()
+    assert "ALLOW_SNAPSHOT_ISOLATION" in tool.result("run", expect=3)["error"]
+    assert target_db.execute("SELECT id FROM t") == [(1,)]

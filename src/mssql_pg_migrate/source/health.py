@@ -52,7 +52,6 @@ def check_health(connection: Any, settings: SourceSettings) -> SourceHealth:
     banner = session.scalar("SELECT @@VERSION AS version")
     # Needs VIEW SERVER STATE, which a migration login seldom has: without it the settings must do.
     option = session.scalar("SELECT encrypt_option FROM sys.dm_exec_connections WHERE session_id = @@SPID")
-    snapshot = session.scalar("SELECT snapshot_isolation_state FROM sys.databases WHERE database_id = DB_ID()")
     return SourceHealth(
         version=str(version or "unknown"),
         product=str(banner).splitlines()[0].strip() if banner else "unknown",
@@ -61,8 +60,16 @@ def check_health(connection: Any, settings: SourceSettings) -> SourceHealth:
         latency_ms=_latency(session),
         encrypted=str(option).upper() == "TRUE" if option is not None else settings.encrypt is not False,
         encryption_known=option is not None,
-        snapshot_allowed=None if snapshot is None else int(snapshot) in (1, 3),
+        snapshot_allowed=snapshot_allowed(connection),
     )
+
+
+def snapshot_allowed(connection: Any) -> bool | None:
+    """Whether the database allows snapshot isolation; None when the server does not tell."""
+    state = CatalogSession(connection).scalar(
+        "SELECT snapshot_isolation_state FROM sys.databases WHERE database_id = DB_ID()"
+    )
+    return None if state is None else int(state) in (1, 3)
 
 
 def _text(value: object) -> str | None:
@@ -130,6 +137,8 @@ def _refusal(session: CatalogSession, table: Table) -> str | None:
     try:
         name = qualified_name(table.schema, table.name)
         session.rows(f"SELECT COUNT(*) AS found FROM (SELECT TOP (0) {columns or '1 AS one'} FROM {name}) AS q")
+        if table.memory_optimized:  # no row is no access
+            session.rows(f"SELECT TOP (1) 1 AS one FROM {name}")
     except Exception as error:
         found = describe(error)
         if found.lost:

@@ -297,6 +297,7 @@ class Database:
         self.database_id = database_id
         self.name = name
         self.collation = collation
+        self.snapshot_allowed = True
         self.created = dt.datetime.now().replace(microsecond=0)
         self.version = 0
         """Grows with every change, so that copies of the catalog can tell that they are stale."""

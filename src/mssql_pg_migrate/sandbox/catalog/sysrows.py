@@ -82,8 +82,8 @@ def databases(session: Session) -> Iterator[Row]:
             "state_desc": "ONLINE",
             "recovery_model": 3,
             "recovery_model_desc": "SIMPLE",
-            "snapshot_isolation_state": 1,
-            "snapshot_isolation_state_desc": "ON",
+            "snapshot_isolation_state": int(item.snapshot_allowed),
+            "snapshot_isolation_state_desc": "ON" if item.snapshot_allowed else "OFF",
             "is_read_committed_snapshot_on": 1,
             "containment": 0,
         }

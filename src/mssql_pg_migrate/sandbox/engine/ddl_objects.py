@@ -117,6 +117,8 @@ def _create(session: Session, node: sm.CreateObject) -> None:
         database.add_schema(name[-1])
     elif kind == "DATABASE":
         session.server.create_database(name[-1], options.get("collation"))
+    elif kind == "SNAPSHOT OPTION":
+        database.snapshot_allowed = name[-1] == "ON"
     elif kind == "LOGIN":
         session.server.add_login(name[-1], options["password"])
     elif kind in ("USER", "ROLE"):

@@ -141,15 +141,9 @@ class Session:
         """Check a right.
 
         Raises:
-            SqlError: 229, it is denied or was never granted; 41332, the isolation level keeps it from being read.
+            SqlError: 229, it is denied or was never granted; what the isolation level does not allow.
         """
-        if isinstance(item, Table) and item.memory_optimized and self.isolation in ("SNAPSHOT", "READ UNCOMMITTED"):
-            raise SqlError(
-                41332,
-                "Memory optimized tables and natively compiled modules cannot be accessed or created when the session "
-                f"TRANSACTION ISOLATION LEVEL is set to {self.isolation}.",
-                16,
-            )
+        self._check_isolation(item)
         if item.object_id in {table.object_id for table in self.temporary.values()}:
             return
         if not self.database.allowed(self.principal, permission, item):
@@ -159,6 +153,24 @@ class Session:
                 f"The {permission} permission was denied on the object '{item.name}', database "
                 f"'{self.database.name}', schema '{schema}'.",
                 14,
+            )
+
+    def _check_isolation(self, item: SchemaObject) -> None:
+        """Raises SqlError: 3952, 41332."""
+        if self.isolation == "SNAPSHOT" and not self.database.snapshot_allowed:
+            name = self.database.name
+            raise SqlError(
+                3952,
+                f"Snapshot isolation transaction failed accessing database '{name}' because snapshot isolation is not "
+                "allowed in this database. Use ALTER DATABASE to allow snapshot isolation.",
+                16,
+            )
+        if isinstance(item, Table) and item.memory_optimized and self.isolation in ("SNAPSHOT", "READ UNCOMMITTED"):
+            raise SqlError(
+                41332,
+                "Memory optimized tables and natively compiled modules cannot be accessed or created when the session "
+                f"TRANSACTION ISOLATION LEVEL is set to {self.isolation}.",
+                16,
             )
 
     def require_database(self, permission: str) -> None:

@@ -403,6 +403,8 @@ class BatchParser(ControlParser):
             schema = self.identifier()
             self.expect("TRANSFER")
             return sm.CreateObject("SCHEMA TRANSFER", (schema,), {"object": self.name()})
+        if self.accept("DATABASE", "CURRENT", "SET", "ALLOW_SNAPSHOT_ISOLATION"):
+            return sm.CreateObject("SNAPSHOT OPTION", (self.take().upper,))
         if self.at_any("DATABASE", "AUTHORIZATION", "LOGIN", "USER"):
             self._skip_statement()
             return sm.Simple("NOTHING")

@@ -9,10 +9,11 @@ import pytest
 from scripted import DONE, FAILED, ScriptedServer, columns, error, row
 
 from mssql_pg_migrate.errors import SchemaError, TransientError
-from mssql_pg_migrate.model import Catalog, Identity
+from mssql_pg_migrate.model import Catalog, Column, Identity, SqlType, Table
 from mssql_pg_migrate.source import catalog_sql as q
 from mssql_pg_migrate.source.catalog import read_catalog
 from mssql_pg_migrate.source.connect import connect_source
+from mssql_pg_migrate.source.health import access_problems
 from mssql_pg_migrate.tds import types as t
 from mssql_pg_migrate.tds.metadata import ColumnMetadata
 
@@ -128,3 +129,33 @@ def test_a_passing_failure_is_not_taken_for_a_missing_view() -> None:
 
     with ScriptedServer(answer) as server, pytest.raises(TransientError):
         catalog_of(server)
+
+
+def test_a_column_that_is_denied_in_a_table_that_is_granted() -> None:
+    """HAS_PERMS_BY_NAME says of the table that it may be read; only the column's own entry says otherwise."""
+
+    def answer(sql: str) -> Iterator[bytes]:
+        if "HAS_PERMS_BY_NAME" in sql:
+            yield from result(["object_id", "granted"], [{"object_id": n, "granted": 1} for n in (1, 2)])
+        elif "sys.database_permissions" in sql:
+            yield from result(["major_id"], [{"major_id": 2}])
+        elif "[dbo].[Denied]" in sql:
+            yield (
+                error(230, "The SELECT permission was denied on the column 'pay' of the object 'Denied'.", 14) + FAILED
+            )
+        else:
+            yield from result(["found"], [{"found": 0}])
+
+    number = SqlType("int")
+    tables = [
+        Table("dbo", "Granted", (Column("id", number),), object_id=1),
+        Table("dbo", "Denied", (Column("id", number), Column("pay", number)), object_id=2),
+    ]
+    with ScriptedServer(answer) as server:
+        connection = connect_source(server.settings())
+        try:
+            (problem,) = access_problems(connection, tables)
+        finally:
+            connection.close()
+    assert problem.table == "dbo.Denied"
+    assert "'pay'" in problem.reason

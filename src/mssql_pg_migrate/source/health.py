@@ -114,18 +114,25 @@ def access_problems(connection: Any, tables: Iterable[Table]) -> tuple[AccessPro
 
 
 def _granted(session: CatalogSession, tables: Sequence[Table]) -> dict[int, bool]:
-    """Whether SELECT is granted on whole tables, by object_id; empty when the server does not tell."""
+    """Whether SELECT is granted on whole tables, by object_id; empty when the server does not tell.
+
+    The right on a table says nothing of a DENY on one of its columns: such a table is not among the granted ones.
+    """
     try:
         rows = session.rows(
             "SELECT t.object_id, HAS_PERMS_BY_NAME(QUOTENAME(s.name) + '.' + QUOTENAME(t.name), 'OBJECT', 'SELECT')"
             " AS granted FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id"
             " WHERE t.is_ms_shipped = 0"
         )
+        denied = session.rows(
+            "SELECT DISTINCT p.major_id FROM sys.database_permissions AS p"
+            " WHERE p.class = 1 AND p.minor_id <> 0 AND p.state = 'D'"
+        )
     except Exception as error:
         if describe(error).lost:
             raise to_migration_error(error) from error
         return {}
-    wanted = {table.object_id for table in tables}
+    wanted = {table.object_id for table in tables} - {object_id for (object_id,) in denied}
     return {object_id: bool(granted) for object_id, granted in rows if object_id in wanted}
 
 

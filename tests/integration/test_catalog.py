@@ -318,6 +318,21 @@ def test_what_later_versions_brought(source_db: MssqlDatabase) -> None:
     assert any("VIEW DEFINITION" in note for note in catalog.notes)
 
 
+def test_a_table_whose_clustered_index_is_disabled_cannot_be_read(source_db: MssqlDatabase) -> None:
+    source_db.execute_script(
+        "CREATE TABLE dbo.Shut (id int NOT NULL, n int NULL)\nGO\nCREATE CLUSTERED INDEX IX_Shut ON dbo.Shut (id)\nGO\n"
+        "CREATE TABLE dbo.Fine (id int NOT NULL, n int NULL)\nGO\nCREATE INDEX IX_Fine ON dbo.Fine (n)\nGO\n"
+        "ALTER INDEX IX_Shut ON dbo.Shut DISABLE\nGO\nALTER INDEX IX_Fine ON dbo.Fine DISABLE"
+    )
+    connection = connect_source(settings_of(source_db))
+    try:
+        (problem,) = access_problems(connection, read_catalog(connection).tables)
+    finally:
+        connection.close()
+    assert problem.table == "dbo.Shut"
+    assert "IX_Shut is disabled" in problem.reason
+
+
 @pytest.mark.sandbox_only  # a real server may lack the full-text component
 def test_xml_schemas_and_full_text_indexes_are_named(source_db: MssqlDatabase) -> None:
     source_db.execute_script(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..model import Table
+from ..model import Index, Key, Table
 from .catalog import CatalogSession
 from .classify import describe, to_migration_error
 from .connect import SourceSettings
@@ -95,6 +95,11 @@ def access_problems(connection: Any, tables: Iterable[Table]) -> tuple[AccessPro
     granted = _granted(session, tables)
     problems: list[AccessProblem] = []
     for table in tables:
+        closed = _closed_by(table)
+        if closed is not None:
+            why = f"cannot be read: its clustered index {closed} is disabled (ALTER INDEX ... REBUILD)"
+            problems.append(AccessProblem(table.full_name, why))
+            continue
         # Which isolation levels may read a memory-optimized table depends on the server and on the database's options.
         if not granted.get(table.object_id) or table.memory_optimized:
             reason = _refusal(session, table)
@@ -111,6 +116,13 @@ def access_problems(connection: Any, tables: Iterable[Table]) -> tuple[AccessPro
                 )
             )
     return tuple(problems)
+
+
+def _closed_by(table: Table) -> str | None:
+    """The disabled clustered index that keeps the server from reading a table (error 8655)."""
+    keys = [*([table.primary_key] if table.primary_key else ()), *table.unique_keys]
+    indexes: list[Key | Index] = [*keys, *table.indexes]
+    return next((index.name for index in indexes if index.clustered and index.disabled), None)
 
 
 def _granted(session: CatalogSession, tables: Sequence[Table]) -> dict[int, bool]:

@@ -47,6 +47,10 @@ def _moment(chance: random.Random) -> str:
     return f"'{day}T{chance.randint(0, 23):02d}:{chance.randint(0, 59):02d}:00.{chance.randint(0, 10**6):06d}'"
 
 
+def _clock(chance: random.Random) -> str:
+    return f"'{chance.randint(0, 23):02d}:{chance.randint(0, 59):02d}:59.{chance.randint(0, 10**7 - 1):07d}'"
+
+
 KINDS = [
     Kind("int", (("k", "int"),), "k", lambda c: (str(c.randint(-(2**31), 2**31 - 1)),)),
     Kind("descending", (("k", "int"),), "k DESC", lambda c: (str(c.randint(0, 10**6)),)),
@@ -74,6 +78,14 @@ KINDS = [
         lambda c: (_quoted("".join(c.choice("aAbBéÉ'_- ") for _ in range(6)).strip()),),
     ),
     Kind("datetime2", (("k", "datetime2(7)"),), "k", lambda c: (_moment(c),)),
+    Kind("time", (("k", "time(7)"),), "k DESC", lambda c: (_clock(c),)),
+    Kind("time_last", (("a", "int"), ("k", "time(7)")), "a, k", lambda c: (str(c.randint(1, 3)), _clock(c))),
+    Kind(
+        "datetimeoffset",
+        (("k", "datetimeoffset(7)"),),
+        "k",
+        lambda c: (_moment(c)[:-1] + f"{c.randint(0, 9)}{c.choice(('+14:00', '-05:30', '+00:00'))}'",),
+    ),
     Kind(
         "decimal",
         (("k", "decimal(30, 5)"),),

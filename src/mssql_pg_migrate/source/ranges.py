@@ -95,7 +95,7 @@ def _sample(connection: Any, table: MappedTable, key: Key, ranges: int, part: fl
             raise classify.to_migration_error(error, table=table.source.full_name) from error
         log.info("%s: no sample (%s); its key is scanned for ranges", table.source.full_name, found)
         return None
-    if rows.count < ranges or rows.last_of_first < ranges * _LEAST_SAMPLED_ROWS:
+    if rows.count < ranges or rows.last_of_first() < ranges * _LEAST_SAMPLED_ROWS:
         return None
     # The last of them is the sample's last row: what follows it belongs to the last range too.
     return [rows.key(row) for row in range(ranges - 1)]
@@ -145,11 +145,11 @@ def _outer_columns(table: MappedTable, key: Key) -> tuple[list[KeyField], str]:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """A small result: how many rows, the key in each of them, and the last value of the first one."""
+    """A small result: how many rows, the key in each of them, and the last value, a number, of the first one."""
 
     count: int
     key: Callable[[int], KeyValue]
-    last_of_first: Any
+    last_of_first: Callable[[], int]
 
 
 def _fetch(connection: Any, sql: str, fields: list[KeyField]) -> _Rows:
@@ -163,7 +163,7 @@ def _fetch(connection: Any, sql: str, fields: list[KeyField]) -> _Rows:
             return _Rows(
                 len(rows),
                 lambda row: tuple(str(int(rows[row][field.position])) for field in fields),
-                rows[0][-1] if rows else None,
+                lambda: int(rows[0][-1]),
             )
         found = _arrow_rows(cursor, fields)
         classify.check_complete(cursor)
@@ -185,5 +185,5 @@ def _arrow_rows(cursor: Any, fields: list[KeyField]) -> _Rows:
     return _Rows(
         batch.num_rows,
         lambda row: tuple(key_text(batch, field, row) for field in fields),
-        batch.column(batch.num_columns - 1)[0].as_py() if batch.num_rows else None,
+        lambda: int(batch.column(batch.num_columns - 1)[0].as_py()),
     )

@@ -317,7 +317,7 @@ def _to_time(sql: str, source: SqlType, target: SqlType) -> str | None:
         if target.name == "datetimeoffset":
             rounded = _rounded(f"({sql}).u", target.scale)
             return f"CASE WHEN {sql} IS NULL THEN NULL ELSE {{'u': {rounded}, 'o': ({sql}).o}} END"
-        ticks = f"(({sql}).u + ({sql}).o * {_MINUTE})"
+        ticks = f"(({sql}).u + ({sql}).o::BIGINT * {_MINUTE})"
     elif source.name == "date":
         ticks = f"(CAST({sql} AS BIGINT) * {_DAY})"
     elif source.name == "time":

@@ -16,6 +16,7 @@ from .mapping.objects import MappedDatabase, MappedTable, Note
 from .mapping.options import MappingOptions
 from .model import Catalog
 from .source.catalog import read_catalog, select_tables
+from .source.collisions import key_collision
 from .source.health import access_problems, snapshot_allowed
 from .target.fit import KINDS, check_fit
 from .target.inspect import ExistingTable, read_abilities, read_existing
@@ -152,6 +153,9 @@ def make_plan(
         tables.append(fitted)
         plans.append(_plan_table(config, fitted, found, begun, len(plans), names, only=only))
     database = replace(database, tables=tuple(tables))
+    if mode == "upsert" and only != "schema":
+        refused = {note.object for note in notes if note.severity == "error"}
+        notes.extend(_collisions(config, source, [table for table in tables if table.source.full_name not in refused]))
     plans, suspended = respect_foreign_keys(target, mode, plans)
     if only == "schema":
         suspended = ()
@@ -217,6 +221,14 @@ def _unreadable(config: Config, source: Any, tables: tuple[MappedTable, ...]) ->
     refused = special if isolation == "snapshot" else special & {problem.table for problem in problems}
     for name in sorted(refused):
         yield Note("error", name, f"is memory-optimized, which isolation: {isolation} cannot read")
+
+
+def _collisions(config: Config, source: Any, tables: list[MappedTable]) -> Iterator[Note]:
+    """Primary keys that the target could not tell apart: upsert would lose rows without a word."""
+    for table in tables:
+        found = key_collision(source, table, config.migration.on_nul)
+        if found is not None:
+            yield Note("error" if found.certain else "warning", table.source.full_name, found.message)
 
 
 _NEEDED: dict[Action, frozenset[str]] = {

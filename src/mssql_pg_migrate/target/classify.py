@@ -59,6 +59,9 @@ def translate(error: psycopg.Error, *, table: str | None, doing: str) -> Migrati
         return IoError(f"{message} - the target server's disk is full", hint="free space there, then resume")
     if table and code.startswith(_DATA_CLASSES):
         return DataError(message, table=table, column=diagnostic.column_name, hint=_DATA_HINTS.get(code))
+    if code == "21000":
+        hint = "two rows of the source have one primary key in the target, which compares keys otherwise (citext, say)"
+        return TransferError(message, table=table, hint=hint)
     if code == "42501":
         return TransferError(message, table=table, hint="grant the target user the missing right, then resume")
     if code == "25006":

@@ -46,19 +46,11 @@ def merge_statements(table: MappedTable, table_id: int, *, partitioned: bool = F
         for column in table.copied_columns
         if column.name not in key
     )
-    updates = ", ".join(f"{quote_ident(name)} = EXCLUDED.{quote_ident(name)}" for name in columns if name not in key)
     # A row with the same key under a case-insensitive comparison may spell the key differently: that is a change.
-    spelled = " OR ".join(
-        _differs(quote_ident(column.name), column.encoding, column.pg_type)
-        for column in table.copied_columns
-        if column.name in key and column.encoding == "text"
-    )
-    if spelled and updates:
-        updates += "".join(
-            f", {quote_ident(column.name)} = EXCLUDED.{quote_ident(column.name)}"
-            for column in table.copied_columns
-            if column.name in key and column.encoding == "text"
-        )
+    texts = [column for column in table.copied_columns if column.name in key and column.encoding == "text"]
+    spelled = " OR ".join(_differs(quote_ident(column.name), column.encoding, column.pg_type) for column in texts)
+    updated = [name for name in columns if name not in key] + [column.name for column in texts]
+    updates = ", ".join(f"{quote_ident(name)} = EXCLUDED.{quote_ident(name)}" for name in updated)
     changed = " OR ".join(part for part in (differs, spelled) if part) or "false"
     action = f"DO UPDATE SET {updates}" if updates else "DO NOTHING"
     overriding = " OVERRIDING SYSTEM VALUE" if any(column.identity for column in table.columns) else ""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from scripted import DONE, FAILED, Drop, ScriptedServer, columns, error, row
-from source_tools import fields
+from source_tools import fields, settings_of, tables_of
 
 from mssql_pg_migrate.errors import DataError, TransferError, TransientError
 from mssql_pg_migrate.mapping.objects import MappedTable
@@ -21,6 +21,7 @@ from mssql_pg_migrate.source.reader import Chunk, ReadRequest
 from mssql_pg_migrate.tds import types as t
 from mssql_pg_migrate.tds.metadata import ColumnMetadata
 from mssql_pg_migrate.typemap import MappedColumn, map_type
+from servers import MssqlDatabase
 
 COLLATION = bytes.fromhex("0904d00034")
 ID = ColumnMetadata(type_id=t.INTN, length=4, name="id")
@@ -298,7 +299,7 @@ def test_without_a_key_the_server_counts_true_replacement_characters(true: int, 
     count = ColumnMetadata(type_id=t.INTN, length=8, name="found")
 
     def answer(sql: str) -> Iterator[bytes]:
-        if "COUNT_BIG" in sql:
+        if "REPLACE" in sql:
             yield columns(count) + row([count], (true,)) + DONE
             return
         yield columns(ID, TEXT)
@@ -309,7 +310,24 @@ def test_without_a_key_the_server_counts_true_replacement_characters(true: int, 
     with ScriptedServer(answer) as server:
         asked = request(mapped(INT, NVARCHAR, key=None))
         if fails:
-            with pytest.raises(DataError, match=r"dbo\.T\.s .* about 1 rows"):
+            with pytest.raises(DataError, match=r"dbo\.T\.s .* about 1 lone"):
                 read(server, asked)
         else:
             assert len(fields(read(server, asked))) == 4
+
+
+def test_without_a_key_a_true_replacement_character_hides_no_lone_surrogate(source_db: MssqlDatabase) -> None:
+    source_db.execute_script(
+        "CREATE TABLE dbo.Good (v nvarchar(max) NULL)\nCREATE TABLE dbo.Bad (v nvarchar(max) NULL)\nGO\n"
+        "INSERT INTO dbo.Good VALUES (CAST(0xFDFF6100FDFF AS nvarchar(max))), (NULL), (N'x'), (NCHAR(65533))\n"
+        "INSERT INTO dbo.Bad VALUES (CAST(0xFDFF610000D8 AS nvarchar(max))), (N'x')"
+    )
+    tables = tables_of(source_db)
+    reader = DriverReader(settings_of(source_db))
+    try:
+        good = fields(reader.chunks(ReadRequest(table=tables["dbo.Good"], range=KeyRange(0))))
+        assert good == [("\ufffda\ufffd".encode(),), (None,), (b"x",), ("\ufffd".encode(),)]
+        with pytest.raises(DataError, match=r"dbo\.Bad\.v .* about 1 lone surrogates"):
+            list(reader.chunks(ReadRequest(table=tables["dbo.Bad"], range=KeyRange(0))))
+    finally:
+        reader.close()

@@ -174,7 +174,7 @@ class _Stream:
         self._rows_left = request.limit
         # Positions read as UTF-16 bytes because the driver's text showed U+FFFD.
         self._raw: frozenset[int] = frozenset()
-        # Tables without a key: how many values of each column showed U+FFFD.
+        # Tables without a key: how many U+FFFD each column showed.
         self._replaced: dict[int, int] = {}
         self._pacer = _Pacer(request)
 
@@ -246,7 +246,7 @@ class _Stream:
         if not found or self._table.range_key is not None:
             return found
         for position in found:
-            seen = pc.sum(pc.match_substring(batch.column(position), "\ufffd")).as_py() or 0
+            seen = pc.sum(pc.count_substring(batch.column(position), "\ufffd")).as_py() or 0
             self._replaced[position] = self._replaced.get(position, 0) + seen
         return frozenset()
 
@@ -255,16 +255,18 @@ class _Stream:
         for position, seen in self._replaced.items():
             column = self._source_column(position)
             inner = column.driver_select.format(c=quote_name(column.source.name))
+            mark = "NCHAR(65533)"
             true = self._reader.count(
-                "SELECT COUNT_BIG(*) AS found"
-                f" FROM {qualified_name(self._table.source.schema, self._table.source.name)}"
-                f" WHERE CHARINDEX(NCHAR(65533), CAST({inner} AS nvarchar(max)) COLLATE Latin1_General_BIN2) > 0",
+                f"SELECT COALESCE(SUM(DATALENGTH(q.x) - DATALENGTH(REPLACE(q.x, {mark}, N''))), 0) / 2 AS found"
+                f" FROM (SELECT CAST({inner} AS nvarchar(max)) COLLATE Latin1_General_BIN2 AS x"
+                f" FROM {qualified_name(self._table.source.schema, self._table.source.name)}) AS q"
+                f" WHERE CHARINDEX({mark}, q.x) > 0",
                 self._name,
             )
             if true < seen:
                 raise DataError(
-                    f"{self._name}.{column.source.name} holds text that is not valid UTF-16 (a lone surrogate) in "
-                    f"about {seen - true} rows; the table has no key that could name them.",
+                    f"{self._name}.{column.source.name} holds text that is not valid UTF-16: about {seen - true} "
+                    "lone surrogates; the table has no key that could name their rows.",
                     table=self._name,
                     column=column.source.name,
                     hint="Correct the values in the source, or exclude the table.",

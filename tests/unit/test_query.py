@@ -85,6 +85,16 @@ def test_a_key_column_that_postgresql_computes_is_read_beside_the_fields() -> No
     assert build_select(request(table), variant="driver").startswith("SELECT CAST([x] AS binary(16)), [id]\n")
 
 
+def test_such_a_key_column_of_a_code_page_is_converted_by_the_server() -> None:
+    """The driver's own conversion makes a question mark of byte 0x81 in 1252: a resume would begin elsewhere."""
+    key = Key("pk", (KeyColumn("code"),), primary=True)
+    code = Column("code", SqlType("varchar", max_length=12, collation="Latin1_General_CI_AS", code_page=1252))
+    table = mapped(ID, code, key=key)
+    table = replace(table, columns=(table.columns[0], replace(table.columns[1], copied=False)))
+    assert layout(table, "driver").extra == ("CAST([code] AS nvarchar(12))",)
+    assert layout(table, "wire").extra == ("[code]",)
+
+
 def test_result_columns_can_be_replaced() -> None:
     sql = build_select(request(mapped(ID, key=None)), variant="driver", replaced={0: "CAST([id] AS varbinary(4))"})
     assert sql.startswith("SELECT CAST([id] AS varbinary(4))\n")

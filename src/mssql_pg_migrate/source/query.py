@@ -12,6 +12,7 @@ from typing import Literal
 
 from ..mapping.objects import MappedTable
 from ..model import Column, Key, KeyValue, SqlType, Table
+from ..typemap import map_type
 from . import keys
 from .reader import ReadRequest
 from .tsql import qualified_name, quote_name
@@ -71,10 +72,10 @@ def is_finer_than_arrow(sql_type: SqlType) -> bool:
 
 
 def _raw_select(column: Column, variant: Variant) -> str:
+    """A key column that is no COPY field, as a field of its type would be selected: the driver's own conversion of a
+    code page would change some characters."""
     quoted = quote_name(column.name)
-    if variant == "driver" and column.type.name == "uniqueidentifier":
-        return f"CAST({quoted} AS binary(16))"
-    return quoted
+    return map_type(column).driver_select.format(c=quoted) if variant == "driver" else quoted
 
 
 def build_select(request: ReadRequest, *, variant: Variant, replaced: Mapping[int, str] | None = None) -> str:

@@ -78,7 +78,7 @@ def test_a_key_that_is_all_of_a_row_is_spelled_anew(
         target_db.execute("CREATE EXTENSION citext")
     except Exception as error:
         pytest.skip(f"no citext here: {error}")
-    source_db.execute_script("CREATE TABLE dbo.T (k varchar(10) NOT NULL PRIMARY KEY)")
+    source_db.execute_script("CREATE TABLE dbo.T (k varchar(10) COLLATE Latin1_General_CI_AS NOT NULL PRIMARY KEY)")
     source_db.execute_script("INSERT INTO dbo.T VALUES ('abc'), ('def')")
     target_db.execute('CREATE TABLE "T" (k citext PRIMARY KEY)')
     tool = Tool(tmp_path, source_db, target_db, target_mode="upsert")
@@ -86,3 +86,11 @@ def test_a_key_that_is_all_of_a_row_is_spelled_anew(
     source_db.execute_script("UPDATE dbo.T SET k = 'ABC' WHERE k = 'abc'")
     assert tool.result("run")["skipped_rows"] == 1
     assert target_db.execute('SELECT k::text FROM "T" ORDER BY 1') == [("ABC",), ("def",)]
+
+    source_db.execute_script("CREATE TABLE dbo.Exact (k varchar(10) COLLATE Latin1_General_CS_AS NOT NULL PRIMARY KEY)")
+    source_db.execute_script("INSERT INTO dbo.Exact VALUES ('a'), ('A')")
+    target_db.execute('CREATE TABLE "Exact" (k citext PRIMARY KEY)')
+    done = tool.run("run")
+    assert done.returncode == 3
+    assert "2 rows have primary keys that differ only in the case of letters" in done.stderr
+    assert target_db.execute('SELECT count(*) FROM "Exact"') == [(0,)]

@@ -91,13 +91,17 @@ def _part(column: MappedColumn, on_nul: Literal["error", "strip"]) -> _Part:
         return _Part(column, _FINE[kind.name].format(c=quoted), "the seventh decimal of seconds")
     if kind.name == "sql_variant":
         return _Part(column, column.driver_select.format(c=quoted), "the base type of a sql_variant")
+    # As short as declared: the server reserves memory for the grouping by it.
+    length = kind.char_length if 0 < kind.char_length < 4000 else 4000
+    text = f"CAST({quoted} AS nvarchar({length}))"
+    if kind.name in _TEXT and "citext" in column.pg_type and "CI" not in (kind.collation or "").upper().split("_"):
+        return _Part(column, f"CAST(LOWER({text}) AS varbinary({2 * length}))", "the case of letters", utf16=True)
     if kind.name in _TEXT and "citext" not in column.pg_type and column.collation_sql is None:
         # The target compares bytes: letters that the source's collation holds for equal must not fall together here.
-        text = f"CAST({quoted} AS nvarchar(4000))"
         if on_nul == "strip":
             text = f"REPLACE({text} COLLATE Latin1_General_BIN2, NCHAR(0), N'')"
         lost = "the characters U+0000 that on_nul: strip leaves out" if on_nul == "strip" else None
-        return _Part(column, f"CAST({text} AS varbinary(8000))", lost, utf16=True)
+        return _Part(column, f"CAST({text} AS varbinary({2 * length}))", lost, utf16=True)
     return _Part(column, quoted, None)
 
 

@@ -228,6 +228,20 @@ def test_upsert_inserts_new_updates_changed_and_keeps_what_only_the_target_has(
     assert_equal_rows(shop, target_db, TABLES)
 
 
+def test_upsert_takes_names_with_percent_signs(source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path) -> None:
+    source_db.execute_script(
+        "CREATE TABLE dbo.[%(first)s] ([100%] int NOT NULL PRIMARY KEY, [Discount %] varchar(10) NULL, [%s] int NULL)"
+        "\nGO\n"
+        "INSERT INTO dbo.[%(first)s] VALUES (1, 'a', 1), (2, 'b', NULL)"
+    )
+    tool = Tool(tmp_path, source_db, target_db, target_mode="upsert")
+    run(tool)
+    source_db.execute_script("UPDATE dbo.[%(first)s] SET [Discount %] = 'c' WHERE [100%] = 2")
+    document = run(tool)
+    assert (document["rows_transferred"], document["skipped_rows"]) == (2, 1)
+    assert target_db.execute('SELECT * FROM "%(first)s" ORDER BY 1') == [(1, "a", 1), (2, "c", None)]
+
+
 def test_unchanged_upsert_writes_nothing(shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path) -> None:
     shop.execute_script(
         "CREATE TABLE dbo.big (id int NOT NULL PRIMARY KEY, a nvarchar(50), b float, c datetime2(7), d varbinary(20))"

@@ -62,16 +62,23 @@ def merge_statements(table: MappedTable, table_id: int, *, partitioned: bool = F
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {stage} ON COMMIT DELETE ROWS AS"
             f" SELECT {names} FROM {target} WITH NO DATA"
         ),
-        merge=(
+        merge=_escaped(
             f"WITH merged AS (INSERT INTO {target} AS d ({names}){overriding}"
             f" SELECT {', '.join(f's.{quote_ident(name)}' for name in columns)}"
-            f" FROM pg_temp.{stage} s LEFT JOIN {target} t ON {join}"
-            f" WHERE s.ctid >= %(first)s::tid AND s.ctid < %(last)s::tid"
+            f" FROM pg_temp.{stage} s LEFT JOIN {target} t ON {join} WHERE "
+        )
+        + "s.ctid >= %(first)s::tid AND s.ctid < %(last)s::tid"
+        + _escaped(
             f" AND (t.{quote_ident(key[0])} IS NULL OR {changed})"
             f" ON CONFLICT ({', '.join(quote_ident(name) for name in key)}) {action} RETURNING {new} AS new)"
             " SELECT count(*), count(*) FILTER (WHERE new) FROM merged"
         ),
     )
+
+
+def _escaped(text: str) -> str:
+    """Part of a statement with parameters, in which a % of a name would begin one."""
+    return text.replace("%", "%%")
 
 
 def key_columns(table: MappedTable) -> tuple[str, ...]:

@@ -104,7 +104,7 @@ class Column:
     masked: bool = False
     filestream: bool = False
     bound: tuple[str, ...] = ()
-    """What else limits or fills the column, in words: rules, default objects, an XML schema collection."""
+    """What else limits the column and is not carried, in words: a rule, an XML schema collection."""
     description: str | None = None
     """Extended property MS_Description."""
 
@@ -140,7 +140,7 @@ class Index:
     filter: str | None = None
     """filter_definition, for example ``([a] IS NOT NULL)``."""
     kind: str = "NONCLUSTERED"
-    """sys.indexes.type_desc: CLUSTERED, NONCLUSTERED, XML, SPATIAL, CLUSTERED COLUMNSTORE, ...; or FULLTEXT."""
+    """sys.indexes.type_desc: CLUSTERED, NONCLUSTERED, XML, SPATIAL, CLUSTERED COLUMNSTORE, ..."""
     disabled: bool = False
     ignore_dup_key: bool = False
 
@@ -189,6 +189,8 @@ class Table:
     indexes: tuple[Index, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
     checks: tuple[Check, ...] = ()
+    fulltext: tuple[str, ...] = ()
+    """Columns of its full-text index, which has no name: a table has one at most."""
     row_estimate: int = 0
     """Rows by sys.partitions: an estimate, exact only while nothing changes."""
     size_bytes: int | None = None

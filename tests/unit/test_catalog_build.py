@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mssql_pg_migrate.model import SqlType, Table
+from mssql_pg_migrate.model import Default, SqlType, Table
 from mssql_pg_migrate.source import catalog_sql as q
 from mssql_pg_migrate.source.catalog import select_tables
 from mssql_pg_migrate.source.catalog_build import TableParts, TypeTable, build_tables
@@ -131,24 +131,53 @@ def test_what_a_ledger_dropped_is_not_there() -> None:
     assert notes == ["dbo.MSSQL_Dropped_T is a ledger table that was dropped; it is not migrated."]
 
 
-def test_bound_rules_and_default_objects_are_named() -> None:
-    """Of the days before constraints: CREATE RULE and sp_bindrule, CREATE DEFAULT and sp_bindefault."""
-    types = TypeTable([type_row(56, 56, "int")])
+def test_an_xml_schema_collection_is_named() -> None:
+    table = dict.fromkeys(q.TABLES.names) | {"object_id": 1, "schema_name": "dbo", "name": "T"}
+    column = dict.fromkeys(q.COLUMNS.names) | {"object_id": 1, "user_type_id": 2, "system_type_id": 2}
     parts = TableParts(
-        tables=[row_of(q.TABLES, object_id=1, schema_name="dbo", name="T")],
-        columns=[row_of(q.COLUMNS, object_id=1, column_id=1, name="n", user_type_id=56, system_type_id=56)],
+        tables=[table],
+        columns=[column | {"column_id": 1, "name": "x"}],
         indexes=[],
         index_columns=[],
+        xml_schemas=[row_of(q.XML_SCHEMAS, object_id=1, column_id=1, schema_name="dbo", name="Orders")],
+    )
+    (found,) = build_tables(parts, TYPES, None, [])
+    assert found.columns[0].bound == ("XML schema collection dbo.Orders: PostgreSQL does not validate the column",)
+
+
+def bound_row(column_id: int, kind: str, name: str, definition: str | None) -> dict[str, Any]:
+    return {
+        "object_id": 1, "column_id": column_id, "schema_name": "dbo", "name": name, "type": f"{kind} ",
+        "definition": definition,
+    }  # fmt: skip
+
+
+def test_stand_alone_defaults_and_rules_are_found_by_their_binding() -> None:
+    table = dict.fromkeys(q.TABLES.names) | {"object_id": 1, "schema_name": "dbo", "name": "T"}
+    column = dict.fromkeys(q.COLUMNS.names) | {"object_id": 1, "user_type_id": 2, "system_type_id": 2}
+    parts = TableParts(
+        tables=[table],
+        columns=[column | {"column_id": number, "name": f"c{number}"} for number in range(1, 6)],
+        indexes=[],
+        index_columns=[],
+        defaults=[{"parent_object_id": 1, "parent_column_id": 1, "name": "DF", "definition": "((1))"}],
         bound=[
-            row_of(q.BOUND, object_id=1, column_id=1, schema_name="dbo", name="positive", type="R "),
-            row_of(q.BOUND, object_id=1, column_id=1, schema_name="dbo", name="zero", type="D "),
+            bound_row(1, "D", "DF", None),  # a constraint, on a server that does not show whose it is
+            bound_row(2, "D", "ZERO", "-- old\nCREATE  DEFAULT [dbo].[ZE]]RO] AS 0 ;\n"),
+            bound_row(3, "D", "TODAY", "create default today as\n getdate()"),
+            bound_row(4, "D", "SECRET", None),
+            bound_row(2, "R", "POSITIVE", "CREATE RULE POSITIVE AS @x > 0"),
         ],
+        fulltext=[{"object_id": 1, "column_id": 5}],
     )
-    (table,) = build_tables(parts, types, None, [])
-    parts.defaults.append(row_of(q.DEFAULTS, parent_object_id=1, parent_column_id=1, name="zero", definition="((0))"))
-    (constrained,) = build_tables(parts, types, None, [])
-    assert [text.split()[0] for text in constrained.columns[0].bound] == ["rule"]
-    assert table.columns[0].bound == (
-        "rule dbo.positive, which is bound to it: make it a check constraint",
-        "default object dbo.zero, which is bound to it: make it a default constraint",
-    )
+    (found,) = build_tables(parts, TYPES, None, [])
+    assert [column.default for column in found.columns] == [
+        Default("DF", "((1))"),
+        Default("ZERO", "(0)"),
+        Default("TODAY", "(getdate())"),
+        Default("SECRET", "[dbo].[SECRET]"),
+        None,
+    ]
+    assert [text.split(",")[0] for column in found.columns for text in column.bound] == ["rule dbo.POSITIVE"]
+    assert found.columns[1].bound
+    assert found.fulltext == ("c5",)

@@ -276,3 +276,18 @@ def test_the_range_key_is_chosen_for_every_table() -> None:
     assert chosen is not None
     assert chosen.columns == (KeyColumn("a"),)
     assert only_table(database, "Loose").range_key is None
+
+
+def test_full_text_indexes_and_bound_rules_are_named() -> None:
+    source = catalog(
+        table("T", column("a", "int", bound=("rule dbo.Positive",)), column("b", "varchar(9)"), fulltext=("b",))
+    )
+    database = mapped(source)
+    assert any("dbo.Positive" in text for text in notes(database, "not_carried", "dbo.T.a"))
+    assert any("full-text index on b" in text for text in notes(database, "not_carried", "dbo.T"))
+
+
+def test_a_bound_default_whose_text_is_hidden_is_named() -> None:
+    database = mapped(catalog(table("T", column("a", "int", default="[dbo].[SECRET]"))))
+    assert only_table(database).columns[0].default_sql is None
+    assert any("SECRET" in text for text in notes(database, "not_carried", "dbo.T.a"))

@@ -147,6 +147,13 @@ def _note_table_kind(context: Context, table: Table) -> None:
         context.note(
             "not_carried", name, f"graph {table.graph} table: its pseudo-columns are left out, and with them {lost}"
         )
+    if table.fulltext:
+        columns = ", ".join(table.fulltext)
+        context.note(
+            "not_carried",
+            name,
+            f"full-text index on {columns}: PostgreSQL's full-text search (tsvector) works otherwise",
+        )
     if table.memory_optimized:
         context.note("info", name, "memory-optimized table: becomes an ordinary table")
     if table.filetable:

@@ -22,7 +22,6 @@ _NOT_CARRIED_KINDS = {
     "CLUSTERED COLUMNSTORE": "columnstore: PostgreSQL stores tables by row",
     "NONCLUSTERED COLUMNSTORE": "columnstore index: PostgreSQL has none",
     "JSON": "JSON index: PostgreSQL's json type has none",
-    "FULLTEXT": "full-text index: PostgreSQL searches text by indexes on tsvector",
     "VECTOR": "vector index: the column is stored as text",
 }
 _FIXED_WIDTHS = {

@@ -125,15 +125,15 @@ def read_catalog(connection: Any, schemas: Sequence[str] | None = None) -> Catal
         identities=session.optional(q.IDENTITIES),
         computed=session.optional(q.COMPUTED),
         defaults=session.optional(q.DEFAULTS),
+        bound=session.optional(q.BOUND),
+        fulltext=session.optional(q.FULLTEXT),
         foreign_keys=session.optional(q.FOREIGN_KEYS),
         foreign_key_columns=session.optional(q.FOREIGN_KEY_COLUMNS),
         checks=session.optional(q.CHECKS),
         rows=session.optional(q.ROWS),
         sizes=session.optional(q.SIZES),
         properties=session.optional(q.PROPERTIES),
-        bound=session.optional(q.BOUND),
         xml_schemas=session.optional(q.XML_SCHEMAS),
-        fulltext_indexes=session.optional(q.FULLTEXT_INDEXES),
     )
     modules = session.optional(q.MODULES)
     sequences = session.optional(q.SEQUENCES)

@@ -6,6 +6,7 @@ table has differs from server to server.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -126,15 +127,15 @@ class TableParts:
     identities: list[Row] = field(default_factory=list)
     computed: list[Row] = field(default_factory=list)
     defaults: list[Row] = field(default_factory=list)
+    bound: list[Row] = field(default_factory=list)
+    fulltext: list[Row] = field(default_factory=list)
     foreign_keys: list[Row] = field(default_factory=list)
     foreign_key_columns: list[Row] = field(default_factory=list)
     checks: list[Row] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     sizes: list[Row] = field(default_factory=list)
     properties: list[Row] = field(default_factory=list)
-    bound: list[Row] = field(default_factory=list)
     xml_schemas: list[Row] = field(default_factory=list)
-    fulltext_indexes: list[Row] = field(default_factory=list)
 
     def tool_objects(self) -> frozenset[int]:
         """Objects that the database diagram tool put into the database."""
@@ -152,6 +153,7 @@ def build_tables(parts: TableParts, types: TypeTable, schemas: Schemas, notes: l
     indexes = _IndexBuilder(parts, column_names)
     foreign_keys = _foreign_keys(parts, names, column_names, notes)
     checks = _group(parts.checks, "parent_object_id")
+    fulltext = _group(parts.fulltext, "object_id")
     descriptions = _descriptions(parts)
     row_counts = {row["object_id"]: int(row["row_count"] or 0) for row in parts.rows}
     pages = {row["object_id"]: row["used_pages"] for row in parts.sizes}
@@ -186,6 +188,7 @@ def build_tables(parts: TableParts, types: TypeTable, schemas: Schemas, notes: l
                 indexes=others,
                 foreign_keys=tuple(foreign_keys.get(object_id, ())),
                 checks=tuple(_check(check, column_names) for check in _by_name(checks.get(object_id, ()))),
+                fulltext=tuple(column_names.get((object_id, one["column_id"]), "") for one in fulltext[object_id]),
                 row_estimate=max(0, row_counts.get(object_id, 0)),
                 size_bytes=int(used) * _PAGE if used is not None else None,
                 description=descriptions.get((object_id, 0)),
@@ -207,12 +210,11 @@ def _column_maker(
     identities = {(row["object_id"], row["column_id"]): row for row in parts.identities}
     computed = {(row["object_id"], row["column_id"]): row for row in parts.computed}
     defaults = {(row["parent_object_id"], row["parent_column_id"]): row for row in parts.defaults}
-    bound = _bound(parts)
+    limits = _limits(parts)
+    bound = {(row["object_id"], row["column_id"]): row for row in parts.bound if _kind(row) == "D"}
 
     def make(row: Row) -> Column:
         at = (row["object_id"], row["column_id"])
-        default = defaults.get(at)
-        has_default = default is not None and default["definition"] is not None
         return Column(
             name=str(row["name"]),
             type=types.resolve(row),
@@ -220,7 +222,7 @@ def _column_maker(
             ordinal=int(row["column_id"]),
             identity=_identity(identities.get(at)) if row["is_identity"] else None,
             computed=_computed(computed.get(at)) if row["is_computed"] else None,
-            default=Default(str(default["name"]), str(default["definition"])) if default and has_default else None,
+            default=_default(defaults.get(at), bound.get(at)),
             rowguid=bool(row["is_rowguidcol"]),
             sparse=bool(row["is_sparse"]),
             column_set=bool(row["is_column_set"]),
@@ -230,27 +232,48 @@ def _column_maker(
             encrypted=row["encryption_type"] is not None,
             masked=bool(row["is_masked"]),
             filestream=bool(row["is_filestream"]),
-            bound=tuple(bound.get(at, ())),
+            bound=tuple(limits.get(at, ())),
             description=descriptions.get(at),
         )
 
     return make
 
 
-def _bound(parts: TableParts) -> dict[tuple[int, int], list[str]]:
-    """What is bound to columns and will not be carried, by (object_id, column_id)."""
+def _kind(row: Row) -> str:
+    return str(row["type"]).strip()
+
+
+def _limits(parts: TableParts) -> dict[tuple[int, int], list[str]]:
+    """What limits columns and will not be carried, by (object_id, column_id)."""
     found: dict[tuple[int, int], list[str]] = defaultdict(list)
-    constrained = {(row["parent_object_id"], row["parent_column_id"]) for row in parts.defaults}
     for row in parts.bound:
-        if (row["object_id"], row["column_id"]) in constrained and str(row["type"]).strip() != "R":
-            continue  # its default constraint, on a server that does not show whose it is
-        kind, instead = ("rule", "check") if str(row["type"]).strip() == "R" else ("default object", "default")
-        text = f"{kind} {row['schema_name']}.{row['name']}, which is bound to it: make it a {instead} constraint"
-        found[row["object_id"], row["column_id"]].append(text)
+        if _kind(row) == "R":
+            text = f"rule {row['schema_name']}.{row['name']}, which is bound to it: make it a check constraint"
+            found[row["object_id"], row["column_id"]].append(text)
     for row in parts.xml_schemas:
         text = f"XML schema collection {row['schema_name']}.{row['name']}: PostgreSQL does not validate the column"
         found[row["object_id"], row["column_id"]].append(text)
     return found
+
+
+_NAME = r"(?:\[(?:[^\]]|\]\])*\]|\"(?:[^\"]|\"\")*\"|[\w@#$]+)"
+_CREATE_DEFAULT = re.compile(rf"\bCREATE\s+DEFAULT\s+(?:{_NAME}\s*\.\s*)*{_NAME}\s+AS\s+(.+?)[\s;]*$", re.I | re.S)
+
+
+def _default(constraint: Row | None, bound: Row | None) -> Default | None:
+    """A default constraint, else the stand-alone default bound to the column (sp_bindefault) by its expression.
+
+    In this order: where a server does not show whose a default constraint is, it looks like a stand-alone one, too.
+    """
+    if constraint is not None:
+        text = constraint["definition"]
+        return Default(str(constraint["name"]), str(text)) if text is not None else None
+    if bound is None:
+        return None
+    found = _CREATE_DEFAULT.search(str(bound["definition"] or ""))
+    # Without a readable text its name stands for it, which the plan will name as not carried.
+    text = f"({found[1]})" if found else f"[{bound['schema_name']}].[{bound['name']}]"
+    return Default(str(bound["name"]), text)
 
 
 def _identity(row: Row | None) -> Identity:
@@ -281,7 +304,6 @@ class _IndexBuilder:
         self._columns: dict[tuple[int, int], list[Row]] = defaultdict(list)
         for row in parts.index_columns:
             self._columns[row["object_id"], row["index_id"]].append(row)
-        self._fulltext = {row["object_id"] for row in parts.fulltext_indexes}
         self._constraints = {
             (row["parent_object_id"], row["unique_index_id"]): str(row["name"]) for row in parts.key_constraints
         }
@@ -300,8 +322,6 @@ class _IndexBuilder:
                 unique.append(self._key(row, primary=False))
             else:
                 others.append(self._index(row))
-        if object_id in self._fulltext:
-            others.append(Index(name="full-text", columns=(), kind="FULLTEXT"))
         return primary, tuple(unique), tuple(others)
 
     def _key_columns(self, row: Row) -> tuple[KeyColumn, ...]:

@@ -170,14 +170,15 @@ DEFAULTS = CatalogQuery(
 )
 
 BOUND = CatalogQuery(
-    "rules and default objects bound to columns",
-    ("b.object_id", "b.column_id", "s.name AS schema_name", "o.name", "o.type"),
+    "rules and stand-alone defaults bound to columns",
+    ("b.object_id", "b.column_id", "s.name AS schema_name", "o.name", "o.type", "m.definition"),
     "(SELECT object_id, column_id, default_object_id AS bound_id FROM sys.columns WHERE default_object_id <> 0"
     " UNION ALL SELECT object_id, column_id, rule_object_id FROM sys.columns WHERE rule_object_id <> 0) AS b"
     " JOIN sys.objects AS o ON o.object_id = b.bound_id JOIN sys.schemas AS s ON s.schema_id = o.schema_id"
-    " WHERE o.parent_object_id = 0",
+    " LEFT JOIN sys.sql_modules AS m ON m.object_id = o.object_id"
+    " WHERE o.parent_object_id = 0 AND o.type IN ('D', 'R')",
 )
-"""What sp_bindefault and sp_bindrule did: a default constraint, unlike a default object, has its table as parent."""
+"""What sp_bindefault and sp_bindrule did. The parent of a default constraint, unlike of these, is its table."""
 
 XML_SCHEMAS = CatalogQuery(
     "XML schema collections of columns",
@@ -221,13 +222,17 @@ INDEX_COLUMNS = CatalogQuery(
     "sys.index_columns AS ic JOIN sys.tables AS t ON t.object_id = ic.object_id",
 )
 
+FULLTEXT = CatalogQuery(
+    "the full-text indexes",
+    ("x.object_id", "x.column_id"),
+    "sys.fulltext_index_columns AS x",
+)
+
 KEY_CONSTRAINTS = CatalogQuery(
     "the names of primary keys and unique constraints",
     ("k.parent_object_id", "k.unique_index_id", "k.name"),
     "sys.key_constraints AS k",
 )
-
-FULLTEXT_INDEXES = CatalogQuery("the full-text indexes", ("x.object_id",), "sys.fulltext_indexes AS x")
 
 FOREIGN_KEYS = CatalogQuery(
     "the foreign keys",

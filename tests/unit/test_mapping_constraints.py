@@ -271,3 +271,32 @@ def test_text_keys_that_may_outgrow_an_index_entry_warn() -> None:
     assert any("2704 bytes" in text for text in notes(mapped(source), "warning", "dbo.T index IX"))
     narrow = catalog(table("T", column("a", "varchar(800)"), indexes=(Index("IX", (KeyColumn("a"),)),)))
     assert notes(mapped(narrow), "warning") == []
+
+
+def test_keys_over_case_insensitive_text_are_named_where_case_begins_to_count() -> None:
+    parent = table(
+        "P",
+        column("Code", "varchar(9)", nullable=False),
+        column("Exact", "varchar(9)", nullable=False, collation="Latin1_General_CS_AS"),
+        column("Number", "int"),
+        primary_key=key("PK_P", "Code", primary=True),
+        unique_keys=(key("UQ_Exact", "Exact"), key("UQ_Number", "Number")),
+        indexes=(
+            Index("IX", (KeyColumn("Code"),)),
+            Index("UX", (KeyColumn("Exact"), KeyColumn("Code")), unique=True),
+        ),
+    )
+    children = [
+        table(
+            f"C{number}",
+            column("Code", "varchar(9)"),
+            foreign_keys=(ForeignKey("FK", ("Code",), "dbo", "P", ("Code",)),),
+        )
+        for number in range(22)
+    ]
+    unique, foreign = notes(mapped(catalog(parent, *children)), "warning", "collation")
+    assert unique.endswith("beside 'A' in PostgreSQL: dbo.P PK_P, dbo.P UX")
+    assert "dbo.C0 FK, dbo.C1 FK" in foreign
+    assert foreign.endswith(" and 2 others")
+    for option in ("citext", "icu"):
+        assert notes(mapped(catalog(parent, *children), collation=option), "warning", "collation") == []

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..model import Catalog, Table
 from ..source.keys import choose_range_key
-from .collation import CollationPlan
+from .collation import CollationPlan, notes_on_keys
 from .columns import map_columns
 from .constraints import ConstraintMapper
 from .context import Context
@@ -33,6 +33,7 @@ def build(catalog: Catalog, options: MappingOptions) -> MappedDatabase:
     sequences = map_sequences(context)
     tables = [mapped for table in selected if (mapped := _map_table(context, table)) is not None]
     tables = _with_foreign_keys(context, tables)
+    context.notes.extend(notes_on_keys(tables))
     sequences = with_feeds(sequences, tables)
     views = map_views(context, tables)
     _note_modules(context)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .objects import Note
+from ..typemap import MappedColumn
+from .objects import MappedIndex, MappedKey, MappedTable, Note
 from .options import MappingOptions
 from .quoting import qualified
 
@@ -97,6 +99,43 @@ class CollationPlan:
             f" (provider = icu, locale = '{locale}', deterministic = false)"
             for name, locale in (_ICU_NAMES[key] for key in self._used)
         )
+
+
+_MOST_NAMES = 20
+
+
+def notes_on_keys(tables: Iterable[MappedTable]) -> list[Note]:
+    """One warning each for the unique keys and the foreign keys whose text is compared with its case from now on."""
+    unique: list[str] = []
+    foreign: list[str] = []
+    for table in tables:
+        by_name = {column.name: column for column in table.columns}
+        items: list[MappedKey | MappedIndex] = [
+            key for key in (table.primary_key, *table.unique_keys) if key is not None
+        ]
+        items += [index for index in table.indexes if index.unique]
+        for item in items:
+            if any(_loses_folding(by_name[column.name]) for column in item.columns):
+                unique.append(f"{table.source.full_name} {item.source.name}")
+        for foreign_key in table.foreign_keys:
+            if any(_loses_folding(by_name[name]) for name in foreign_key.columns):
+                foreign.append(f"{table.source.full_name} {foreign_key.source.name}")
+    texts = []
+    if unique:
+        texts.append(f"unique keys over case-insensitive text take 'a' beside 'A' in PostgreSQL: {_listed(unique)}")
+    if foreign:
+        texts.append(f"foreign keys over case-insensitive text tell 'a' from 'A' in PostgreSQL: {_listed(foreign)}")
+    return [Note("warning", "collation", f"ignore: {text}") for text in texts]
+
+
+def _loses_folding(column: MappedColumn) -> bool:
+    folds = not sensitivity(column.source.type.collation).case
+    return folds and _is_text(column.pg_type) and column.collation_sql is None
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} others" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
 
 
 def _is_text(pg_type: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mssql_pg_migrate.mapping.objects import MappedDatabase
-from mssql_pg_migrate.model import Check, Index, KeyColumn, Sequence
+from mssql_pg_migrate.model import Check, Computed, Index, KeyColumn, Sequence
 from schema_samples import BIN, CI, CS, catalog, column, mapped, notes, only_table, table
 
 INT_SEQUENCE = Sequence("dbo", "Numbers", column("x", "int").type, 1, 1, 1, 2**31 - 1, False, 5)
@@ -490,6 +490,8 @@ def test_computed_columns_become_generated_ones(declared: str, definition: str, 
         ("bigint", "([i]*(2))", "its type is bigint"),
         ("decimal(20,5)", "([num]*[i])", "its type is decimal(20,5)"),
         ("varchar(30)", "([i]*(2))", "its type is varchar(30)"),
+        ("datetime2(7)", "(CONVERT([datetime2](7),[at]))", "thirds of a datetime's hundredths"),
+        ("time(7)", "(CONVERT([time],[at]))", "thirds of a datetime's hundredths"),
     ],
 )
 def test_a_computed_column_without_an_equal_carries_its_data(declared: str, definition: str, reason: str) -> None:
@@ -498,6 +500,30 @@ def test_a_computed_column_without_an_equal_carries_its_data(declared: str, defi
     (message,) = notes(database, "not_carried", "dbo.T.c")
     assert reason in message
     assert message.endswith("a plain column with its data")
+
+
+@pytest.mark.parametrize(
+    ("declared", "definition", "persisted", "expected"),
+    [
+        ("int", "([i]/[small])", True, '"i" / "small"::integer'),
+        ("int", "([i]/[small])", False, '"i" / nullif("small", 0)::integer'),
+        ("int", "([i]%(7))", False, '"i" % 7'),
+        ("float", "([i]/[ratio])", False, '"i"::double precision / nullif("ratio", 0)'),
+        ("float", "(sqrt([ratio]))", False, 'CASE WHEN "ratio" >= 0 THEN sqrt("ratio") END'),
+        (
+            "varchar(20)",
+            "(substring([name],(1),charindex('@',[name])-(1)))",
+            False,
+            'CASE WHEN (strpos("name", \'@\') - 1) >= 0 THEN substring("name", 1, strpos("name", \'@\') - 1) END',
+        ),
+    ],
+)
+def test_what_the_source_cannot_compute_when_it_is_read_refuses_no_row(
+    declared: str, definition: str, persisted: bool, expected: str
+) -> None:
+    computed = column("c", declared, computed=Computed(definition, persisted=persisted))
+    assert only_table(mapped(catalog(table("T", *COLUMNS, computed)))).columns[-1].generated_sql == expected
+    assert check_of("([i]/[small]>(1))")[0] == '("i" / "small"::integer) > 1', "a check fails, as in the source"
 
 
 def test_a_computed_key_column_is_copied_because_rows_are_found_by_it() -> None:

@@ -14,6 +14,8 @@ from .values import INT, NUMERIC_KINDS, Value, as_decimal, collation_of, common_
 class Arithmetic:
     """The operators of `ExpressionTranslator`."""
 
+    when_read = False
+
     def value(self, node: Any) -> Value:
         """A scalar expression."""
         raise NotImplementedError
@@ -37,6 +39,9 @@ class Arithmetic:
     def _number_arithmetic(self, operator: str, left: Value, right: Value) -> Value:
         immutable = left.immutable and right.immutable
         kinds = {left.kind, right.kind}
+        if operator in "/%" and self.when_read and not right.literal:
+            # PostgreSQL computes the column when the row comes in, which must not be refused for a value never read.
+            right = right.derived(f"nullif({right.sql}, 0)")
         sql = f"{left.operand} {operator} {right.operand}"
         if "float" in kinds:
             if operator == "%":

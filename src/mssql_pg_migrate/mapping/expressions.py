@@ -54,6 +54,8 @@ class ExpressionTranslator(Arithmetic):
         self.exact_text = exact_text
         self.stored = False
         """Whether the value is kept in the target, where a difference would be one of data."""
+        self.when_read = False
+        """Whether the source computes the value only when it is read, and takes rows for which it fails (1/0)."""
         self.remarks: list[str] = []
 
     # -- what depends on the place -----------------------------------------------------------------------------------
@@ -178,6 +180,9 @@ class ExpressionTranslator(Arithmetic):
     def _converted(self, value: Value, target: SqlType, style: int | None) -> Value:
         if self.stored and is_unicode(value.type) and target.name in ("char", "varchar") and value.literal is None:
             self.remark("characters the source's code page lacks are kept, where the source makes ? of them")
+        finer = target.name in ("time", "datetime2", "datetimeoffset") and target.scale > 3
+        if self.stored and value.type.name == "datetime" and finer and not value.clock:
+            raise Untranslatable(f"{target} shows the thirds of a datetime's hundredths, which its own text rounds")
         return casts.convert(value, target, style=style)
 
     def _value_trycast(self, _node: Any) -> Value:

@@ -193,6 +193,8 @@ def _substring(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
         target = varchar(-1, unicode=value.type.name[0] == "n", collation=value.type.collation)
     translator.counting(value)
     sql = f"substring({value.text}, {start.sql}, {length.sql})"
+    if translator.when_read and length.literal is None:
+        sql = f"CASE WHEN {length.operand} >= 0 THEN {sql} END"
     return Value(sql, target, _all_immutable(value, start, length), collated=value.collated)
 
 
@@ -374,7 +376,10 @@ def _float_function(template: str) -> Rule:
     def rule(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
         _count(arguments, 1)
         value = casts.convert(_number(translator, arguments[0]), FLOAT)
-        return value.derived(template.format(value.operand), FLOAT)
+        sql = template.format(value.operand)
+        if translator.when_read and template.startswith("sqrt"):
+            sql = f"CASE WHEN {value.operand} >= 0 THEN {sql} END"
+        return value.derived(sql, FLOAT)
 
     return rule
 

@@ -68,6 +68,7 @@ class Translator:
         """The expression of a generated column."""
         place = _TableExpressions(self._context, self._table, self._columns)
         place.stored = True
+        place.when_read = column.source.computed is not None and not column.source.computed.persisted
         with bounded_depth():
             value = place.value(parse_expression(text))
         declared = column.source.type

@@ -13,7 +13,7 @@ import pytest
 
 from mssql_pg_migrate.events import AnyEvent, Message, PhaseStarted, Retry
 from mssql_pg_migrate.mapping.objects import MappedDatabase, MappedTable
-from mssql_pg_migrate.model import Check, ForeignKey, Index, KeyColumn, Module, Sequence, Table
+from mssql_pg_migrate.model import Catalog, Check, ForeignKey, Index, KeyColumn, Module, Sequence, Table
 from mssql_pg_migrate.target import ddl
 from mssql_pg_migrate.target.finalize import Finalizer, maintenance_settings
 from mssql_pg_migrate.target.problems import FinalizeResult
@@ -315,6 +315,27 @@ def test_a_sequence_goes_on_where_the_source_stood(
         target_db.execute('INSERT INTO "T" VALUES (%s)', (value,))
     assert finalize(target_db, database).ok
     assert target_db.execute('INSERT INTO "T" (x) VALUES (1) RETURNING "Id"') == [(expected,)]
+
+
+def test_a_used_up_sequence_hands_out_no_value_again(target_db: PgDatabase) -> None:
+    def source(maximum: int) -> Catalog:
+        return catalog(
+            table("T", column("Id", "int", default="(NEXT VALUE FOR [dbo].[Numbers])"), column("x", "int")),
+            sequences=(Sequence("dbo", "Numbers", column("x", "int").type, 5, 1, 1, maximum, False, 5),),
+        )
+
+    database = mapped(source(5))
+    make_tables(target_db, database)
+    target_db.execute('INSERT INTO "T" VALUES (5)')
+    assert finalize(target_db, database).ok
+    with pytest.raises(psycopg.errors.SequenceGeneratorLimitExceeded):
+        target_db.execute('INSERT INTO "T" (x) VALUES (1)')
+    target_db.execute('DROP TABLE "T"; DROP SEQUENCE "Numbers"')
+    database = mapped(source(9))
+    make_tables(target_db, database)
+    target_db.execute('INSERT INTO "T" VALUES (5), (5000)')
+    assert finalize(target_db, database).ok
+    assert target_db.execute('INSERT INTO "T" (x) VALUES (1) RETURNING "Id"') == [(6,)]
 
 
 def test_views_are_created_in_rounds_and_the_refused_one_is_named(target_db: PgDatabase) -> None:

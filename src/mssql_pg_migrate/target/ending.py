@@ -57,8 +57,13 @@ class Ending(StatementRunner):
                     self.refuse(error, "sequence", name, sequence.name, question)
                     return
                 assert row is not None
-                value = min(max(int(row[0]), sequence.source.minimum), sequence.source.maximum)
-                is_called = False
+                low, high = sequence.source.minimum, sequence.source.maximum
+                following = int(row[0])
+                if not low <= following <= high:  # values that did not come from it, or its last one
+                    following = sequence.source.current + sequence.source.increment
+                value = min(max(following, low), high)
+                # Beyond its bounds: used up, as in the source.
+                is_called = value != following
             expression = f"{ddl.quote_literal(ddl.relation(sequence))}::regclass"
             statement = ddl.set_sequence_value(expression, value, is_called=is_called)
             if self.execute(connection, "sequence", name, sequence.name, statement):

@@ -21,7 +21,12 @@ from .source.health import access_problems, snapshot_allowed
 from .target.fit import KINDS, check_fit
 from .target.inspect import ExistingTable, read_abilities, read_existing
 from .target.ledger import Ledger, LedgerTable
-from .target.prepare import dependents, foreign_keys_between, refuse_outside_references
+from .target.prepare import (
+    dependents,
+    foreign_keys_between,
+    refuse_outside_references,
+    unvalidated_constraints,
+)
 from .target.verify import verify
 from .transfer.plan import (
     Action,
@@ -349,20 +354,23 @@ def respect_foreign_keys(
     """Foreign keys of existing tables that stay: which are set aside, and in which order upsert takes the tables.
 
     truncate sets all of them aside (tables load side by side). upsert keeps them and loads referenced tables first;
-    only those that close a cycle, self-references included, cannot hold meanwhile.
+    only those that close a cycle, self-references included, cannot hold meanwhile. Both set aside what is NOT VALID,
+    checks too: the source's rows need not satisfy it.
     """
     kept = [plan for plan in plans if plan.action in ("truncate", "merge")]
     found = foreign_keys_between(target, [plan.table for plan in kept])
+    loose = unvalidated_constraints(target, [plan.table for plan in kept])
     if mode != "upsert":
-        return plans, tuple((schema, table, name) for schema, table, name, _, _ in found)
+        return plans, tuple(dict.fromkeys((*((schema, table, name) for schema, table, name, _, _ in found), *loose)))
     ids = {(plan.table.schema, plan.table.name): plan.table_id for plan in kept}
     edges: dict[int, set[int]] = {plan.table_id: set() for plan in plans}
     for schema, table, _, referenced_schema, referenced_table in found:
         edges[ids[schema, table]].add(ids[referenced_schema, referenced_table])
     levels, cyclic = foreign_key_levels(edges)
-    suspended = tuple(
+    closing = [
         (schema, table, name)
         for schema, table, name, referenced_schema, referenced_table in found
         if (ids[schema, table], ids[referenced_schema, referenced_table]) in cyclic
-    )
+    ]
+    suspended = tuple(dict.fromkeys((*closing, *loose)))
     return [replace(plan, level=levels.get(plan.table_id, 0)) for plan in plans], suspended

@@ -366,7 +366,7 @@ class Migration:
             result.problems += control.call("putting foreign keys back", restore)
         elif plan.suspended:
             result.problems += [
-                f"foreign key {name} of {schema}.{table} is set aside until the run is resumed and complete"
+                f"constraint {name} of {schema}.{table} is set aside until the run is resumed and complete"
                 for schema, table, name in plan.suspended
             ]
 

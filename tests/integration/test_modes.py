@@ -262,6 +262,29 @@ def test_unchanged_upsert_writes_nothing(shop: MssqlDatabase, target_db: PgDatab
     assert target_db.execute("SELECT sum(n_tup_upd) FROM pg_stat_user_tables") == updates
 
 
+@pytest.mark.parametrize("mode", ["truncate", "upsert"])
+def test_rows_against_constraints_the_source_has_disabled_arrive_every_time(
+    shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path, mode: str
+) -> None:
+    shop.execute_script(
+        "ALTER TABLE dbo.orders NOCHECK CONSTRAINT ck_total\nGO\n"
+        "ALTER TABLE dbo.orders NOCHECK CONSTRAINT fk_customer\nGO\n"
+        "INSERT INTO dbo.orders VALUES (13, 99, N'against both', -1)"
+    )
+    run(Tool(tmp_path, shop, target_db))
+    shop.execute_script(
+        "INSERT INTO dbo.orders VALUES (14, 98, NULL, -2)\nGO\nUPDATE dbo.orders SET total = -3 WHERE id = 13"
+    )
+    run(Tool(tmp_path, shop, target_db, target_mode=mode))
+    assert_equal_rows(shop, target_db, TABLES)
+    found = target_db.execute(
+        "SELECT conname, convalidated FROM pg_constraint WHERE conrelid = 'orders'::regclass AND contype IN ('c', 'f')"
+        " ORDER BY 1"
+    )
+    assert found == [("ck_total", False), ("fk_customer", False)]
+    assert no_ledger_left(target_db)
+
+
 def test_upsert_needs_primary_keys_and_a_unique_constraint(
     shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
 ) -> None:

@@ -122,10 +122,31 @@ def foreign_keys_between(
     return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
 
 
+def unvalidated_constraints(
+    connection: psycopg.Connection[Any], tables: Sequence[MappedTable]
+) -> list[tuple[str, str, str]]:
+    """Checks and foreign keys of the source that existing tables have NOT VALID: (schema, table, constraint).
+
+    The source's rows need not satisfy them. Those of tables that belong to another role are left out.
+    """
+    wanted = [(relation(table), check.name) for table in tables for check in table.checks]
+    wanted += [(relation(table), key.name) for table in tables for key in table.foreign_keys]
+    rows = connection.execute(
+        "SELECT n.nspname, t.relname, c.conname FROM unnest(%s::text[], %s::text[]) AS wanted (relation, name)"
+        " JOIN pg_constraint c ON c.conrelid = to_regclass(wanted.relation) AND c.conname = wanted.name"
+        " JOIN pg_class t ON t.oid = c.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace"
+        " WHERE c.contype IN ('c', 'f') AND NOT c.convalidated AND c.conparentid = 0 AND c.coninhcount = 0"
+        " AND pg_has_role(t.relowner, 'USAGE') AND pg_get_constraintdef(c.oid) NOT LIKE '%%NOT ENFORCED'"
+        " ORDER BY 1, 2, 3",
+        ([item[0] for item in wanted], [item[1] for item in wanted]),
+    ).fetchall()
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
 def suspend_foreign_key(
     connection: psycopg.Connection[Any], ledger: Ledger, schema: str, table: str, constraint: str
 ) -> None:
-    """Drop a foreign key after entering its definition in the ledger; call inside a transaction."""
+    """Drop a foreign key or check after entering its definition in the ledger; call inside a transaction."""
     target = qualified(schema, table)
     connection.execute(
         f"INSERT INTO {ledger.name('_mpm_constraint')} (target_schema, target_table, name, definition, validated)"
@@ -149,7 +170,7 @@ def restore_foreign_keys(connection: psycopg.Connection[Any], *, ledger: Ledger,
     for schema, table, name, definition, validated in ledger.constraints(connection):
         target = qualified(schema, table)
         suffix = "" if definition.rstrip().endswith("NOT VALID") else " NOT VALID"
-        label = f"foreign key {name} of {schema}.{table}"
+        label = f"{'check' if definition.startswith('CHECK') else 'foreign key'} {name} of {schema}.{table}"
         try:
             with connection.transaction():
                 connection.execute(f"ALTER TABLE {target} ADD CONSTRAINT {quote_ident(name)} {definition}{suffix}")

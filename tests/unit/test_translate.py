@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mssql_pg_migrate.mapping.objects import MappedDatabase
+from mssql_pg_migrate.mapping.options import TargetAbilities
 from mssql_pg_migrate.model import Check, Computed, Index, KeyColumn, Sequence
 from schema_samples import BIN, CI, CS, catalog, column, mapped, notes, only_table, table
 
@@ -128,6 +129,8 @@ def computed_of(declared: str, definition: str, **options: object) -> tuple[str 
             "('6F9619FF-8B86-D011-B42D-00C04FC964FF')",
             "'6f9619ff-8b86-d011-b42d-00c04fc964ff'::uuid",
         ),
+        ("varbinary(8)", "(0x)", "'\\x'::bytea"),
+        ("binary(2)", "(0x)", "'\\x0000'::bytea"),
         ("varbinary(8)", "(0x01)", "'\\x01'::bytea"),
         ("binary(4)", "(0x01)", "'\\x01000000'::bytea"),
         ("binary(8)", "((1))", "'\\x0000000000000001'::bytea"),
@@ -500,6 +503,29 @@ def test_a_computed_column_without_an_equal_carries_its_data(declared: str, defi
     (message,) = notes(database, "not_carried", "dbo.T.c")
     assert reason in message
     assert message.endswith("a plain column with its data")
+
+
+@pytest.mark.parametrize(
+    ("definition", "said"),
+    [
+        ("([title]=N'Ü')", True),
+        ("([title]=[name])", True),
+        ("([title] like N'Ü%')", True),
+        ("([title]=N'x')", False),
+        ("([title] like N'x%')", False),
+        ("([exact]='Ü')", False),
+    ],
+)
+def test_a_locale_that_folds_ascii_only_is_named(definition: str, said: bool) -> None:
+    ascii_only = TargetAbilities(folds_unicode=False)
+    found = notes(check_of(definition, abilities=ascii_only)[1], "warning", "dbo.T constraint CK")
+    assert any("ASCII letters only" in text for text in found) is said
+    assert notes(check_of(definition)[1], "warning", "dbo.T constraint CK") == []
+
+
+def test_stored_upper_case_under_a_locale_that_folds_ascii_only_is_named() -> None:
+    _, database = computed_of("nvarchar(50)", "(upper([title]))", abilities=TargetAbilities(folds_unicode=False))
+    assert any("ASCII letters only" in text for text in notes(database, "warning", "dbo.T.c"))
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,12 @@ class ExpressionTranslator(Arithmetic):
         if text not in self.remarks:
             self.remarks.append(text)
 
+    def folding(self, *values: Value) -> None:
+        """Told of every text whose case is folded; with a constant of ASCII letters any locale does it alike."""
+        plain = any(isinstance(value.literal, str) and value.literal.isascii() for value in values)
+        if not plain and not self.abilities.folds_unicode:
+            self.remark("this database's locale folds the case of ASCII letters only, Ü and ü stay different")
+
     def counting(self, value: Value) -> None:
         """Told of every text whose characters are counted: a pair of UTF-16 units is two in most collations."""
         if self.stored and is_unicode(value.type) and value.literal is None:
@@ -131,7 +137,12 @@ class ExpressionTranslator(Arithmetic):
         parts = [part.name for part in node.parts]
         if len(parts) == 1 and not node.this.args.get("quoted") and parts[0].lower() in ("user",):
             return self._function("user_name", [])
-        return self.column(parts)
+        try:
+            return self.column(parts)
+        except Untranslatable:
+            if parts != ["0x"]:  # sqlglot takes the binary constant of no bytes for a name
+                raise
+            return Value("'\\x'::bytea", SqlType("varbinary", 1), literal=b"")
 
     def _value_collate(self, node: Any) -> Value:
         value = self.value(node.this)
@@ -325,6 +336,8 @@ class ExpressionTranslator(Arithmetic):
             raise Untranslatable("LIKE with a pattern that is no constant")
         how = self.sensitivity(value, pattern)
         ignore_case = not how.case and (self.exact_text or value.plain_text is not None)
+        if ignore_case:
+            self.folding(pattern)
         if not how.case and not ignore_case:
             self.remark("text is compared with its case, the source ignores it")
         unicode = any(is_unicode(side.type) for side in (value, pattern))
@@ -426,6 +439,7 @@ class ExpressionTranslator(Arithmetic):
         fold = None
         if not how.case:
             fold = left.folded or right.folded or "lower"
+            self.folding(left, right)
         return self._normalised(left, fold), self._normalised(right, fold)
 
     @staticmethod

@@ -139,7 +139,7 @@ def _datalength(translator: ExpressionTranslator, arguments: list[Any]) -> Value
 def _folded(function: Literal["upper", "lower"]) -> Rule:
     def rule(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
         _count(arguments, 1)
-        value = _text(translator, arguments[0])
+        translator.folding(value := _text(translator, arguments[0]))
         return replace(value.derived(f"{function}({value.text})"), folded=function, trimmed=value.trimmed)
 
     return rule

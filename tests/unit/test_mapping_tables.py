@@ -291,3 +291,20 @@ def test_a_bound_default_whose_text_is_hidden_is_named() -> None:
     database = mapped(catalog(table("T", column("a", "int", default="[dbo].[SECRET]"))))
     assert only_table(database).columns[0].default_sql is None
     assert any("SECRET" in text for text in notes(database, "not_carried", "dbo.T.a"))
+
+
+def test_columns_that_postgresql_does_not_fill_are_named_where_inserts_must_name_them() -> None:
+    source = catalog(
+        table(
+            "T",
+            column("id", "int", nullable=False),
+            column("stamp", "timestamp", nullable=False),
+            column("empty", "timestamp"),
+            column("made", "datetime", nullable=False, computed="(getdate())"),
+        )
+    )
+    database = mapped(source)
+    assert any("INSERTs must name it" in text for text in notes(database, "warning", "dbo.T.stamp"))
+    assert notes(database, "warning", "dbo.T.empty") == []
+    (made,) = notes(database, "not_carried", "dbo.T.made")
+    assert made.endswith("a plain column with its data, which INSERTs must name")

@@ -48,6 +48,8 @@ def _map_column(context: Context, table: Table, source: Column) -> MappedColumn 
         context.note("lossy", label, lossy)
     for bound in source.bound:
         context.note("not_carried", label, bound)
+    if source.type.name == "timestamp" and not source.nullable:
+        context.note("warning", label, "rowversion, NOT NULL: PostgreSQL does not fill it, INSERTs must name it")
     if source.filestream:
         context.note("info", label, "FILESTREAM: its values become ordinary column values")
     if source.masked:
@@ -96,13 +98,17 @@ def _with_value(
         context.note("info", f"{table.full_name}.{source.name}", "period column: a plain column with a default")
         return replace(column, default_sql=default)
     if source.generated_always:
-        required = "" if source.nullable else ", which INSERTs must name"
         context.note(
             "not_carried",
             f"{table.full_name}.{source.name}",
-            f"ledger column: PostgreSQL does not fill it; a plain column with its data{required}",
+            f"ledger column: PostgreSQL does not fill it; {plain_column(source)}",
         )
     return column
+
+
+def plain_column(source: Column) -> str:
+    """What becomes of a column that the source fills by itself and PostgreSQL does not, as the end of a sentence."""
+    return "a plain column with its data" + ("" if source.nullable else ", which INSERTs must name")
 
 
 def _with_identity(context: Context, table: Table, column: MappedColumn) -> MappedColumn:
@@ -134,14 +140,14 @@ def _with_computed(
         context.note(
             "not_carried",
             label,
-            f"computed column {computed.definition}: part of the key, so a plain column with its data",
+            f"computed column {computed.definition}: part of the key, so {plain_column(column.source)}",
         )
         return column
     try:
         expression = translator.computed(computed.definition, column)
     except Untranslatable as reason:
         context.note(
-            "not_carried", label, f"computed column {computed.definition}: {reason}; a plain column with its data"
+            "not_carried", label, f"computed column {computed.definition}: {reason}; {plain_column(column.source)}"
         )
         return column
     _note_remarks(context, label, expression.remarks)

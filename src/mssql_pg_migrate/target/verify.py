@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..mapping.build import build
+from ..mapping.columns import plain_column
 from ..mapping.objects import MappedDatabase, MappedTable, Note
 from ..mapping.options import MappingOptions
 from ..model import Catalog
@@ -203,7 +204,7 @@ def _table_without(table: MappedTable, refusals: _Refusals, notes: list[Note]) -
             continue
         label = f"{full_name}.{column.source.name}"
         if column.generated_sql is not None:
-            text = f"computed column: PostgreSQL refuses its translation: {reason}; a plain column with its data"
+            text = f"computed column: PostgreSQL refuses its translation: {reason}; {plain_column(column.source)}"
             columns.append(replace(column, generated_sql=None, copied=True))
         else:
             text = f"default: PostgreSQL refuses its translation: {reason}"

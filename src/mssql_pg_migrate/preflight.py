@@ -169,8 +169,10 @@ def make_plan(
         Note("warning", item.table, f"dropping it also drops {item.description}")
         for item in dependents(target, [plan.table for plan in plans if plan.action in ("create", "recreate")])
     )
-    if any(plan.action == "truncate" for plan in plans):
-        refuse_outside_references(target, [plan.table for plan in plans if plan.action == "truncate"])
+    emptied = [plan.table for plan in plans if plan.action == "truncate"]
+    if emptied:
+        # Those that an unfinished run made are made anew before any other is emptied.
+        refuse_outside_references(target, emptied, [plan.table for plan in plans if plan.built])
     notes.extend(
         Note("info", plan.table.source.full_name, "has no key to resume by: interrupted, it begins again")
         for plan in plans
@@ -357,7 +359,8 @@ def respect_foreign_keys(
     only those that close a cycle, self-references included, cannot hold meanwhile. Both set aside what is NOT VALID,
     checks too: the source's rows need not satisfy it.
     """
-    kept = [plan for plan in plans if plan.action in ("truncate", "merge")]
+    # A table that an unfinished upsert made, and that is completed now, may have its foreign keys already.
+    kept = [plan for plan in plans if plan.action in ("truncate", "merge", "create_merge")]
     found = foreign_keys_between(target, [plan.table for plan in kept])
     loose = unvalidated_constraints(target, [plan.table for plan in kept])
     if mode != "upsert":

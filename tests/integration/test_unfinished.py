@@ -150,3 +150,33 @@ def test_resume_of_a_complete_run_clears_the_ledger_it_could_not_drop(
     tool.result("resume")
     rows = target_db.execute("SELECT schemaname FROM pg_tables WHERE tablename = '_mpm_run'")
     assert rows == ([("public",)] if schema != "public" else [])
+
+
+def partly_failed(source: MssqlDatabase, target: PgDatabase, folder: Path, mode: str) -> Tool:
+    """A run that found ``parents`` in the target, made ``children``, and could not carry a third table."""
+    source.execute_script(f"{FAMILY}GO\nCREATE TABLE dbo.third (id int NOT NULL PRIMARY KEY)")
+    source.execute_script("INSERT INTO dbo.third VALUES (1), (2)")
+    target.execute("CREATE TABLE parents (id int PRIMARY KEY)")
+    tool = Tool(folder, source, target, target_mode=mode, retries=1, workers=1)
+    sandbox = source.server.sandbox
+    assert sandbox is not None
+    sandbox.faults.error(number=824, table="third", after_rows=1, times=0)
+    tool.result("run", expect=3)
+    sandbox.faults.clear()
+    assert foreign_key(target) == [("fk_parent", True)]
+    return tool
+
+
+@pytest.mark.sandbox_only
+@pytest.mark.parametrize("mode", ["truncate", "upsert"])
+@pytest.mark.parametrize("command", ["resume", "run"])
+def test_a_table_made_by_a_partly_failed_run_may_refer_to_one_that_was_there(
+    command: str, mode: str, source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    tool = partly_failed(source_db, target_db, tmp_path, mode)
+    if command == "run":
+        source_db.execute_script("INSERT INTO dbo.parents VALUES (2)\nINSERT INTO dbo.children VALUES (2, 2)")
+    tool.result(command)
+    assert_equal_rows(source_db, target_db, ["parents", "children", "third"])
+    assert foreign_key(target_db) == [("fk_parent", True)]
+    assert no_ledger_left(target_db)

@@ -84,16 +84,23 @@ def dependents(connection: psycopg.Connection[Any], tables: Sequence[MappedTable
     return [Dependent(row[0], row[1]) for row in rows]
 
 
-def refuse_outside_references(connection: psycopg.Connection[Any], tables: Sequence[MappedTable]) -> None:
-    """Raise SchemaError when a table that is not emptied references one that is: TRUNCATE would not be allowed."""
+def refuse_outside_references(
+    connection: psycopg.Connection[Any], tables: Sequence[MappedTable], made: Sequence[MappedTable]
+) -> None:
+    """Raise SchemaError when a table that stays references one that is emptied: TRUNCATE would not be allowed.
+
+    Tables ``made`` anew by the run are dropped first, and their foreign keys with them.
+    """
     names = [relation(table) for table in tables]
     rows = connection.execute(
         "WITH selected AS (SELECT to_regclass(name)::oid AS oid FROM unnest(%s::text[]) AS name"
         " WHERE to_regclass(name) IS NOT NULL)"
         " SELECT format('foreign key %%s of table %%s references %%s', c.conname, c.conrelid::regclass,"
         " c.confrelid::regclass) FROM pg_constraint c WHERE c.contype = 'f'"
-        " AND c.confrelid IN (SELECT oid FROM selected) AND c.conrelid NOT IN (SELECT oid FROM selected) ORDER BY 1",
-        (names,),
+        " AND c.confrelid IN (SELECT oid FROM selected) AND c.conrelid NOT IN (SELECT oid FROM selected)"
+        " AND c.conrelid <> ALL (SELECT to_regclass(name)::oid FROM unnest(%s::text[]) AS name"
+        " WHERE to_regclass(name) IS NOT NULL) ORDER BY 1",
+        (names, [relation(table) for table in made]),
     ).fetchall()
     if rows:
         raise SchemaError(

@@ -69,6 +69,8 @@ class Preparation:
         self._emit(PhaseStarted(phase="prepare"))
         entries = self._ledger.tables(connection)
         due = [plan for plan in self._plan.tables if self._due(connection, plan, entries[plan.table_id])]
+        # A table that is dropped may refer to one that is emptied, which TRUNCATE would refuse.
+        due.sort(key=lambda plan: not plan.built)
         again = {plan.table_id for plan in due if entries[plan.table_id].status != "planned" and not plan.merges}
         with translated(None, "setting foreign keys aside"), connection.transaction():
             for schema, table, name in self._plan.suspended:

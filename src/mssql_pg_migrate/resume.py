@@ -10,7 +10,7 @@ from .errors import StateError
 from .events import EventSink, Message
 from .preflight import RunPlan, respect_foreign_keys
 from .target.ledger import Constraint, Ledger, LedgerTable
-from .target.prepare import restore_foreign_keys
+from .target.prepare import restore_foreign_keys, settle
 from .transfer.control import Control
 from .transfer.fingerprint import fingerprint
 from .transfer.plan import TablePlan, transfer_order
@@ -33,14 +33,14 @@ def begin_run(control: Control, ledger: Ledger, plan: RunPlan, state: RunState, 
 
     def enter(connection: psycopg.Connection[Any]) -> RunPlan:
         with connection.transaction():
-            aside = _supersede(connection, ledger, on_event)
+            aside = _supersede(connection, ledger, plan, on_event)
             entered = plan if aside is None else _with_foreign_keys(connection, plan)
             ledger.create(connection, config_hash=state.config_hash, mode=plan.mode, tool_version=__version__)
             Preparation(ledger, entered, on_event).enter_tables(connection)
             made = {(item.table.schema, item.table.name) for item in entered.tables if item.built}
             for constraint in aside or ():
-                # Valid before the earlier run: this one validates it at its end.
-                if constraint[-1] and constraint[:2] not in made:
+                # This run adds it at its end, where it could not be put back now, and validates it if it was valid.
+                if constraint[:2] not in made:
                     ledger.keep_constraint(connection, constraint)
         return entered
 
@@ -52,16 +52,35 @@ def _with_foreign_keys(connection: psycopg.Connection[Any], plan: RunPlan) -> Ru
     return replace(plan, tables=tuple(transfer_order(tables)), suspended=suspended)
 
 
-def _supersede(connection: psycopg.Connection[Any], ledger: Ledger, on_event: EventSink) -> list[Constraint] | None:
+def _supersede(
+    connection: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, on_event: EventSink
+) -> list[Constraint] | None:
     """Put back, not validated, the foreign keys an unfinished run had set aside; None without such a run."""
     current = ledger.current_run(connection)
     if current is None:
         return None
     on_event(Message(level="warn", text=f"the unfinished run {current[0]} is given up for this one"))
     aside = ledger.constraints(connection)
+    mine = {item.table.full_name for item in plan.tables}
+    for entry in Ledger(ledger.schema, current[0]).tables(connection).values():
+        if entry.target not in mine and entry.status != "planned":
+            _leave(connection, entry, on_event)
     for problem in restore_foreign_keys(connection, ledger=ledger, validate=False):
         on_event(Message(level="warn", text=problem))
     return aside
+
+
+def _leave(connection: psycopg.Connection[Any], entry: LedgerTable, on_event: EventSink) -> None:
+    """A table of the run given up that is not one of this run: nobody will come back to complete it."""
+    if not settle(connection, entry.target, logged=entry.restore_logged):
+        return
+    if entry.action in ("create", "recreate", "create_merge"):
+        lacks = "keys, indexes, defaults, constraints and rows may be missing; drop it, or run with it again"
+    elif entry.status == "loaded":
+        return
+    else:
+        lacks = "rows may be missing; run with it again"
+    on_event(Message(level="warn", text=f"target table {entry.target}, of that run but not of this one: {lacks}"))
 
 
 def rejoin_run(control: Control, ledger: Ledger, plan: RunPlan, state: RunState, on_event: EventSink) -> RunPlan:

@@ -180,3 +180,20 @@ def test_a_table_made_by_a_partly_failed_run_may_refer_to_one_that_was_there(
     assert_equal_rows(source_db, target_db, ["parents", "children", "third"])
     assert foreign_key(target_db) == [("fk_parent", True)]
     assert no_ledger_left(target_db)
+
+
+def test_what_a_given_up_run_leaves_is_named_and_logged(
+    source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    """The next run has other tables: no run will come back to those of the first."""
+    source_db.execute_script(FAMILY + ITEMS)
+    target_db.execute("CREATE TABLE children (id int PRIMARY KEY, parent int NOT NULL)")
+    close_gate(target_db)
+    options = {"target_mode": "truncate", "use_unlogged_tables": True, "exclude_tables": ["parents"]}
+    Tool(tmp_path, source_db, target_db, **options, hooks=GATE).result("run", expect=3)
+    assert [persistence(target_db), persistence(target_db, "children")] == ["u", "u"]
+    done = Tool(tmp_path, source_db, target_db, target_mode="truncate", include_tables=["parents"]).run("run")
+    assert done.returncode == 0, done.stderr
+    assert [persistence(target_db), persistence(target_db, "children")] == ["p", "p"]
+    assert "public.items, of that run but not of this one: keys, indexes" in done.stderr
+    assert "public.children, of that run but not of this one: rows may be missing" in done.stderr

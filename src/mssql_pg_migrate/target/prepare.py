@@ -24,6 +24,18 @@ def empty_table(connection: psycopg.Connection[Any], table: MappedTable) -> None
     connection.execute(f"TRUNCATE TABLE {relation(table)}")
 
 
+def settle(connection: psycopg.Connection[Any], full_name: str, *, logged: bool) -> bool:
+    """Make a table LOGGED, if it shall be; False when there is none of that name (``schema.name``, unquoted)."""
+    row = connection.execute(
+        "SELECT n.nspname, c.relname, c.relpersistence = 'u' FROM pg_class c JOIN pg_namespace n"
+        " ON n.oid = c.relnamespace WHERE n.nspname || '.' || c.relname = %s AND c.relkind IN ('r', 'p')",
+        (full_name,),
+    ).fetchone()
+    if row is not None and row[2] and logged:
+        connection.execute(f"ALTER TABLE {qualified(row[0], row[1])} SET LOGGED")
+    return row is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Dependent:
     """Something outside the run that DROP TABLE ... CASCADE takes along."""

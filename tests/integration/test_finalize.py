@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -221,6 +222,23 @@ def test_untrusted_constraints_stay_not_valid(target_db: PgDatabase) -> None:
     target_db.execute('INSERT INTO "Orders" ("Id", "CustomerId", "Total") VALUES (1, 77, -5)')
     assert finalize(target_db, database).ok
     assert constraints(target_db, "cf") == [("CK_Total", "c", False), ("FK_Customer", "f", False)]
+
+
+def test_an_index_that_a_session_without_a_client_still_builds_is_waited_for(target_db: PgDatabase) -> None:
+    """``kill -9`` of the tool does not end a CREATE INDEX: the server notices when it is done."""
+    database = prepared(target_db, CUSTOMERS)
+    (customers,) = database.tables
+    assert customers.primary_key is not None
+    with target_db.connect(autocommit=False) as belated, ThreadPoolExecutor(1) as executor:
+        belated.execute(ddl.create_key_index(customers, customers.primary_key))
+        finalized = executor.submit(finalize, target_db, database)
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'CREATE%INDEX%'"
+        deadline = time.monotonic() + 20
+        while target_db.execute(waiting) == [(0,)] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        belated.commit()
+        assert finalized.result(timeout=20).problems == []
+    assert constraints(target_db, "p") == [("PK_Customers", "p", True)]
 
 
 def test_a_name_another_relation_has_is_a_problem_not_a_crash(target_db: PgDatabase) -> None:

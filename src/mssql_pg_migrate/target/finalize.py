@@ -212,15 +212,18 @@ class Finalizer(Ending):
         started = time.monotonic()
         try:
             connection.execute(statement.encode())
-        except psycopg.errors.UniqueViolation as error:
-            columns = tuple(column.name for column in index.columns)
-            sample = evidence.duplicates(connection, table, columns, predicate, nulls_equal=index.nulls_not_distinct)
-            if not sample and error.diag.message_detail:
-                sample = (error.diag.message_detail,)
-            self.report(problems.duplicate_rows(kind, table, index.name, columns, sample, by_hand))
-            return False
-        except psycopg.errors.DuplicateTable:
-            # After a lost connection the statement of the previous try may have been committed.
+        except (psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation) as error:
+            if isinstance(error, psycopg.errors.UniqueViolation) and error.diag.schema_name != "pg_catalog":
+                columns = tuple(column.name for column in index.columns)
+                sample = evidence.duplicates(
+                    connection, table, columns, predicate, nulls_equal=index.nulls_not_distinct
+                )
+                if not sample and error.diag.message_detail:
+                    sample = (error.diag.message_detail,)
+                self.report(problems.duplicate_rows(kind, table, index.name, columns, sample, by_hand))
+                return False
+            # A session whose client is gone builds on: it was waited for, or had committed. In the first case the
+            # refusal is that of a unique index of the catalog.
             if read_built_objects(connection, [table.schema]).has_index(table, index.name):
                 return True
             self.report(problems.name_taken(kind, table, index.name, by_hand))

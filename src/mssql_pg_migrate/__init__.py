@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # that of ``typing``, without its import
 
 __version__ = "0.1.0"
 __all__ = ["Config", "Migration", "MigrationError", "__version__"]

@@ -461,6 +461,20 @@ class TestStreams:
 class TestSignals:
     """SIGINT and SIGTERM: exit 5, with a document, even while a server does not answer."""
 
+    @pytest.mark.parametrize("module", ["click", "mssql_pg_migrate.cli.commands"])
+    def test_while_the_program_is_being_imported(self, folder: Path, module: str) -> None:
+        script = (
+            "import os, signal, sys\n"
+            "class Interrupting:\n"
+            "    def find_spec(self, name, *_):\n"
+            f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+            "sys.meta_path.insert(0, Interrupting())\n"
+            "from mssql_pg_migrate.cli import main\n"
+            "main(['run'])\n"
+        )
+        done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (5, "", "Error: interrupted\n")
+
     @pytest.mark.parametrize(
         ("command", "number"),
         [("plan", signal.SIGINT), ("validate", signal.SIGTERM), ("health-check", signal.SIGTERM)],

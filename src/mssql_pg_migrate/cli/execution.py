@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Cancelled, IoError, MigrationError, TransferError
 from .documents import error_fields, frame
-from .interrupt import Interrupts
+from .interrupt import SIGNALS, Interrupts
 from .jsontext import one_line, speak_utf8
 from .logs import set_up
 from .options import GlobalOptions
@@ -96,9 +96,10 @@ class Execution:
         ``signals`` False leaves SIGINT to Python (KeyboardInterrupt), for commands that talk with a person.
         """
         if not signals:
-            # SIGTERM must run the ``finally`` of whoever has started servers.
+            # Either must run the ``finally`` of whoever has started servers.
             with suppress(ValueError):
-                signal.signal(signal.SIGTERM, signal.default_int_handler)
+                for number in SIGNALS:
+                    signal.signal(number, signal.default_int_handler)
             return self._run(body, talks=True)
         with Interrupts(lambda count, number: self.on_signal(count, number)):
             return self._run(body)

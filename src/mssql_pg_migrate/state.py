@@ -11,6 +11,7 @@ import os
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -163,7 +164,7 @@ def read_state(path: Path) -> RunState:
         if only not in (None, "schema", "data"):
             raise ValueError(f"unknown restriction {only!r}")
         return RunState(
-            str(data["run_id"]),
+            str(uuid.UUID(data["run_id"])),
             str(data["config_hash"]),
             status,
             str(data["started_at"]),
@@ -172,7 +173,7 @@ def read_state(path: Path) -> RunState:
             only,
             [str(problem) for problem in data.get("problems", [])],
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise StateError(
             f"state file {path} lacks what a state file has ({error!r})", hint="delete it and start a new run"
         ) from error

@@ -328,7 +328,7 @@ class TestState:
 
     def test_another_configuration(self, folder: Path, inside: Inside) -> None:
         state = {
-            "run_id": "r",
+            "run_id": "550e8400-e29b-41d4-a716-446655440000",
             "config_hash": "sha256:0",
             "status": "running",
             "started_at": "2025-01-15T10:30:00Z",

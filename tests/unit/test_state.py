@@ -79,7 +79,21 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     assert [item.name for item in path.parent.iterdir()] == ["run.state"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"run_id": 1, "tables": {"a": 3}}', '"x"'])
+def damaged(**change: object) -> str:
+    """A state file with other values."""
+    return json.dumps({**new_state().to_json(), **change})
+
+
+ENDLESS = {"a": {"status": "pending", "total_rows": float("inf"), "transferred_rows": 0}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "{}", '{"run_id": 1, "tables": {"a": 3}}', '"x"'),
+        *(damaged(run_id="abc"), damaged(run_id=None), damaged(tables=ENDLESS)),
+    ],
+)
 def test_a_damaged_file_is_a_state_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "s"
     path.write_text(text)

@@ -5,7 +5,7 @@ Reads both servers, changes neither. Its result is what ``run`` carries out and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -135,9 +135,19 @@ def read_source(config: Config, source: Any) -> tuple[Catalog, frozenset[str]]:
 
 
 def make_plan(
-    config: Config, tuning: Tuning, source: Any, target: psycopg.Connection[Any], *, only: Part | None = None
+    config: Config,
+    tuning: Tuning,
+    source: Any,
+    target: psycopg.Connection[Any],
+    *,
+    only: Part | None = None,
+    lock: Callable[[tuple[str, ...]], None] | None = None,
 ) -> RunPlan:
-    """Decide everything; see RunPlan. Raises ConfigError, SchemaError, ConnectionFailed."""
+    """Decide everything; see RunPlan. Raises ConfigError, SchemaError, ConnectionFailed.
+
+    ``lock`` is called with the target schemas before their tables are looked at: what another run is about to change
+    is no ground to plan on.
+    """
     data_only = only == "data"
     catalog, selected = read_source(config, source)
     options = mapping_options(config, catalog, selected, target)
@@ -146,6 +156,8 @@ def make_plan(
     names = display_names(database.tables)
     notes = list(database.notes)
     notes.extend(_unreadable(config, source, database.tables))
+    if lock is not None:
+        lock(database.schemas)
     existing = read_existing(target, database.tables)
     unfinished = _unfinished_tables(target, database.schemas[0])
     plans: list[TablePlan] = []

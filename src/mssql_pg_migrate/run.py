@@ -156,14 +156,14 @@ class Migration:
                 tuning = tune(self.config)
                 plan = control.call(
                     "reading the target's schema",
-                    lambda target: make_plan(self.config, tuning, source, target, only=state.only),
+                    lambda target: make_plan(self.config, tuning, source, target, only=state.only, lock=lock),
                 )
+                lock = partial(control.lock, patient=resumed)
             self.planned = plan
             plan.refuse_errors()
             for warning in tuning.warnings:
                 self._emit(Message(level="warn", text=warning))
             self._check_cancelled()
-            control.lock(plan.database.schemas, patient=resumed)
             ledger = Ledger(plan.database.schemas[0], state.run_id)
             if resumed:
                 plan = rejoin_run(control, ledger, plan, state, self._emit)

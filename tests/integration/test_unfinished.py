@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mssql_pg_migrate import Config
+from mssql_pg_migrate.config.hash import config_hash
+from mssql_pg_migrate.state import RunState, utc_now, write_state
+from mssql_pg_migrate.target import lock
 from mssql_pg_migrate.target.ledger import Ledger
 from running import Tool, assert_equal_rows, no_ledger_left
 from servers import MssqlDatabase, PgDatabase
@@ -197,3 +202,29 @@ def test_what_a_given_up_run_leaves_is_named_and_logged(
     assert [persistence(target_db), persistence(target_db, "children")] == ["p", "p"]
     assert "public.items, of that run but not of this one: keys, indexes" in done.stderr
     assert "public.children, of that run but not of this one: rows may be missing" in done.stderr
+
+
+def test_a_run_that_waited_for_another_plans_on_what_that_one_left(
+    source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    """When it began there was no table: planned then, the run would make anew what the other one has finished."""
+    source_db.execute_script(FAMILY)
+    tool = Tool(tmp_path, source_db, target_db, target_mode="truncate")
+    config = Config.load(tool.config, environment=tool.environment)
+    write_state(tool.state, RunState(str(uuid.uuid4()), config_hash(config), started_at=utc_now()))
+    with target_db.connect() as other:
+        lock.acquire(other, ("public",))
+        process = tool.start("resume")  # more patient than ``run``
+        asking = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_try_advisory_lock%'"
+        deadline = time.monotonic() + 20
+        while target_db.execute(f"{asking} AND pid <> {other.info.backend_pid}") == [(0,)]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        other.execute(
+            "CREATE TABLE parents (id int PRIMARY KEY); CREATE TABLE children (id int PRIMARY KEY,"
+            " parent int NOT NULL CONSTRAINT fk_parent REFERENCES parents); CREATE VIEW theirs AS TABLE children"
+        )
+    output = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert target_db.execute("SELECT * FROM theirs") == [(1, 1)]
+    assert foreign_key(target_db) == [("fk_parent", True)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..errors import StateError
+from ..errors import Cancelled, StateError
 
 if TYPE_CHECKING:
     import psycopg
@@ -23,11 +24,17 @@ def lock_key(schema: str) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-def acquire(connection: psycopg.Connection[Any], schemas: tuple[str, ...], *, wait: float = SHORT) -> None:
+def acquire(
+    connection: psycopg.Connection[Any],
+    schemas: tuple[str, ...],
+    *,
+    wait: float = SHORT,
+    stopped: Callable[[float], bool] | None = None,
+) -> None:
     """Take the lock of each schema, in name order. Waits up to ``wait`` seconds for one to be released.
 
     A killed run's session lives until the server notices that its client is gone, which takes a moment. Raises
-    StateError naming the session that holds the lock.
+    StateError naming the session that holds the lock, Cancelled when ``stopped``, which sleeps, returns True.
     """
     deadline = time.monotonic() + wait
     for schema in sorted(set(schemas)):
@@ -42,7 +49,10 @@ def acquire(connection: psycopg.Connection[Any], schemas: tuple[str, ...], *, wa
                     hint="wait for it to end; if it is dead, end its session with pg_terminate_backend()",
                     retryable=True,
                 )
-            time.sleep(0.25)
+            if stopped is None:
+                time.sleep(0.25)
+            elif stopped(0.25):
+                raise Cancelled("stopped while another run was writing to the target schema")
 
 
 def _holder(connection: psycopg.Connection[Any], key: int) -> str:

@@ -67,7 +67,10 @@ class Control:
         ``patient`` waits for the server to notice that the session of a killed run is dead.
         """
         wait = lock.PATIENT if patient else lock.SHORT
-        self.call("locking the target schema", lambda connection: lock.acquire(connection, schemas, wait=wait))
+        self.call(
+            "locking the target schema",
+            lambda connection: lock.acquire(connection, schemas, wait=wait, stopped=self._wait),
+        )
         self._schemas = schemas
 
     def live(self) -> psycopg.Connection[Any]:

@@ -209,6 +209,15 @@ def test_a_foreign_key_whose_validation_was_interrupted_is_validated_in_the_end(
     assert bench.target.execute("SELECT convalidated FROM pg_constraint WHERE conname = 'refers'") == [(True,)]
 
 
+def test_a_session_keeps_the_ledgers_rules_whatever_the_role_is_set_to(bench: Bench) -> None:
+    name = bench.target.name
+    for setting in ("default_transaction_isolation = serializable", "synchronous_commit = off"):
+        bench.target.execute(f'ALTER DATABASE "{name}" SET {setting}')
+    with connect_target(bench.config.target.settings()) as connection:
+        assert connection.execute("SHOW transaction_isolation").fetchone() == ("read committed",)
+        assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
+
+
 def test_a_session_is_not_ended_for_being_idle_or_long(bench: Bench) -> None:
     """The control connection, idle while rows move, holds the lock that keeps other runs away."""
     names = ["idle_session_timeout", "transaction_timeout"]

@@ -95,6 +95,11 @@ def connect_target(settings: TargetSettings, *, purpose: str | None = None) -> p
             " set_config('tcp_keepalives_count', '3', false),"
             " set_config('idle_in_transaction_session_timeout', '600000', false),"
             " set_config('client_min_messages', 'warning', false),"
+            # The ledger's locks and questions are made for it; stricter levels would turn away chunks side by side.
+            " set_config('default_transaction_isolation', 'read committed', false),"
+            # What the run calls done must survive a crash; load sessions, whose ledger tells, switch it off again.
+            " CASE WHEN current_setting('synchronous_commit') = 'off'"
+            " THEN set_config('synchronous_commit', 'on', false) END,"
             # Not every version has these. The control connection is idle while rows move, and holds the lock.
             " CASE WHEN current_setting('idle_session_timeout', true) IS NOT NULL"
             " THEN set_config('idle_session_timeout', '0', false) END,"

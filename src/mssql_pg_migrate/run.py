@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import Cancelled, ConfigError, MigrationError, StateError, TransferError
 from .events import AnyEvent, EventSink, Message, PhaseStarted, Retry, RunFinished, RunStarted, TableFinished
@@ -61,6 +61,7 @@ class Migration:
         self._keeper: StateKeeper | None = None
         self._context: WorkerContext | None = None
         self._finalizer: Finalizer | None = None
+        self._control: Control | None = None
         self._cancelled = threading.Event()
         self._retries = 0
 
@@ -120,13 +121,15 @@ class Migration:
     def cancel(self, *, now: bool = False) -> None:
         """Stop: chunks under way may finish (for ``shutdown_timeout`` seconds); with ``now`` they are cut off."""
         self._cancelled.set()
-        context, finalizer = self._context, self._finalizer
+        context, finalizer, control = self._context, self._finalizer, self._control
         if context is not None:
             context.stop.stop()
             if now:
                 context.abort()
         if finalizer is not None:
             finalizer.cancel()
+        if control is not None:
+            control.cancel(now=now)
 
     # -- one run ---------------------------------------------------------------------------------------------------
 
@@ -151,14 +154,15 @@ class Migration:
             wait=self._cancelled.wait,
             on_event=self._emit,
         ) as control:
+            self._control = control
             with self._source() as source:
                 self._emit(PhaseStarted(phase="extract"))
                 tuning = tune(self.config)
+                lock = partial(control.lock, patient=resumed)
                 plan = control.call(
                     "reading the target's schema",
                     lambda target: make_plan(self.config, tuning, source, target, only=state.only, lock=lock),
                 )
-                lock = partial(control.lock, patient=resumed)
             self.planned = plan
             plan.refuse_errors()
             for warning in tuning.warnings:
@@ -203,21 +207,21 @@ class Migration:
         self, control: Control, ledger: Ledger, plan: RunPlan, state: RunState, *, resumed: bool
     ) -> RunResult:
         """From the lock to the last constraint; the ledger and the state file follow each step."""
-        from .hooks import run_hooks
         from .resume import begin_run
         from .transfer.preparation import Preparation
 
-        hooks = self.config.migration.hooks
         schema_only, data_only = state.only == "schema", state.only == "data"
         if not resumed:
             plan = begin_run(control, ledger, plan, state, self._emit)
         # No rows will come: tables that stay keep theirs.
         kept = replace(plan, tables=tuple(item for item in plan.tables if item.built), suspended=())
         prepared = kept if schema_only else plan
-        preparation = Preparation(ledger, prepared, self._emit)
+        control.belongs_to(ledger)
+        preparation = Preparation(ledger, prepared, self._emit, self._cancelled.is_set)
         if not data_only:
             control.call("creating schemas and sequences", preparation.create_surroundings)
-        control.call("preparing the tables", preparation.prepare_tables)
+        with self._ended_by_stop(control, "at once"):
+            control.call("preparing the tables", preparation.prepare_tables)
         self._check_cancelled()
         result = RunResult(
             run_id=state.run_id,
@@ -230,15 +234,15 @@ class Migration:
         if schema_only:
             result.tables = [TableResult(item.display, "completed") for item in plan.tables]
         else:
-            run_hooks(control.live(), "before_data", hooks.before_data, self._emit)
+            self._run_hooks(control, "before_data")
             result.tables = self._transfer(control, ledger, plan, state)
             if not self._cancelled.is_set():
-                run_hooks(control.live(), "after_data", hooks.after_data, self._emit)
+                self._run_hooks(control, "after_data")
         if not self._cancelled.is_set():
             self._finalize(control, ledger, plan, result, data_only=data_only)
         self._judge(result)
         if result.status == "completed":
-            run_hooks(control.live(), "after_all", hooks.after_all, self._emit)
+            self._run_hooks(control, "after_all")
         return result
 
     def _transfer(self, control: Control, ledger: Ledger, plan: RunPlan, state: RunState) -> list[TableResult]:
@@ -354,7 +358,7 @@ class Migration:
             memory_bytes=plan.tuning.maintenance_bytes,
             on_event=self._emit,
             stop=self._cancelled.is_set,
-            before_constraints=partial(self._hooks_before_constraints, control),
+            before_constraints=partial(self._run_hooks, control, "before_constraints"),
         )
         self._finalizer = finalizer
         try:
@@ -363,7 +367,8 @@ class Migration:
             self._finalizer = None
         if not self._cancelled.is_set() and len(complete) == len(result.tables):
             restore = partial(restore_foreign_keys, ledger=ledger, validate=True)
-            result.problems += control.call("putting foreign keys back", restore)
+            with self._ended_by_stop(control, "at once"):
+                result.problems += control.call("putting foreign keys back", restore)
         elif plan.suspended:
             result.problems += [
                 f"constraint {name} of {schema}.{table} is set aside until the run is resumed and complete"
@@ -457,10 +462,22 @@ class Migration:
         finally:
             connection.close()
 
-    def _hooks_before_constraints(self, control: Control) -> None:
+    def _run_hooks(self, control: Control, moment: str) -> None:
         from .hooks import run_hooks
 
-        run_hooks(control.live(), "before_constraints", self.config.migration.hooks.before_constraints, self._emit)
+        with self._ended_by_stop(control, "later"):
+            run_hooks(control.live(), moment, getattr(self.config.migration.hooks, moment), self._emit)
+
+    @contextmanager
+    def _ended_by_stop(self, control: Control, when: Literal["later", "at once"]) -> Iterator[None]:
+        """A stop may end the block's statement, see ``Control.stoppable``: that is no failure."""
+        try:
+            with control.stoppable(when):
+                yield
+        except MigrationError as error:
+            if not self._cancelled.is_set() or isinstance(error, Cancelled):
+                raise
+            raise Cancelled(f"stopped; meanwhile: {error.message}", hint="resume goes on from here") from error
 
     def _check_cancelled(self) -> None:
         if self._cancelled.is_set():

@@ -70,6 +70,77 @@ def test_a_second_signal_stops_at_once_and_is_as_safe(
     assert_equal_rows(slow_source, target_db, [*TABLES, HEAP])
 
 
+@pytest.mark.parametrize(
+    ("hooks", "locked", "signals"),
+    [
+        ({}, "by_two", 1),  # while the tables are prepared
+        ({"after_data": "LOCK TABLE gate"}, "gate", 2),
+        ({"after_all": "LOCK TABLE gate"}, "gate", 2),
+    ],
+    ids=["prepare", "after_data", "after_all"],
+)
+def test_a_stop_does_not_wait_for_a_statement_on_the_control_connection(
+    hooks: dict[str, str], locked: str, signals: int, chaos_source: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    only = {"include_tables": ["by_int", "by_two"]}
+    Tool(tmp_path, chaos_source, target_db, **only).result("run")
+    target_db.execute("CREATE TABLE gate (open int)")
+    tool = Tool(tmp_path, chaos_source, target_db, target_mode="truncate", hooks=hooks, **only)
+    with target_db.connect(autocommit=False) as other:
+        other.execute(f"LOCK TABLE {locked}")
+        process = tool.start("run")
+        wait_until_blocked(target_db)
+        started = time.monotonic()
+        for _ in range(signals):
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+        output = process.communicate(timeout=60)
+    assert time.monotonic() - started < 8
+    assert process.returncode == 5, output
+    assert json.loads(tool.state.read_text())["status"] == "cancelled"
+    tool.result("resume")
+    assert_equal_rows(chaos_source, target_db, ["by_int", "by_two"])
+    assert target_db.execute("SELECT convalidated FROM pg_constraint WHERE contype = 'f'") == [(True,)]
+    assert no_ledger_left(target_db)
+
+
+def test_a_stop_ends_the_putting_back_of_foreign_keys(
+    chaos_source: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    only = {"include_tables": ["by_int", "by_two"]}
+    Tool(tmp_path, chaos_source, target_db, **only).result("run")
+    target_db.execute("CREATE TABLE gate (open int)")
+    hooks = {"after_data": "LOCK TABLE gate"}
+    tool = Tool(tmp_path, chaos_source, target_db, target_mode="truncate", hooks=hooks, **only)
+    with target_db.connect(autocommit=False) as gate, target_db.connect(autocommit=False) as other:
+        gate.execute("LOCK TABLE gate")
+        process = tool.start("run")
+        wait_until_blocked(target_db)
+        other.execute("LOCK TABLE by_int IN SHARE MODE")
+        gate.rollback()
+        wait_until_blocked(target_db, "ALTER TABLE%ADD CONSTRAINT%")
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        output = process.communicate(timeout=90)
+    assert time.monotonic() - started < 8
+    assert process.returncode == 5, output
+    tool.result("resume")
+    assert target_db.execute("SELECT convalidated FROM pg_constraint WHERE contype = 'f'") == [(True,)]
+    assert no_ledger_left(target_db)
+
+
+def wait_until_blocked(target: PgDatabase, statement: str = "%") -> None:
+    """Wait until a session of the tool waits for a lock, with a statement like that."""
+    deadline = time.monotonic() + 30
+    while not target.execute(
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        " AND application_name LIKE 'mssql-pg-migrate%%' AND query LIKE %s",
+        (statement,),
+    ):
+        assert time.monotonic() < deadline, "no statement of the tool waits for a lock"
+        time.sleep(0.05)
+
+
 def test_two_runs_on_one_schema_exclude_each_other(
     slow_source: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
 ) -> None:

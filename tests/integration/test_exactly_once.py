@@ -25,6 +25,7 @@ from mssql_pg_migrate.target.prepare import restore_foreign_keys, suspend_foreig
 from mssql_pg_migrate.target.session import LoadSession
 from mssql_pg_migrate.target.writer import ChunkWriter, WriteOptions
 from mssql_pg_migrate.transfer.context import WorkerContext
+from mssql_pg_migrate.transfer.control import Control
 from mssql_pg_migrate.transfer.pool import Pool
 from mssql_pg_migrate.transfer.preparation import Preparation
 from mssql_pg_migrate.transfer.retry import Backoff
@@ -207,6 +208,28 @@ def test_a_foreign_key_whose_validation_was_interrupted_is_validated_in_the_end(
         bench.target.execute("DROP EVENT TRIGGER interrupt")
         assert restore_foreign_keys(connection, ledger=ledger, validate=True) == []
     assert bench.target.execute("SELECT convalidated FROM pg_constraint WHERE conname = 'refers'") == [(True,)]
+
+
+def test_a_run_that_was_cut_off_does_not_act_on_the_ledger_of_the_next(bench: Bench) -> None:
+    """Its lock went with its connection; the other run is not even alive any more."""
+    settings = bench.config.target.settings()
+    mine = Ledger("public", RUN)
+    with Control(settings, retries=3, wait=briefly, on_event=ignore) as control:
+        control.lock(("public",), patient=False)
+        control.belongs_to(mine)
+        control.call("looking", mine.tables)
+        pid = control.live().info.backend_pid
+        bench.target.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        control.live()  # its own ledger: it goes on
+        bench.target.execute("SELECT pg_terminate_backend(%s)", (control.live().info.backend_pid,))
+        with bench.connect() as connection:
+            Ledger("public", OTHER).create(connection, config_hash="x", mode="truncate", tool_version="1")
+        with pytest.raises(StateError, match=f"run {OTHER} has taken over"):
+            control.call("removing the ledger", mine.drop)
+    with bench.connect() as connection:
+        current = Ledger("public", OTHER).current_run(connection)
+    assert current is not None
+    assert current[0] == OTHER
 
 
 def test_a_session_keeps_the_ledgers_rules_whatever_the_role_is_set_to(bench: Bench) -> None:

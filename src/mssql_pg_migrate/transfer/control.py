@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ..errors import ConnectionFailed, MigrationError
+from ..errors import ConnectionFailed, MigrationError, StateError
 from ..events import EventSink, Retry
 from ..target import lock
 from ..target.classify import translated
@@ -16,6 +17,8 @@ from .retry import Backoff
 
 if TYPE_CHECKING:
     import psycopg
+
+    from ..target.ledger import Ledger
 
 T = TypeVar("T")
 _SOON = re.compile("starting up|shutting down|recovery mode|too many (clients|connections)|connection slots")
@@ -36,7 +39,9 @@ class Control:
         self._wait = wait
         self._emit = on_event
         self._schemas: tuple[str, ...] = ()
+        self._ledger: Ledger | None = None
         self._connection: psycopg.Connection[Any] | None = None
+        self._stoppable: Literal["never", "later", "at once"] = "never"
 
     def __enter__(self) -> Control:
         self._connection = self._first()
@@ -73,6 +78,26 @@ class Control:
         )
         self._schemas = schemas
 
+    def belongs_to(self, ledger: Ledger) -> None:
+        """From now on the run owns that ledger: after a reconnection it must still be there, and be this run's."""
+        self._ledger = ledger
+
+    @contextmanager
+    def stoppable(self, when: Literal["later", "at once"]) -> Iterator[None]:
+        """The block's statements may take long, and may be ended: by the first ``cancel``, or only by one ``now``."""
+        self._stoppable = when
+        try:
+            yield
+        finally:
+            self._stoppable = "never"
+
+    def cancel(self, *, now: bool) -> None:
+        """End the running statement, if it may be ended by now; callable from any thread."""
+        connection = self._connection
+        if connection is not None and (self._stoppable == "at once" or (now and self._stoppable == "later")):
+            with suppress(Exception):  # the connection may be closing
+                connection.cancel_safe(timeout=2.0)
+
     def live(self) -> psycopg.Connection[Any]:
         """A connection that answers, with the locks held. Raises ConnectionFailed, StateError."""
         return self.call("reaching the target", lambda connection: connection)
@@ -103,9 +128,21 @@ class Control:
         self._connection = None
         connection = connect_target(self._settings, purpose="control")
         try:
-            lock.acquire(connection, self._schemas, wait=lock.PATIENT)
+            lock.acquire(connection, self._schemas, wait=lock.PATIENT, stopped=self._wait)
+            if self._ledger is not None:
+                self._check_ours(connection, self._ledger)
         except BaseException:
             connection.close()
             raise
         self._connection = connection
         return connection
+
+    @staticmethod
+    def _check_ours(connection: psycopg.Connection[Any], ledger: Ledger) -> None:
+        """Without its connection the run had no lock: another one may have begun, and ended, meanwhile."""
+        current = ledger.current_run(connection)
+        if current is not None and current[0] != ledger.run_id:
+            raise StateError(
+                f"run {current[0]} has taken over target schema {ledger.schema} while this one was cut off",
+                hint="what this run wrote is superseded; resume the other one or start a new run",
+            )

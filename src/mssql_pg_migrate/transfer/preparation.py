@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..errors import StateError
+from ..errors import Cancelled, StateError
 from ..events import PhaseStarted
 from ..target import ddl
 from ..target.classify import translated
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
 class Preparation:
     """Prepares the tables of a run. Every step can be done again: it looks first at what is there already."""
 
-    def __init__(self, ledger: Ledger, plan: RunPlan, on_event: EventSink) -> None:
+    def __init__(
+        self, ledger: Ledger, plan: RunPlan, on_event: EventSink, stopped: Callable[[], bool] = lambda: False
+    ) -> None:
         self._ledger = ledger
         self._plan = plan
         self._emit = on_event
+        self._stopped = stopped
 
     def create_schemas(self, connection: psycopg.Connection[Any]) -> None:
         """The target schemas; the ledger is to be in the first of them."""
@@ -68,6 +72,8 @@ class Preparation:
         """Bring every table that is still ``planned``, or holds nothing yet, into its starting state."""
         self._emit(PhaseStarted(phase="prepare"))
         entries = self._ledger.tables(connection)
+        if len(entries) < len(self._plan.tables):
+            raise StateError("the ledger in the target no longer knows this run; start a new run")
         due = [plan for plan in self._plan.tables if self._due(connection, plan, entries[plan.table_id])]
         # A table that is dropped may refer to one that is emptied, which TRUNCATE would refuse.
         due.sort(key=lambda plan: not plan.built)
@@ -76,6 +82,8 @@ class Preparation:
             for schema, table, name in self._plan.suspended:
                 suspend_foreign_key(connection, self._ledger, schema, table, name)
         for plan in due:
+            if self._stopped():
+                raise Cancelled("stopped while the tables were being prepared")
             # One transaction each: the server has room for the locks of some thousand tables only.
             with translated(plan.display, "preparing the table"), connection.transaction():
                 if plan.table_id in again:

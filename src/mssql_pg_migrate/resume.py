@@ -9,7 +9,7 @@ from . import __version__
 from .errors import StateError
 from .events import EventSink, Message
 from .preflight import RunPlan, respect_foreign_keys
-from .target.ledger import Constraint, Ledger, LedgerTable
+from .target.ledger import Constraint, Ledger, LedgerTable, take_over
 from .target.prepare import restore_foreign_keys, settle
 from .transfer.control import Control
 from .transfer.fingerprint import fingerprint
@@ -37,6 +37,7 @@ def begin_run(control: Control, ledger: Ledger, plan: RunPlan, state: RunState, 
             entered = plan if aside is None else _with_foreign_keys(connection, plan)
             ledger.create(connection, config_hash=state.config_hash, mode=plan.mode, tool_version=__version__)
             Preparation(ledger, entered, on_event).enter_tables(connection)
+            _take_over(connection, ledger, entered, on_event)
             made = {(item.table.schema, item.table.name) for item in entered.tables if item.built}
             for constraint in aside or ():
                 # This run adds it at its end, where it could not be put back now, and validates it if it was valid.
@@ -103,7 +104,16 @@ def rejoin_run(control: Control, ledger: Ledger, plan: RunPlan, state: RunState,
     if gone:
         raise StateError(f"source table {min(gone)} is gone since the run began", hint=_START_NEW)
     tables = tuple(_as_before(item, entries.get(item.table.source.full_name)) for item in plan.tables)
+    control.call("reading other ledgers", lambda connection: _take_over(connection, ledger, plan, on_event))
     return replace(plan, tables=tables)
+
+
+def _take_over(connection: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, on_event: EventSink) -> None:
+    with connection.transaction():
+        names = take_over(connection, ledger, [item.table.full_name for item in plan.tables])
+    for name in names:
+        text = f"target table {name} is of another unfinished run too, which begins it again when it is resumed"
+        on_event(Message(level="warn", text=text))
 
 
 def _as_before(plan: TablePlan, entry: LedgerTable | None) -> TablePlan:

@@ -228,3 +228,36 @@ def test_a_run_that_waited_for_another_plans_on_what_that_one_left(
     assert process.returncode == 0, output
     assert target_db.execute("SELECT * FROM theirs") == [(1, 1)]
     assert foreign_key(target_db) == [("fk_parent", True)]
+
+
+@pytest.mark.sandbox_only
+def test_a_run_of_other_schemas_takes_its_tables_from_an_unfinished_one(
+    source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    """Their ledgers are in different schemas: what the first one knows of the table is not true any more."""
+    source_db.execute_script(
+        "CREATE SCHEMA a\nGO\nCREATE SCHEMA b\nGO\nCREATE TABLE a.t (id int NOT NULL PRIMARY KEY)\n"
+        "CREATE TABLE b.w (id int NOT NULL PRIMARY KEY)"
+    )
+    source_db.execute_script(f"INSERT INTO b.w VALUES {', '.join(f'({number})' for number in range(900))}")
+    (tmp_path / "b").mkdir()
+    both = Tool(tmp_path, source_db, target_db, chunk_size=100, retries=1)
+    both.data["source"]["schema"] = ["a", "b"]
+    both.write()
+    sandbox = source_db.server.sandbox
+    assert sandbox is not None
+    sandbox.faults.error(number=824, table="w", after_rows=450, times=0)
+    both.result("run", expect=3)
+    sandbox.faults.clear()
+    close_gate(target_db)
+    one = Tool(tmp_path / "b", source_db, target_db, hooks=GATE)
+    one.data["source"]["schema"], one.data["target"]["schema"] = "b", "b"
+    one.write()
+    done = one.run("run")
+    assert done.returncode == 3
+    assert "target table b.w is of another unfinished run too" in done.stderr
+    both.result("resume")
+    assert_equal_rows(source_db, target_db, ["w"], schema="b", source_schema="b")
+    target_db.execute("DELETE FROM b.w WHERE id < 5; UPDATE gate SET open = 1")
+    one.result("resume")
+    assert_equal_rows(source_db, target_db, ["w"], schema="b", source_schema="b")

@@ -370,6 +370,33 @@ class Ledger:
         return self.name("_mpm_chunk_unlogged" if unlogged else "_mpm_chunk")
 
 
+def take_over(connection: Connection, mine: Ledger, targets: list[str]) -> list[str]:
+    """Make an unfinished run whose ledger is in another schema begin those tables again that this run has too.
+
+    Within the caller's transaction, under the locks of the tables' schemas. Returns their target names.
+    """
+    rows = connection.execute(
+        "SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relname = '_mpm_table' AND c.relkind = 'r' AND n.nspname <> %s"
+        " AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'UPDATE') ORDER BY 1",
+        (mine.schema,),
+    ).fetchall()
+    taken: list[str] = []
+    for (schema,) in rows:
+        other = Ledger(schema, "")
+        found = connection.execute(
+            f"UPDATE {other.name('_mpm_table')} SET generation = generation + 1, status = 'planned', rows = 0,"
+            " skipped = 0 WHERE target = ANY (%s) AND status <> 'planned' RETURNING table_id, target",
+            (targets,),
+        ).fetchall()
+        for chunks in ("_mpm_chunk", "_mpm_chunk_unlogged"):
+            connection.execute(
+                f"DELETE FROM {other.name(chunks)} WHERE table_id = ANY (%s)", ([row[0] for row in found],)
+            )
+        taken += [row[1] for row in found]
+    return sorted(taken)
+
+
 def drop_left_over(connection: Connection, run_id: str) -> None:
     """Drop what a run that is complete has left of its ledger, in whichever schema that is."""
     rows = connection.execute(

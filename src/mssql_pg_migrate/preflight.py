@@ -18,6 +18,7 @@ from .model import Catalog
 from .source.catalog import read_catalog, select_tables
 from .source.collisions import key_collision
 from .source.health import access_problems, snapshot_allowed
+from .target.ddl import has_identity
 from .target.fit import KINDS, check_fit
 from .target.inspect import ExistingTable, read_abilities, read_existing
 from .target.ledger import Ledger, LedgerTable
@@ -275,11 +276,17 @@ def _missing_rights(
         needed = _NEEDED[plan.action] if moves_rows or plan.built else frozenset()
         if name in suspended or (plan.restore_logged and not plan.built):
             needed |= {"OWN"}
+        fed = moves_rows and not plan.built and any(has_identity(column) for column in plan.table.columns)
+        if fed:
+            needed |= {"SELECT"}  # the greatest value, past which the sequence goes on
         missing = needed - found.rights
         if missing & {"OWN", "DROP"}:
             reason = f"must be owned by the target user, its owner is {found.owner}"
         elif missing:
             reason = f"the target user lacks {', '.join(sorted(missing))} on it"
+        elif fed and found.locked_sequences:
+            sequences = ", ".join(found.locked_sequences)
+            reason = f"the target user may not set its identity past the rows: GRANT UPDATE ON SEQUENCE {sequences}"
         else:
             continue
         yield Note("error", plan.table.source.full_name, f"{found.full_name}: {reason}")

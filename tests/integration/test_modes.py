@@ -122,6 +122,39 @@ def test_a_right_the_target_user_lacks_is_told_before_anything_is_touched(
     assert target_db.execute("SELECT count(*) FROM customers") == [(3,)]
 
 
+@pytest.mark.parametrize(
+    ("mode", "granted", "lacking"),
+    [("truncate", "TRUNCATE, INSERT", "lacks SELECT"), ("upsert", "SELECT, INSERT, UPDATE", None)],
+)
+def test_a_user_who_may_not_set_the_identity_is_told_before_anything_is_touched(
+    mode: str, granted: str, lacking: str | None, shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    run(Tool(tmp_path, shop, target_db))
+    role = f"loader_{target_db.name}"
+    target_db.execute(
+        "ALTER TABLE orders DROP CONSTRAINT fk_customer; ALTER TABLE customers DROP CONSTRAINT fk_parent;"
+        f" CREATE ROLE {role} LOGIN PASSWORD 'Loader_pass_1'; GRANT ALL ON SCHEMA public TO {role};"
+        f" GRANT {granted} ON customers TO {role}; DELETE FROM customers WHERE id = 3"
+    )
+    tool = Tool(tmp_path, shop, target_db, target_mode=mode, include_tables=["customers"])
+    tool.data["target"]["user"] = role
+    tool.environment["TEST_POSTGRES_PASSWORD"] = "Loader_pass_1"
+    tool.write()
+    try:
+        if lacking is not None:
+            assert lacking in tool.result("run", expect=3)["error"]
+            target_db.execute(f"GRANT SELECT ON customers TO {role}")
+        words = "GRANT UPDATE ON SEQUENCE public.customers_id_seq"
+        assert words in tool.result("run", expect=3)["error"]
+        assert words in tool.result("health-check", expect=2)["error"]
+        assert target_db.execute("SELECT count(*) FROM customers") == [(2,)]
+        target_db.execute(f"GRANT UPDATE ON SEQUENCE customers_id_seq TO {role}")
+        assert run(tool)["problems"] == []
+    finally:
+        target_db.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")
+    assert target_db.execute("SELECT nextval('customers_id_seq')") == [(4,)]
+
+
 def test_a_partitioned_table_is_kept_and_filled(shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path) -> None:
     run(Tool(tmp_path, shop, target_db))
     target_db.execute(

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..mapping.objects import MappedTable
 from .connect import ServerFacts, read_server_facts
+from .ddl import has_identity
+from .inspect import read_locked_sequences
 
 if TYPE_CHECKING:
     import psycopg
@@ -159,6 +161,9 @@ _NEEDED = {"truncate": ("TRUNCATE", "INSERT"), "upsert": ("SELECT", "INSERT", "U
 
 def _table_problems(connection: psycopg.Connection[Any], mode: str, tables: Sequence[MappedTable]) -> list[str]:
     needed = _NEEDED.get(mode, ())
+    kept = [] if mode == "drop_recreate" else tables
+    fed = {(table.schema, table.name) for table in kept if any(has_identity(column) for column in table.columns)}
+    locked = read_locked_sequences(connection, kept)
     problems = []
     for schema, name, owns, granted, references in connection.execute(
         "SELECT n.nspname, c.relname, pg_has_role(c.relowner, 'USAGE'),"
@@ -167,9 +172,10 @@ def _table_problems(connection: psycopg.Connection[Any], mode: str, tables: Sequ
         " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
         " JOIN unnest(%s::text[], %s::text[]) AS t (schema, name) ON t.schema = n.nspname AND t.name = c.relname"
         " WHERE c.relkind IN ('r', 'p') ORDER BY 1, 2",
-        (list(needed), [table.schema for table in tables], [table.name for table in tables]),
+        (list({*needed, "SELECT"}), [table.schema for table in tables], [table.name for table in tables]),
     ):
-        lacking = [right for right in needed if right not in granted]
+        wanted = (*needed, "SELECT") if (schema, name) in fed and "SELECT" not in needed else needed
+        lacking = [right for right in wanted if right not in granted]
         if mode == "drop_recreate" and not owns:
             problems.append(f"table {schema}.{name} exists and belongs to another role: only its owner may drop it")
         elif lacking:
@@ -177,5 +183,11 @@ def _table_problems(connection: psycopg.Connection[Any], mode: str, tables: Sequ
         elif mode == "truncate" and references and not owns:
             problems.append(
                 f"table {schema}.{name} has foreign keys, which only its owner may set aside during the load"
+            )
+        elif (schema, name) in locked:
+            sequences = ", ".join(locked[schema, name])
+            problems.append(
+                f"the user may not set the identity of table {schema}.{name} past the rows:"
+                f" GRANT UPDATE ON SEQUENCE {sequences}"
             )
     return problems

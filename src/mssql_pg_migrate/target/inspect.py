@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SchemaError
 from ..mapping.options import TargetAbilities
+from .ddl import has_identity
 
 if TYPE_CHECKING:
     import psycopg
@@ -109,6 +110,8 @@ class ExistingTable:
     owner: str = ""
     rights: frozenset[str] = frozenset()
     """What the session may do: ``OWN``, ``DROP`` (its own, or the schema's owner), TRUNCATE, INSERT, UPDATE, SELECT."""
+    locked_sequences: tuple[str, ...] = ()
+    """Sequences behind identity columns that the session may not set past the rows."""
 
     @property
     def full_name(self) -> str:
@@ -146,6 +149,7 @@ def read_existing(
     triggers: dict[int, list[str]] = defaultdict(list)
     for oid, name in connection.execute(_TRIGGERS, (oids,)):
         triggers[oid].append(name)
+    locked = read_locked_sequences(connection, tables)
     return {
         (schema, name): ExistingTable(
             schema=schema,
@@ -158,11 +162,40 @@ def read_existing(
             triggers=tuple(triggers[oid]),
             owner=owner,
             rights=frozenset(right for right in rights if right is not None),
+            locked_sequences=tuple(locked.get((schema, name), ())),
         )
         for oid, schema, name, kind, unlogged, referenced, owner, rights in found
     }
 
 
+def read_locked_sequences(
+    connection: psycopg.Connection[Any], tables: Sequence[MappedTable]
+) -> dict[tuple[str, str], list[str]]:
+    """The sequences behind identity columns for which setval is not granted, by the (schema, name) of their table."""
+    fed = [
+        (table.schema, table.name, column.name) for table in tables for column in table.columns if has_identity(column)
+    ]
+    locked: dict[tuple[str, str], list[str]] = defaultdict(list)
+    if fed:
+        for schema, name, sequence in connection.execute(
+            _LOCKED_SEQUENCES, [list(names) for names in zip(*fed, strict=True)]
+        ):
+            locked[schema, name].append(sequence)
+    return locked
+
+
+_LOCKED_SEQUENCES = (
+    "SELECT w.schema, w.name, format('%%I.%%I', o.nspname, s.relname)"
+    " FROM unnest(%s::text[], %s::text[], %s::text[]) AS w (schema, name, column_name)"
+    " JOIN pg_catalog.pg_namespace n ON n.nspname = w.schema"
+    " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.name"
+    " JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = w.column_name"
+    " JOIN pg_catalog.pg_depend d ON d.refobjid = c.oid AND d.refobjsubid = a.attnum AND d.deptype IN ('a', 'i')"
+    " AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.classid = 'pg_catalog.pg_class'::regclass"
+    " JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'"
+    " JOIN pg_catalog.pg_namespace o ON o.oid = s.relnamespace"
+    " WHERE NOT has_sequence_privilege(s.oid, 'UPDATE') ORDER BY 1, 2, 3"
+)
 _COLUMNS = (
     "SELECT a.attrelid, a.attname, b.typname, CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END,"
     " pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull OR t.typnotnull,"

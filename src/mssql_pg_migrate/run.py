@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .errors import Cancelled, ConfigError, MigrationError, StateError, TransferError
 from .events import AnyEvent, EventSink, Message, PhaseStarted, Retry, RunFinished, RunStarted, TableFinished
 from .results import RunResult, TableResult
-from .state import Part, RunState, StateKeeper, TableState, read_state, utc_now
+from .state import Part, RunState, StateKeeper, TableState, read_state, refuse_foreign_file, utc_now
 
 if TYPE_CHECKING:
     import psycopg
@@ -415,7 +415,8 @@ class Migration:
 
         if self.state_file is None:
             raise ConfigError("--auto-resume needs a state file", hint="add --state-file PATH")
-        if not self.state_file.exists():
+        refuse_foreign_file(self.state_file)
+        if not self.state_file.exists() or not self.state_file.stat().st_size:
             return None
         state = read_state(self.state_file)
         if state.finished or state.config_hash != config_hash(self.config) or state.only != only:
@@ -488,11 +489,9 @@ class Migration:
 
         Not over the file of an unfinished run: until this one holds the lock, that one may still be resumed.
         """
-        if self.state_file is not None and self.state_file.exists():
-            try:
-                if not read_state(self.state_file).finished:
-                    return
-            except StateError:
+        if self.state_file is not None:
+            refuse_foreign_file(self.state_file)
+            if self.state_file.exists() and self.state_file.stat().st_size and not read_state(self.state_file).finished:
                 return
         keeper.write()
 

@@ -179,6 +179,28 @@ def read_state(path: Path) -> RunState:
         ) from error
 
 
+def refuse_foreign_file(path: Path) -> None:
+    """A run may replace the file of another run, or an empty one, but nothing else. Raises StateError, IoError."""
+    try:
+        if not path.exists():
+            return
+        if not path.is_file():
+            raise StateError(f"state file {path} is not a regular file", hint="name another path with --state-file")
+        if path.stat().st_size == 0:
+            return
+    except OSError as error:
+        raise IoError(
+            f"state file {path} cannot be reached: {error.strerror or error}", hint="correct the path or its rights"
+        ) from error
+    try:
+        read_state(path)
+    except StateError as error:
+        raise StateError(
+            f"{path} is there and is not the state file of a run: it is not overwritten",
+            hint="name another path with --state-file, or delete the file",
+        ) from error
+
+
 def write_state(path: Path, state: RunState) -> None:
     """Replace the file atomically and durably. Raises IoError; the old file is intact then."""
     state.updated_at = utc_now()

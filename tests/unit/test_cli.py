@@ -224,6 +224,7 @@ class TestUsage:
             (["run", "--schema-only", "--data-only"], "exclude each other"),
             (["schema", "--pre-data", "--post-data"], "exclude each other"),
             (["run", "--auto-resume"], "--auto-resume needs --state-file"),
+            (["--state-file", "", "run"], "'--state-file': must not be empty"),
             (["-c"], "requires an argument"),
             (["tui", "--output-json"], "tui is for people"),
         ],
@@ -325,6 +326,14 @@ class TestState:
     def test_no_state_file_at_all(self, folder: Path, inside: Inside, text: str) -> None:
         (folder / "s.state").write_text(text)
         assert inside(folder, "--state-file", "s.state", "resume")[0] == 6
+
+    @pytest.mark.parametrize("command", [["run"], ["run", "--auto-resume"]])
+    def test_a_file_of_another_kind_is_kept(self, folder: Path, inside: Inside, command: list[str]) -> None:
+        before = (folder / "config.yaml").read_text()
+        code, _, err = inside(folder, "--state-file", "config.yaml", *command)
+        assert code == 6
+        assert "config.yaml is there and is not the state file of a run: it is not overwritten" in err
+        assert (folder / "config.yaml").read_text() == before
 
     def test_another_configuration(self, folder: Path, inside: Inside) -> None:
         state = {

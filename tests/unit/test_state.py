@@ -10,7 +10,7 @@ import pytest
 
 from mssql_pg_migrate.errors import IoError, StateError
 from mssql_pg_migrate.events import ChunkCommitted, RangeFinished, TableFinished, TableReset, TableStarted
-from mssql_pg_migrate.state import RunState, StateKeeper, TableState, read_state, write_state
+from mssql_pg_migrate.state import RunState, StateKeeper, TableState, read_state, refuse_foreign_file, write_state
 
 
 def new_state() -> RunState:
@@ -106,6 +106,25 @@ def test_a_damaged_file_is_a_state_error(tmp_path: Path, text: str) -> None:
 def test_an_absent_file_is_a_state_error(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="does not exist"):
         read_state(tmp_path / "none")
+
+
+@pytest.mark.parametrize("text", ["source: {}\n", '{"source": {"type": "mssql"}}', "\x00"])
+def test_a_run_does_not_overwrite_a_file_that_is_no_state_file(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(StateError, match="not overwritten"):
+        refuse_foreign_file(path)
+    with pytest.raises(StateError, match="not a regular file"):
+        refuse_foreign_file(Path(os.devnull))
+
+
+def test_a_run_may_replace_an_empty_file_and_that_of_another_run(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    refuse_foreign_file(path)
+    path.touch()
+    refuse_foreign_file(path)
+    StateKeeper(path, new_state()).write()
+    refuse_foreign_file(path)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="/dev/full")

@@ -34,6 +34,13 @@ class GlobalOptions:
         return self.output_json or self.progress or self.log_format == "json"
 
 
+def _not_empty(_context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    """``--state-file "$STATE"`` with a variable that is not set would name the current folder."""
+    if value == Path():
+        raise click.BadParameter("must not be empty.", param=parameter)
+    return value
+
+
 def global_parameters() -> list[click.Option]:
     """Fresh click options, for the group and for every command."""
     return [
@@ -49,6 +56,7 @@ def global_parameters() -> list[click.Option]:
             ["--state-file"],
             type=click.Path(path_type=Path, dir_okay=False),
             metavar="PATH",
+            callback=_not_empty,
             help="State file for resume capability.",
         ),
         click.Option(["--output-json"], is_flag=True, help="Output results as JSON (one document on stdout)."),

@@ -20,6 +20,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from mssql_pg_migrate import _kernel
 from servers import MssqlDatabase, MssqlServer, PgDatabase, PgServer
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "output.schema.json").read_text())
@@ -164,6 +165,19 @@ class TestTheGuidesExamples:
         assert out.startswith("Migration completed: 2 tables, 6 rows in ")
         assert "run " in err
         assert shop.counts() == [3, 3]
+
+    def test_without_the_compiled_part_it_runs_and_says_so_once(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_kernel, "_module", None)
+        monkeypatch.setattr(_kernel, "_reason", "the compiled transcoder is not installed")
+        code, out, err = shop.tool("run")
+        assert code == 0
+        assert shop.counts() == [3, 3]
+        assert err.count("the compiled transcoder is not installed") == 1
+        assert "all tables go through the slower driver: the compiled" in err
+        assert out.count("the compiled transcoder is not installed") == 1
+        assert "all tables: the compiled" in out
 
     def test_with_resume_capability(self, shop: Shop) -> None:
         assert shop.tool("-c", "config.yaml", "--state-file", "migration.state", "run")[0] == 0

@@ -40,13 +40,25 @@ def run_blocks(result: RunResult, *, resume: str | None) -> list[Block]:
     ]
     blocks += _listed("Failed:", (f"{table.table}: {table.error}" for table in result.failed_tables))
     blocks += _listed("Not created:", result.problems)
-    slow = [table for table in result.tables if table.reader_reason]
-    blocks += _listed("Read by the driver:", (f"{table.table}: {table.reader_reason}" for table in slow))
+    blocks += _listed("Read by the driver:", _reader_reasons(result))
     if result.notes:
         blocks.append(f"{count(len(result.notes), 'note')} on what arrives differently: see the command plan")
     if result.status in ("cancelled", "failed") and resume:
         blocks.append(f"Go on with: {resume}")
     return blocks
+
+
+def _reader_reasons(result: RunResult) -> list[str]:
+    """Each reason once, with the tables it concerns."""
+    names: dict[str, list[str]] = {}
+    for table in result.tables:
+        if table.reader_reason:
+            names.setdefault(table.reader_reason, []).append(table.table)
+    everything = len(result.tables) > 1
+    return [
+        f"{'all tables' if everything and len(tables) == len(result.tables) else ', '.join(tables)}: {reason}"
+        for reason, tables in names.items()
+    ]
 
 
 def _run_table(result: RunResult) -> TextTable:

@@ -68,6 +68,7 @@ class TableWork:
         self._context = context
         self._ledger = Ledger(options.ledger_schema, options.run_id)
         self._readers: dict[int, tuple[ReaderKind, str | None]] = {}
+        self._told: dict[str, str] = {}
 
     def open(self, plan: TablePlan) -> OpenTable:
         """Plan the ranges (or take the stored ones), choose the reader, make the tasks."""
@@ -248,9 +249,13 @@ class TableWork:
         )
 
     def _tell_driver(self, plan: TablePlan, reason: str) -> None:
-        self._context.emit(
-            Message(level="warn", table=plan.display, text=f"table {plan.display} goes through the driver: {reason}")
-        )
+        from ..source import wire
+
+        if reason != wire.unavailable():
+            text = f"table {plan.display} goes through the driver: {reason}"
+            self._context.emit(Message(level="warn", table=plan.display, text=text))
+        elif self._told.setdefault(reason, plan.display) == plan.display:  # once, not for each table
+            self._context.emit(Message(level="warn", text=f"all tables go through the slower driver: {reason}"))
 
     def _on_target(self, plan: TablePlan, doing: str, work: Callable[[LoadSession], T]) -> T:
         def attempt() -> T:

@@ -86,10 +86,11 @@ class TableReset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableFinished:
-    """All rows of a table are there, or it failed for good (``error``)."""
+    """All rows of a table are there, or it failed for good (``error``). ``rows_before`` of them were when it began."""
 
     table: str
     rows: int
+    rows_before: int = 0
     skipped: int
     seconds: float
     error: str | None = None

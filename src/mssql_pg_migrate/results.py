@@ -15,6 +15,8 @@ class TableResult:
     table: str
     status: TableStatus
     rows: int = 0
+    rows_before: int = 0
+    """Those of ``rows`` that earlier attempts had carried already."""
     skipped: int = 0
     seconds: float = 0.0
     bytes: int = 0
@@ -31,8 +33,8 @@ class TableResult:
 
     @property
     def rows_per_second(self) -> float:
-        """0 when nothing was timed."""
-        return self.rows / self.seconds if self.seconds > 0 else 0.0
+        """Of this attempt; 0 when nothing was timed."""
+        return max(self.rows - self.rows_before, 0) / self.seconds if self.seconds > 0 else 0.0
 
 
 @dataclass(slots=True)
@@ -63,7 +65,9 @@ class RunResult:
 
     @property
     def rows_per_second(self) -> float:
-        return self.rows / self.seconds if self.seconds > 0 else 0.0
+        """Of this attempt, without what earlier ones had carried."""
+        moved = sum(max(table.rows - table.rows_before, 0) for table in self.tables)
+        return moved / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def failed_tables(self) -> list[TableResult]:

@@ -313,7 +313,11 @@ class Migration:
         for item in plan.tables:
             if item.table_id in loaded:
                 entry = loaded[item.table_id]
-                results.append(TableResult(item.display, "completed", rows=entry.rows, skipped=entry.skipped))
+                results.append(
+                    TableResult(
+                        item.display, "completed", rows=entry.rows, rows_before=entry.rows, skipped=entry.skipped
+                    )
+                )
             else:
                 results.append(carried[item.display])
         if not self._cancelled.is_set():

@@ -453,6 +453,9 @@ class TestWhileRowsMove:
         document = long_run.document("--state-file", "s.state", "--output-json", "resume")
         assert (document["run_id"], document["resumed"]) == (state["run_id"], True)
         assert document["rows_transferred"] == LONG_ROWS
+        for timed in (document["tables"][0], {**document, "seconds": document["tables"][0]["seconds"]}):
+            # The speed is that of this attempt, without the rows that were there.
+            assert timed["rows_per_second"] * timed["seconds"] <= 1.01 * (LONG_ROWS - moved)
         assert long_run.target.execute('SELECT count(*), count(DISTINCT "Id") FROM "Events"') == [
             (LONG_ROWS, LONG_ROWS)
         ]

@@ -189,7 +189,7 @@ class EventLogger:
             text = f"{event.table}: about {event.estimated_rows:,} rows{before}{ranges}, {event.reader} reader"
             return level, text, event.table
         if isinstance(event, TableFinished):
-            speed = f", {event.rows / event.seconds:,.0f} rows/s" if event.seconds > 0 else ""
+            speed = f", {(event.rows - event.rows_before) / event.seconds:,.0f} rows/s" if event.seconds > 0 else ""
             skipped = f" ({event.skipped:,} unchanged)" if event.skipped else ""
             text = f"{event.table}: {event.rows:,} rows{skipped} in {event.seconds:.1f} s{speed}"
             return level, text, event.table

@@ -146,6 +146,9 @@ class Scheduler:
         job.result.reader = opened.reader
         job.result.reader_reason = opened.reader_reason
         job.result.ranges = opened.ranges
+        # Opened again, it may have fewer: a table that begins anew has none.
+        before = job.result.rows_before if job.attempts else opened.rows_before
+        job.result.rows_before = min(before, opened.rows_before)
         job.done = dict(opened.done)
         if job.attempts == 0:
             self._context.emit(PhaseStarted(phase="transfer", table=job.plan.display))
@@ -249,6 +252,7 @@ class Scheduler:
                 TableFinished(
                     table=result.table,
                     rows=result.rows,
+                    rows_before=result.rows_before,
                     skipped=result.skipped,
                     seconds=result.seconds,
                     error=result.error,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .config.tuning import Tuning
 from .errors import ConfigError, SchemaError
 from .mapping.build import build
-from .mapping.objects import MappedDatabase, MappedTable, Note
+from .mapping.objects import NO_PRIMARY_KEY, MappedDatabase, MappedTable, Note
 from .mapping.options import MappingOptions
 from .model import Catalog
 from .source.catalog import read_catalog, select_tables
@@ -21,7 +21,7 @@ from .source.health import access_problems, snapshot_allowed
 from .target.ddl import has_identity
 from .target.fit import KINDS, check_fit
 from .target.inspect import ExistingTable, read_abilities, read_existing
-from .target.ledger import Ledger, LedgerTable
+from .target.ledger import LEDGER_TABLES, Ledger, LedgerTable
 from .target.prepare import (
     dependents,
     foreign_keys_between,
@@ -70,9 +70,13 @@ class RunPlan:
         if self.errors:
             listed = "\n".join(f"  {note.object}: {note.message}" for note in self.errors)
             first = self.errors[0]
+            keyless = any(note.message.endswith(NO_PRIMARY_KEY) for note in self.errors)
+            hint = (
+                "add a primary key to the source table, exclude it, or use target_mode: truncate" if keyless else None
+            )
             if len(self.errors) == 1:
-                raise SchemaError(f"{first.object}: {first.message}", table=first.object)
-            raise SchemaError(f"{len(self.errors)} problems prevent the run; nothing was changed:\n{listed}")
+                raise SchemaError(f"{first.object}: {first.message}", table=first.object, hint=hint)
+            raise SchemaError(f"{len(self.errors)} problems prevent the run; nothing was changed:\n{listed}", hint=hint)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``--output-json``."""
@@ -157,6 +161,11 @@ def make_plan(
     names = display_names(database.tables)
     notes = list(database.notes)
     notes.extend(_unreadable(config, source, database.tables))
+    notes.extend(
+        Note("error", table.source.full_name, f"the name {table.name} is that of a table this tool keeps; exclude it")
+        for table in database.tables
+        if table.name in LEDGER_TABLES
+    )
     if lock is not None:
         lock(database.schemas)
     existing = read_existing(target, database.tables)

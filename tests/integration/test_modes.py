@@ -79,6 +79,16 @@ def test_what_a_dropped_table_takes_along_is_told_as_postgresql_tells_it(
     assert {text for text in told - expected if "customers" not in text} == {"foreign key ref_a of table other.ref"}
 
 
+def test_a_table_named_as_one_of_the_ledger_is_refused(
+    shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    shop.execute_script("CREATE TABLE dbo._mpm_run (id int)")
+    assert (
+        "dbo._mpm_run: the name _mpm_run is that of" in Tool(tmp_path, shop, target_db).result("run", expect=3)["error"]
+    )
+    assert target_db.execute("SELECT FROM pg_class WHERE relname = '_mpm_run'") == []
+
+
 def test_a_view_under_the_name_of_a_table_is_refused_before_anything_is_touched(
     shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
 ) -> None:
@@ -324,7 +334,7 @@ def test_upsert_needs_primary_keys_and_a_unique_constraint(
     shop.execute_script("CREATE TABLE dbo.logs (line nvarchar(10))")
     done = Tool(tmp_path, shop, target_db, target_mode="upsert").run("run")
     assert done.returncode == 3
-    assert "Table 'logs' has no primary key, required for upsert mode" in done.stderr
+    assert "Table 'logs' has no primary key, required for upsert mode\n  add a primary key" in done.stderr
     target_db.execute("CREATE TABLE customers (id int, name text, parent int, rate float8, mail text)")
     tool = Tool(tmp_path, shop, target_db, target_mode="upsert", exclude_tables=["logs"])
     done = tool.run("run")

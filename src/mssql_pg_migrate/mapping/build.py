@@ -11,7 +11,7 @@ from .columns import map_columns
 from .constraints import ConstraintMapper
 from .context import Context
 from .naming import NamePlan
-from .objects import MappedDatabase, MappedTable, Note
+from .objects import NO_PRIMARY_KEY, MappedDatabase, MappedTable, Note
 from .options import MappingOptions
 from .sequences import map_sequences, with_feeds
 from .views import map_views
@@ -85,7 +85,7 @@ def _map_table(context: Context, table: Table) -> MappedTable | None:
         context.selected -= {table.full_name}
         return None
     if context.options.mode == "upsert" and (table.primary_key is None or table.primary_key.disabled):
-        context.note("error", table.full_name, f"Table '{table.name}' has no primary key, required for upsert mode")
+        context.note("error", table.full_name, f"Table '{table.name}' {NO_PRIMARY_KEY}")
     if len(table.columns) > MAX_COLUMNS:
         context.note("error", table.full_name, f"has {len(table.columns)} columns, PostgreSQL allows {MAX_COLUMNS}")
     mapped = MappedTable(

@@ -14,6 +14,10 @@ from ..typemap import MappedColumn
 Severity: TypeAlias = Literal["error", "not_carried", "lossy", "renamed", "warning", "info"]
 
 
+NO_PRIMARY_KEY = "has no primary key, required for upsert mode"
+"""How the notes of tables end that upsert cannot carry."""
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """One line of the plan: what is lost, renamed, refused or worth knowing, by name.

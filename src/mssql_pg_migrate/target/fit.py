@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..mapping.objects import MappedTable
+from ..mapping.objects import NO_PRIMARY_KEY, MappedTable
 from ..mapping.options import Mode
 from ..typemap import Encoding, MappedColumn
 from .inspect import ExistingColumn, ExistingTable
@@ -108,7 +108,7 @@ def _missing(name: str, column: MappedColumn, there: dict[str, ExistingColumn]) 
 def _upsert_problems(existing: ExistingTable, table: MappedTable) -> list[str]:
     primary = table.source.primary_key
     if primary is None or primary.disabled:
-        return [f"Table '{table.source.name}' has no primary key, required for upsert mode"]
+        return [f"Table '{table.source.name}' {NO_PRIMARY_KEY}"]
     by_source = {column.source.name: column for column in table.columns}
     key = [by_source[part.name].name for part in primary.columns if part.name in by_source]
     problems = []

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Constraint: TypeAlias = tuple[str, str, str, str, bool]
 """(schema, table, name, definition, whether it was validated) of a foreign key set aside."""
 TableStatus: TypeAlias = Literal["planned", "prepared", "loaded", "failed"]
-_TABLES = ("_mpm_chunk", "_mpm_chunk_unlogged", "_mpm_range", "_mpm_constraint", "_mpm_table", "_mpm_run")
+LEDGER_TABLES = ("_mpm_chunk", "_mpm_chunk_unlogged", "_mpm_range", "_mpm_constraint", "_mpm_table", "_mpm_run")
 
 
 class LedgerMovedError(Exception):
@@ -150,7 +150,7 @@ class Ledger:
 
     def drop(self, connection: Connection) -> None:
         """Remove the ledger; the run is complete or superseded."""
-        for table in _TABLES:
+        for table in LEDGER_TABLES:
             connection.execute(f"DROP TABLE IF EXISTS {self.name(table)}")
 
     # -- tables and ranges -----------------------------------------------------------------------------------------

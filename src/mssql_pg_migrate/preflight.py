@@ -15,7 +15,7 @@ from .mapping.build import build
 from .mapping.objects import NO_PRIMARY_KEY, MappedDatabase, MappedTable, Note
 from .mapping.options import MappingOptions
 from .model import Catalog
-from .source.catalog import read_catalog, select_tables
+from .source.catalog import idle_patterns, read_catalog, select_tables
 from .source.collisions import key_collision
 from .source.health import access_problems, snapshot_allowed
 from .target.ddl import has_identity
@@ -64,6 +64,11 @@ class RunPlan:
     def errors(self) -> tuple[Note, ...]:
         """Notes that refuse the run."""
         return tuple(note for note in self.notes if note.severity == "error")
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a run says before it touches anything: what a dropped table takes along, for example."""
+        return [f"{note.object}: {note.message}" for note in self.notes if note.severity == "warning"]
 
     def refuse_errors(self) -> None:
         """Raise SchemaError when a note refuses the run."""
@@ -160,6 +165,10 @@ def make_plan(
     mode = config.migration.target_mode
     names = display_names(database.tables)
     notes = list(database.notes)
+    notes.extend(
+        Note("warning", "include_tables", f"the pattern {pattern} matches no table")
+        for pattern in idle_patterns(catalog.tables, config.migration.include_tables)
+    )
     notes.extend(_unreadable(config, source, database.tables))
     notes.extend(
         Note("error", table.source.full_name, f"the name {table.name} is that of a table this tool keeps; exclude it")

@@ -165,7 +165,7 @@ class Migration:
                 )
             self.planned = plan
             plan.refuse_errors()
-            for warning in tuning.warnings:
+            for warning in (*tuning.warnings, *plan.warnings):
                 self._emit(Message(level="warn", text=warning))
             self._check_cancelled()
             ledger = Ledger(plan.database.schemas[0], state.run_id)

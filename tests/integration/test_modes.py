@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,11 @@ def test_drop_recreate_makes_tables_keys_and_sequences(
     shop: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
 ) -> None:
     target_db.execute("CREATE TABLE customers (junk text); CREATE VIEW v AS SELECT junk FROM customers")
-    document = run(Tool(tmp_path, shop, target_db))
+    tool = Tool(tmp_path, shop, target_db, include_tables=["customers", "orders", "order_lines"])
+    done = tool.run("--output-json", "--verbosity", "warn", "run")
+    document = json.loads(done.stdout)
+    assert "WARN  customers: dropping it also drops view v" in done.stderr
+    assert "WARN  include_tables: the pattern order_lines matches no table" in done.stderr
     assert document["rows_transferred"] == 6
     assert_equal_rows(shop, target_db, TABLES)
     assert target_db.execute("SELECT nextval(pg_get_serial_sequence('customers', 'id'))") == [(4,)]

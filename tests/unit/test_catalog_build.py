@@ -8,7 +8,7 @@ import pytest
 
 from mssql_pg_migrate.model import Default, SqlType, Table
 from mssql_pg_migrate.source import catalog_sql as q
-from mssql_pg_migrate.source.catalog import select_tables
+from mssql_pg_migrate.source.catalog import idle_patterns, select_tables
 from mssql_pg_migrate.source.catalog_build import TableParts, TypeTable, build_tables
 
 TABLES = tuple(
@@ -31,6 +31,10 @@ TABLES = tuple(
 )
 def test_patterns_match_names_in_any_case(include: list[str], exclude: list[str], chosen: list[str]) -> None:
     assert [table.full_name for table in select_tables(TABLES, include, exclude)] == chosen
+
+
+def test_an_include_pattern_that_matches_nothing_is_found() -> None:
+    assert idle_patterns(TABLES, ["ord*", "sales.orders", "sales_*", "hr.*"]) == ("sales_*", "hr.*")
 
 
 def type_row(user: int, system: int, name: str, **more: Any) -> dict[str, Any]:

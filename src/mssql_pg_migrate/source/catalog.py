@@ -239,6 +239,11 @@ def select_tables(
     )
 
 
+def idle_patterns(tables: Sequence[Table], include: Sequence[str]) -> tuple[str, ...]:
+    """The include patterns that match no table: misspelt, or of a table the login does not see."""
+    return tuple(pattern for pattern in include if not any(_matches(table, pattern) for table in tables))
+
+
 def _matches(table: Table, pattern: str) -> bool:
     wanted = pattern.casefold()
     if fnmatch.fnmatchcase(table.name.casefold(), wanted):

@@ -244,7 +244,15 @@ class TestUsage:
     def test_with_progress_stderr_is_json_too(self, folder: Path, inside: Inside) -> None:
         _, out, err = inside(folder, "--progress", "run", "--nope")
         assert document(out)["exit_code"] == 1
-        assert {"table", "rows_transferred"} <= set(json.loads(err))
+        assert {"table", "rows_transferred"} <= set(json.loads(err)) & set(document(out))
+
+    @pytest.mark.parametrize("command", ["run", "resume", "validate", "plan"])
+    def test_with_progress_the_document_of_a_failure_has_what_every_line_has(
+        self, folder: Path, inside: Inside, command: str
+    ) -> None:
+        code, out, _ = inside(folder, "--progress", "-c", "absent.yaml", command)
+        assert code == 1
+        assert (document(out)["table"], document(out)["rows_transferred"]) == ("*", 0)
 
 
 class TestConfiguration:

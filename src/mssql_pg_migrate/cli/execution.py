@@ -18,7 +18,7 @@ from ..errors import Cancelled, IoError, MigrationError, TransferError
 from .documents import error_fields, frame
 from .interrupt import SIGNALS, Interrupts
 from .jsontext import one_line, speak_utf8
-from .logs import set_up
+from .logs import ALL_TABLES, set_up
 from .options import GlobalOptions
 from .redact import Redactor
 from .tables import Block, show
@@ -178,6 +178,8 @@ class Execution:
             duration=time.monotonic() - self._began,
             peak_memory=peak_memory(),
         )
+        if self.options.progress:  # every line has these two, this one included
+            document.update({"table": ALL_TABLES, "rows_transferred": 0})
         document.update(outcome.fields)
         clean: dict[str, Any] = _redacted(document, self.redactor)
         return clean

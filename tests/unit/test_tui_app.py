@@ -30,6 +30,7 @@ from mssql_pg_migrate.tui.dialogs import Question, Reading
 from mssql_pg_migrate.tui.session import Session
 
 SECRET = "hunter2"
+RUN = "5f0c7a52-0000-4000-8000-2b1d2f9b7c12"
 
 
 class ReplayedMigration:
@@ -62,7 +63,7 @@ class ReplayedMigration:
 
     def run(self):
         begin = time.time()
-        keeper = StateKeeper(self.state_file, RunState("run-1", self.config.hash, started_at=utc_now()))
+        keeper = StateKeeper(self.state_file, RunState(RUN, self.config.hash, started_at=utc_now()))
         keeper.state.tables = {table.name: TableState(total_rows=table.rows) for table in TABLES}
         keeper.write()
         for event in sample_events(failed=self.fails):
@@ -347,12 +348,12 @@ def test_an_unexpected_exception_ends_the_run_not_the_screen(config, tmp_path):
 
 
 def test_an_unfinished_run_is_offered(config, tmp_path):
-    keeper = StateKeeper(tmp_path / "x.state", RunState("old-run", config.hash, started_at=utc_now()))
+    keeper = StateKeeper(tmp_path / "x.state", RunState(RUN, config.hash, started_at=utc_now()))
     keeper.close("cancelled")
 
     async def script(app, pilot):
         await pilot.pause(0.3)
-        await until_logged(app, pilot, "run old-run is not finished")
+        await until_logged(app, pilot, f"run {RUN} is not finished")
         assert app.check_action("resume", ()) is True
         await pilot.press("s")
         assert "unfinished run is given up" in screen_text(app)

@@ -18,8 +18,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import Cancelled, ConfigError, MigrationError, StateError, TransferError
 from .events import AnyEvent, EventSink, Message, PhaseStarted, Retry, RunFinished, RunStarted, TableFinished
+from .process import peak_memory
 from .results import RunResult, TableResult
-from .state import Part, RunState, StateKeeper, TableState, read_state, refuse_foreign_file, utc_now
+from .state import (
+    Part,
+    RunState,
+    StateKeeper,
+    TableState,
+    read_state,
+    refuse_foreign_file,
+    resumable_state,
+    utc_now,
+)
 
 if TYPE_CHECKING:
     import psycopg
@@ -82,13 +92,17 @@ class Migration:
         Returns a result even when tables failed (``exit_code`` tells); raises MigrationError for what prevents the
         run as a whole.
         """
-        only: Part | None = "schema" if schema_only else "data" if data_only else None
-        if auto_resume:
-            resumable = self._resumable_state(only)
-            if resumable is not None:
-                return self._execute(resumable, resumed=True)
         from .config.hash import config_hash
 
+        only: Part | None = "schema" if schema_only else "data" if data_only else None
+        if auto_resume:
+            if self.state_file is None:
+                raise ConfigError("--auto-resume needs a state file", hint="add --state-file PATH")
+            found, why_not = resumable_state(self.state_file, config_hash(self.config), only)
+            if found is not None:
+                return self._execute(found, resumed=True)
+            if why_not is not None:
+                self._emit(Message(level="info", text=f"state file {self.state_file} is not resumed: {why_not}"))
         state = RunState(str(uuid.uuid4()), config_hash(self.config), started_at=utc_now(), only=only)
         return self._execute(state, resumed=False)
 
@@ -134,8 +148,6 @@ class Migration:
     # -- one run ---------------------------------------------------------------------------------------------------
 
     def _execute(self, state: RunState, *, resumed: bool) -> RunResult:
-        from .config.tuning import tune
-        from .preflight import make_plan
         from .resume import rejoin_run
         from .target.ledger import Ledger
         from .transfer.control import Control
@@ -155,17 +167,9 @@ class Migration:
             on_event=self._emit,
         ) as control:
             self._control = control
-            with self._source() as source:
-                self._emit(PhaseStarted(phase="extract"))
-                tuning = tune(self.config)
-                lock = partial(control.lock, patient=resumed)
-                plan = control.call(
-                    "reading the target's schema",
-                    lambda target: make_plan(self.config, tuning, source, target, only=state.only, lock=lock),
-                )
-            self.planned = plan
+            plan = self.planned = self._plan_under_lock(control, only=state.only, patient=resumed)
             plan.refuse_errors()
-            for warning in (*tuning.warnings, *plan.warnings):
+            for warning in (*plan.tuning.warnings, *plan.warnings):
                 self._emit(Message(level="warn", text=warning))
             self._check_cancelled()
             ledger = Ledger(plan.database.schemas[0], state.run_id)
@@ -202,6 +206,20 @@ class Migration:
             )
         )
         return result
+
+    def _plan_under_lock(self, control: Control, *, only: Part | None, patient: bool) -> RunPlan:
+        """The plan; the target stays locked against other runs from the moment it was looked at."""
+        from .config.tuning import tune
+        from .preflight import make_plan
+
+        tuning = tune(self.config)
+        lock = partial(control.lock, patient=patient)
+        with self._source() as source:
+            self._emit(PhaseStarted(phase="extract"))
+            return control.call(
+                "reading the target's schema",
+                lambda target: make_plan(self.config, tuning, source, target, only=only, lock=lock),
+            )
 
     def _carry_out(
         self, control: Control, ledger: Ledger, plan: RunPlan, state: RunState, *, resumed: bool
@@ -413,26 +431,6 @@ class Migration:
 
     # -- resume ----------------------------------------------------------------------------------------------------
 
-    def _resumable_state(self, only: Part | None) -> RunState | None:
-        """The state of an unfinished run of this configuration, for ``--auto-resume``; None to start fresh."""
-        from .config.hash import config_hash
-
-        if self.state_file is None:
-            raise ConfigError("--auto-resume needs a state file", hint="add --state-file PATH")
-        refuse_foreign_file(self.state_file)
-        if not self.state_file.exists() or not self.state_file.stat().st_size:
-            return None
-        state = read_state(self.state_file)
-        if state.finished or state.config_hash != config_hash(self.config) or state.only != only:
-            why = "it is of another configuration"
-            if state.finished:
-                why = "its run is complete"
-            elif state.only != only:
-                why = f"its run was to carry {state.only or 'schema and data'}{' only' if state.only else ''}"
-            self._emit(Message(level="info", text=f"state file {self.state_file} is not resumed: {why}"))
-            return None
-        return state
-
     def _already_complete(self, state: RunState) -> RunResult:
         """``resume`` of a complete run: nothing to do, but a ledger it may have left is cleared away.
 
@@ -513,22 +511,3 @@ class Migration:
             self._keeper.on_event(event)
         if self._on_event is not None:
             self._on_event(event)
-
-
-def peak_memory() -> int:
-    """Peak resident bytes of this process so far."""
-    import sys
-
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux: ru_maxrss would begin with the peak of the process that started this one
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    try:
-        import resource
-    except ImportError:  # Windows has no such module
-        import psutil
-
-        return int(getattr(psutil.Process().memory_info(), "peak_wset", 0))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -201,6 +201,24 @@ def refuse_foreign_file(path: Path) -> None:
         ) from error
 
 
+def resumable_state(path: Path, config_hash: str, only: Part | None) -> tuple[RunState | None, str | None]:
+    """The state of an unfinished run of that configuration; else, where there is a state at all, why not that one.
+
+    Raises StateError, IoError.
+    """
+    refuse_foreign_file(path)
+    if not path.exists() or not path.stat().st_size:
+        return None, None
+    state = read_state(path)
+    if state.finished:
+        return None, "its run is complete"
+    if state.only != only:
+        return None, f"its run was to carry {state.only or 'schema and data'}{' only' if state.only else ''}"
+    if state.config_hash != config_hash:
+        return None, "it is of another configuration"
+    return state, None
+
+
 def write_state(path: Path, state: RunState) -> None:
     """Replace the file atomically and durably. Raises IoError; the old file is intact then."""
     state.updated_at = utc_now()

@@ -164,17 +164,7 @@ def make_plan(
     database = verify(target, catalog, options, build(catalog, options))
     mode = config.migration.target_mode
     names = display_names(database.tables)
-    notes = list(database.notes)
-    notes.extend(
-        Note("warning", "include_tables", f"the pattern {pattern} matches no table")
-        for pattern in idle_patterns(catalog.tables, config.migration.include_tables)
-    )
-    notes.extend(_unreadable(config, source, database.tables))
-    notes.extend(
-        Note("error", table.source.full_name, f"the name {table.name} is that of a table this tool keeps; exclude it")
-        for table in database.tables
-        if table.name in LEDGER_TABLES
-    )
+    notes = [*database.notes, *_selection(config, catalog, database), *_unreadable(config, source, database.tables)]
     if lock is not None:
         lock(database.schemas)
     existing = read_existing(target, database.tables)
@@ -219,6 +209,16 @@ def make_plan(
         tuning=tuning,
         suspended=suspended,
     )
+
+
+def _selection(config: Config, catalog: Catalog, database: MappedDatabase) -> Iterator[Note]:
+    """Patterns that select nothing, and tables that cannot be selected."""
+    for pattern in idle_patterns(catalog.tables, config.migration.include_tables):
+        yield Note("warning", "include_tables", f"the pattern {pattern} matches no table")
+    for table in database.tables:
+        if table.name in LEDGER_TABLES:
+            text = f"the name {table.name} is that of a table this tool keeps; exclude it"
+            yield Note("error", table.source.full_name, text)
 
 
 def mapping_options(

@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 ROWS ?= 200000
 JOBS ?= 3
 
+# The tests start the command hundreds of times: without bytecode each start would compile the whole package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format chaos fuzz bench docs clean
 

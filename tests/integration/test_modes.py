@@ -306,7 +306,9 @@ def test_unchanged_upsert_writes_nothing(shop: MssqlDatabase, target_db: PgDatab
     document = run(tool)
     assert document["rows_transferred"] == document["skipped_rows"] == 4006
     written = target_db.execute("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), %s::pg_lsn)", (before[0],))[0][0]
-    assert written < 0.05 * before[1]
+    # A server with full_page_writes also writes each page of its catalogs that the staging tables touch, once whole.
+    whole_pages = target_db.execute("SHOW full_page_writes")[0][0] == "on"
+    assert written < 0.05 * before[1] + (8 << 20 if whole_pages else 0)
     assert target_db.execute("SELECT sum(n_tup_upd) FROM pg_stat_user_tables") == updates
 
 

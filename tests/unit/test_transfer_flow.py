@@ -120,3 +120,16 @@ def test_a_stop_during_a_wait_cancels() -> None:
     with pytest.raises(Cancelled):
         backoff.call(work, lambda _error, _delay: None)
     assert len(calls) == 1
+
+
+def test_what_a_stop_cuts_off_is_not_told_as_a_failure() -> None:
+    stopping = threading.Event()
+    told: list[object] = []
+
+    def work() -> None:
+        stopping.set()
+        raise TransientError("Reading T was cancelled.", side="source")
+
+    with pytest.raises(Cancelled):
+        Backoff(5, stopping.wait).call(work, lambda error, _delay: told.append(error))
+    assert told == []

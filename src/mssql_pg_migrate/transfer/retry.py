@@ -59,6 +59,7 @@ class Backoff:
             except (TransientError, ConnectionFailed) as error:
                 if not error.retryable:
                     raise
+                self.sleep(0)  # a stop cuts off what is under way: that is no failure to tell of
                 delay = self.next_delay(error)
                 on_retry(error, delay)
                 self.sleep(delay)

@@ -32,9 +32,14 @@ class TableResult:
     retries: int = 0
 
     @property
+    def rows_moved(self) -> int:
+        """By this attempt, without what earlier ones had carried."""
+        return max(self.rows - self.rows_before, 0)
+
+    @property
     def rows_per_second(self) -> float:
         """Of this attempt; 0 when nothing was timed."""
-        return max(self.rows - self.rows_before, 0) / self.seconds if self.seconds > 0 else 0.0
+        return self.rows_moved / self.seconds if self.seconds > 0 else 0.0
 
 
 @dataclass(slots=True)
@@ -66,8 +71,7 @@ class RunResult:
     @property
     def rows_per_second(self) -> float:
         """Of this attempt, without what earlier ones had carried."""
-        moved = sum(max(table.rows - table.rows_before, 0) for table in self.tables)
-        return moved / self.seconds if self.seconds > 0 else 0.0
+        return sum(table.rows_moved for table in self.tables) / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def failed_tables(self) -> list[TableResult]:

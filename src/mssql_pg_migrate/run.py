@@ -25,8 +25,8 @@ from .state import (
     RunState,
     StateKeeper,
     TableState,
+    existing_state,
     read_state,
-    refuse_foreign_file,
     resumable_state,
     utc_now,
 )
@@ -492,8 +492,8 @@ class Migration:
         Not over the file of an unfinished run: until this one holds the lock, that one may still be resumed.
         """
         if self.state_file is not None:
-            refuse_foreign_file(self.state_file)
-            if self.state_file.exists() and self.state_file.stat().st_size and not read_state(self.state_file).finished:
+            before = existing_state(self.state_file)
+            if before is not None and not before.finished:
                 return
         keeper.write()
 

@@ -179,21 +179,24 @@ def read_state(path: Path) -> RunState:
         ) from error
 
 
-def refuse_foreign_file(path: Path) -> None:
-    """A run may replace the file of another run, or an empty one, but nothing else. Raises StateError, IoError."""
+def existing_state(path: Path) -> RunState | None:
+    """The state that a run would replace; None when the file does not exist or is empty.
+
+    Raises StateError for a file that is not that of a run, which no run may replace; IoError.
+    """
     try:
         if not path.exists():
-            return
+            return None
         if not path.is_file():
             raise StateError(f"state file {path} is not a regular file", hint="name another path with --state-file")
         if path.stat().st_size == 0:
-            return
+            return None
     except OSError as error:
         raise IoError(
             f"state file {path} cannot be reached: {error.strerror or error}", hint="correct the path or its rights"
         ) from error
     try:
-        read_state(path)
+        return read_state(path)
     except StateError as error:
         raise StateError(
             f"{path} is there and is not the state file of a run: it is not overwritten",
@@ -206,10 +209,9 @@ def resumable_state(path: Path, config_hash: str, only: Part | None) -> tuple[Ru
 
     Raises StateError, IoError.
     """
-    refuse_foreign_file(path)
-    if not path.exists() or not path.stat().st_size:
+    state = existing_state(path)
+    if state is None:
         return None, None
-    state = read_state(path)
     if state.finished:
         return None, "its run is complete"
     if state.only != only:

@@ -10,7 +10,7 @@ import pytest
 
 from mssql_pg_migrate.errors import IoError, StateError
 from mssql_pg_migrate.events import ChunkCommitted, RangeFinished, TableFinished, TableReset, TableStarted
-from mssql_pg_migrate.state import RunState, StateKeeper, TableState, read_state, refuse_foreign_file, write_state
+from mssql_pg_migrate.state import RunState, StateKeeper, TableState, existing_state, read_state, write_state
 
 
 def new_state() -> RunState:
@@ -113,18 +113,18 @@ def test_a_run_does_not_overwrite_a_file_that_is_no_state_file(tmp_path: Path, t
     path = tmp_path / "config.json"
     path.write_text(text)
     with pytest.raises(StateError, match="not overwritten"):
-        refuse_foreign_file(path)
+        existing_state(path)
     with pytest.raises(StateError, match="not a regular file"):
-        refuse_foreign_file(Path(os.devnull))
+        existing_state(Path(os.devnull))
 
 
 def test_a_run_may_replace_an_empty_file_and_that_of_another_run(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    refuse_foreign_file(path)
+    existing_state(path)
     path.touch()
-    refuse_foreign_file(path)
+    existing_state(path)
     StateKeeper(path, new_state()).write()
-    refuse_foreign_file(path)
+    existing_state(path)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="/dev/full")

@@ -9,10 +9,10 @@ JOBS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format chaos fuzz bench docs clean
+.PHONY: help setup demo test lint format chaos fuzz bench bench-far docs clean
 
 help: ## This list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 $(VENV)/.ready: pyproject.toml setup.py $(wildcard src/mssql_pg_migrate/_kernel/*.c src/mssql_pg_migrate/_kernel/*.h)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12")'
@@ -46,6 +46,9 @@ fuzz: $(VENV)/.ready ## Fuzz the compiled transcoder under AddressSanitizer, bou
 
 bench: $(VENV)/.ready ## Measure the way from source to target on this machine
 	$(BIN)/python -m benchmarks
+
+bench-far: $(VENV)/.ready ## Measure what distance to either server costs
+	$(BIN)/python -m benchmarks.far
 
 docs: $(VENV)/.ready ## Regenerate the generated pages of docs/
 	$(BIN)/python -m mssql_pg_migrate.docsgen

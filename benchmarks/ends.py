@@ -75,8 +75,9 @@ def open_ends(
     postgres: Literal["any", "wheel", "path"] = "any",
     source_pid: int | None = None,
     target_pid: int | None = None,
+    more: str = "",
 ) -> Iterator[Ends]:
-    """Both ends, started where no URL is given and stopped at the end.
+    """Both ends, started where no URL is given and stopped at the end; ``more`` is a script for the own source.
 
     Raises:
         ValueError: a URL cannot be understood.
@@ -91,6 +92,8 @@ def open_ends(
             sandbox.start(timeout=60 + rows / 20_000)
             stack.callback(sandbox.stop)
             sandbox.run_script(f"CREATE DATABASE {EMPTY_DATABASE};\nGO\nUSE {EMPTY_DATABASE};\n{_EMPTY}")
+            if more:
+                sandbox.run_script(more)
             source_url, source_pid, source_name = sandbox.url("StackOverflow2010"), sandbox.pid, "sandbox"
             empty = EMPTY_DATABASE
         else:

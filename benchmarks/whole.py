@@ -83,10 +83,14 @@ class Runner:
 
     def run_empty(self, case: Case, tables: tuple[str, ...]) -> Run:
         """Migrate some of the empty tables. Raises BenchmarkError."""
+        return self.run_database(str(self._ends.empty_database), case, 0, include_tables=list(tables))
+
+    def run_database(self, database: str, case: Case, rows: int, **migration: Any) -> Run:
+        """Migrate another database of the source, with these keys of ``migration`` too. Raises BenchmarkError."""
         document = self._document(case, [])
-        document["source"]["database"] = self._ends.empty_database
-        document["migration"]["include_tables"] = list(tables)
-        return self._run(case, document, 0)
+        document["source"]["database"] = database
+        document["migration"].update(migration)
+        return self._run(case, document, rows)
 
     def _run(self, case: Case, document: dict[str, Any], rows: int) -> Run:
         config, state = self._folder / "config.yaml", self._folder / "run.state"

@@ -161,3 +161,20 @@ def test_a_whole_benchmark(tmp_path: Path) -> None:
     assert {(item["reader"], item["tables"]) for item in result["empty"]} == {("wire", 1), ("wire", 10)}
     assert "Sandbox!1" not in file.read_text() + done.stdout + done.stderr
     assert "ten empty tables" in done.stdout
+
+
+def test_what_distance_costs_is_measured_from_servers_to_table(tmp_path: Path) -> None:
+    """A small run over lines: both databases, both delays; the far run took the same turns and more time."""
+    out = tmp_path / "far.json"
+    command = [sys.executable, "-m", "benchmarks.far", "--rows", "2000", "--tables", "4", "--delays", "0,20"]
+    command += ["--places", "both", "--modes", "drop_recreate", "--json", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = {(item["scope"], item["delay"]): item["runs"][0] for item in json.loads(out.read_text())}
+    assert set(found) == {("full", 0.0), ("full", 20.0), ("tiny", 0.0), ("tiny", 20.0)}
+    assert found["tiny", 0.0]["run"]["rows"] == 6
+    for near, far in ((found["full", 0.0], found["full", 20.0]), (found["tiny", 0.0], found["tiny", 20.0])):
+        assert far["run"]["seconds"] > near["run"]["seconds"]
+        assert far["target"]["turns"] > 10
+        assert far["source"]["down"] > far["source"]["up"] > 0
+    assert "speed" in done.stdout

@@ -176,5 +176,5 @@ def test_what_distance_costs_is_measured_from_servers_to_table(tmp_path: Path) -
     for near, far in ((found["full", 0.0], found["full", 20.0]), (found["tiny", 0.0], found["tiny", 20.0])):
         assert far["run"]["seconds"] > near["run"]["seconds"]
         assert far["target"]["turns"] > 10
-        assert far["source"]["down"] > far["source"]["up"] > 0
+        assert min(far["source"]["down"], far["source"]["up"]) > 1000
     assert "speed" in done.stdout

@@ -51,7 +51,7 @@ bench-far: $(VENV)/.ready ## Measure what distance to either server costs
 	$(BIN)/python -m benchmarks.far
 
 docs: $(VENV)/.ready ## Regenerate the generated pages of docs/
-	$(BIN)/python -m mssql_pg_migrate.docsgen
+	$(BIN)/python -m tools.docsgen
 
 clean: ## Remove the environment and build products
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from mssql_pg_migrate import __version__
+from mssql_pg_migrate.jobs.run import Migration
 from mssql_pg_migrate.mapping.objects import MappedTable
 from mssql_pg_migrate.mapping.quoting import quote_ident
-from mssql_pg_migrate.run import Migration
 from mssql_pg_migrate.target.connect import connect_target
 
 from .ends import SCHEMA, Ends

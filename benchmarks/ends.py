@@ -86,7 +86,7 @@ def open_ends(
     with ExitStack() as stack:
         empty = None
         if source_url is None:
-            from mssql_pg_migrate.sandbox.process import SandboxServer
+            from tsql_sandbox.process import SandboxServer
 
             sandbox = SandboxServer(generate=rows)
             sandbox.start(timeout=60 + rows / 20_000)
@@ -99,7 +99,7 @@ def open_ends(
         else:
             source_name = shown(source_url)
         if target_url is None:
-            from mssql_pg_migrate.sandbox.embedded_pg import EmbeddedPostgres
+            from mssql_pg_migrate.demo.embedded_pg import EmbeddedPostgres
 
             server = EmbeddedPostgres(kind=postgres, settings=_PG_SETTINGS)
             stack.callback(server.stop)

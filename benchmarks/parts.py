@@ -14,10 +14,10 @@ import psycopg
 
 from mssql_pg_migrate.mapping.objects import MappedTable
 from mssql_pg_migrate.model import KeyRange
-from mssql_pg_migrate.source.connect import SourceSettings
-from mssql_pg_migrate.source.query import build_select
 from mssql_pg_migrate.source.reader import ReadRequest
-from mssql_pg_migrate.source.wire_connect import open_client
+from mssql_pg_migrate.source.sqlserver.connect import SourceSettings
+from mssql_pg_migrate.source.sqlserver.query import build_select
+from mssql_pg_migrate.source.sqlserver.wire_connect import open_client
 from mssql_pg_migrate.target import ddl
 from mssql_pg_migrate.target.connect import TargetSettings, connect_target, read_server_facts
 from mssql_pg_migrate.target.copy import copy_statement, copy_tuples

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from mssql_pg_migrate.source import driver_libraries
+from mssql_pg_migrate.source.sqlserver import driver_libraries
 from servers import (
     MssqlDatabase,
     MssqlServer,
@@ -51,7 +47,7 @@ def mssql() -> Iterator[MssqlServer]:
     if url:
         yield mssql_from_url(url)
         return
-    from mssql_pg_migrate.sandbox import SandboxServer
+    from tsql_sandbox import SandboxServer
 
     with SandboxServer() as sandbox:
         yield mssql_from_sandbox(sandbox)
@@ -64,7 +60,7 @@ def pg() -> Iterator[PgServer]:
     if url:
         yield pg_from_url(url)
         return
-    from mssql_pg_migrate.sandbox.embedded_pg import EmbeddedPostgres
+    from mssql_pg_migrate.demo.embedded_pg import EmbeddedPostgres
 
     with EmbeddedPostgres(settings=_FAST) as embedded:
         yield pg_from_embedded(embedded)

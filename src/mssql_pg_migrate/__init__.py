@@ -14,7 +14,7 @@ __all__ = ["Config", "Migration", "MigrationError", "__version__"]
 if TYPE_CHECKING:
     from .config.models import Config
     from .errors import MigrationError
-    from .run import Migration
+    from .jobs.run import Migration
 
 
 def __getattr__(name: str) -> object:
@@ -24,7 +24,7 @@ def __getattr__(name: str) -> object:
 
         return Config
     if name == "Migration":
-        from .run import Migration
+        from .jobs.run import Migration
 
         return Migration
     if name == "MigrationError":

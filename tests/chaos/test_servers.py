@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from chaos_common import HEAP, LONG, SETTINGS, TABLES
-from mssql_pg_migrate.sandbox.embedded_pg import EmbeddedPostgres
+from mssql_pg_migrate.demo.embedded_pg import EmbeddedPostgres
 from running import Tool, assert_equal_rows, no_ledger_left, wait_for_rows
 from servers import MssqlDatabase, PgDatabase, PgServer, pg_from_embedded
 

@@ -14,7 +14,7 @@ import click
 from .options import GlobalOptions, ToolCommand
 
 if TYPE_CHECKING:
-    from ..run import Migration
+    from ..jobs.run import Migration
     from .execution import Execution, Outcome
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -259,8 +259,9 @@ def demo_command(options: GlobalOptions, rows: int | None, keep: bool) -> int:
         try:
             import duckdb  # noqa: F401 - the sandbox's process needs it; here its absence can still be explained
 
-            from ..sandbox.demo import run_demo
-            from ..sandbox.process import SandboxError
+            from tsql_sandbox.process import SandboxError
+
+            from ..demo.demo import run_demo
         except ModuleNotFoundError as error:
             raise _missing_extra(error, "sandbox", "the demo") from None
         execution.machine = options.output_json
@@ -319,7 +320,7 @@ def _plan(execution: Execution, overrides: dict[str, Any], *, dry_run: bool, dat
 
 def _read_only(execution: Execution, overrides: dict[str, Any]) -> Migration:
     """A Migration for a command that changes nothing: a signal may end it at any moment."""
-    from ..run import Migration
+    from ..jobs.run import Migration
     from .migrating import Events
 
     config = execution.load_config(**overrides)

@@ -169,7 +169,7 @@ class Execution:
         return outcome.exit_code
 
     def _document(self, outcome: Outcome) -> dict[str, Any]:
-        from ..process import peak_memory
+        from ..results import peak_memory
 
         document = frame(
             self.command,

@@ -21,8 +21,8 @@ from .render import run_blocks
 
 if TYPE_CHECKING:
     from ..config import Config
+    from ..jobs.run import Migration
     from ..results import RunResult
-    from ..run import Migration
     from .options import GlobalOptions
 
 PATIENCE = 10.0
@@ -58,7 +58,7 @@ def migrate(
     execution: Execution, config: Config, work: Callable[[Migration], RunResult], report: Path | None
 ) -> Outcome:
     """Carry out ``work`` on a Migration of ``config``. Raises MigrationError."""
-    from ..run import Migration
+    from ..jobs.run import Migration
 
     options = execution.options
     display, sink = _display(execution)

@@ -16,7 +16,7 @@ from .hooks import Hook, parse_hooks
 from .keys import AnyCase, Auto, ExistingFile, Host, Key, KeyProblems, Kind, OneOrMany, Port, Secret, Section, Text
 
 if TYPE_CHECKING:
-    from ..source.connect import SourceSettings
+    from ..source.sqlserver.connect import SourceSettings
     from ..target.connect import TargetSettings
 
 TargetMode: TypeAlias = Literal["drop_recreate", "truncate", "upsert"]
@@ -194,7 +194,7 @@ class Source(Section):
 
     def settings(self) -> SourceSettings:
         """The connection's parameters for ``source.connect``."""
-        from ..source.connect import SourceSettings
+        from ..source.sqlserver.connect import SourceSettings
 
         return SourceSettings(
             host=self.host,

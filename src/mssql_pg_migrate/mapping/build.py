@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..model import Catalog, Table
-from ..source.keys import choose_range_key
 from .collation import CollationPlan, notes_on_keys
 from .columns import map_columns
 from .constraints import ConstraintMapper
@@ -13,6 +12,7 @@ from .context import Context
 from .naming import NamePlan
 from .objects import NO_PRIMARY_KEY, MappedDatabase, MappedTable, Note
 from .options import MappingOptions
+from .range_keys import choose_range_key
 from .sequences import map_sequences, with_feeds
 from .views import map_views
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..typemap import MappedColumn
 from .objects import MappedIndex, MappedKey, MappedTable, Note
 from .options import MappingOptions
 from .quoting import qualified
+from .types import MappedColumn
 
 
 @dataclass(frozen=True, slots=True)

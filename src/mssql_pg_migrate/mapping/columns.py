@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..model import Column, Key, Table
-from ..typemap import MappedColumn, UnsupportedColumn, map_type
 from .collation import sensitivity
 from .context import Context
 from .names import default_object_name
 from .quoting import qualified, quote_literal
 from .sequences import stand_in_for_identity
 from .translate import Translator, Untranslatable
+from .types import MappedColumn, UnsupportedColumn, map_type
 
 _IDENTITY_TYPES = ("smallint", "integer", "bigint")
 _BIGINT = (-(2**63), 2**63 - 1)

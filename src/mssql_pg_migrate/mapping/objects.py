@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from ..model import Check, ForeignKey, Index, Key, Module, ReferentialAction, Sequence, Table
-from ..typemap import MappedColumn
+from .types import MappedColumn
 
 Severity: TypeAlias = Literal["error", "not_carried", "lossy", "renamed", "warning", "info"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..model import Identity, Sequence, SqlType, Table
-from ..typemap import MappedColumn
 from .context import Context
 from .objects import MappedSequence, MappedTable
 from .quoting import qualified, quote_literal
+from .types import MappedColumn
 
 _BIGINT = (-(2**63), 2**63 - 1)
 _TYPES = {"tinyint": "smallint", "smallint": "smallint", "int": "integer"}

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..model import Table
-from ..typemap import MappedColumn
 from .context import Context
 from .expressions import ExpressionTranslator, assigned
 from .parse import Untranslatable, bounded_depth, parse_expression
 from .quoting import qualified, quote_ident
+from .types import MappedColumn
 from .values import Value, kind_of
 
 __all__ = ["Translation", "Translator", "Untranslatable"]

@@ -1,1 +1,1 @@
-"""SQL Server: connect, read the catalog, split tables into key ranges, read ranges as COPY bytes."""
+"""Where rows come from: what every source gives, and one package per kind of source."""

@@ -22,8 +22,8 @@ from ..mapping.objects import (
 from ..mapping.quoting import qualified as qualified
 from ..mapping.quoting import quote_ident as quote_ident
 from ..mapping.quoting import quote_literal as quote_literal
+from ..mapping.types import MappedColumn
 from ..model import ReferentialAction
-from ..typemap import MappedColumn
 
 _ACTIONS: dict[ReferentialAction, str] = {
     "NO_ACTION": "NO ACTION",

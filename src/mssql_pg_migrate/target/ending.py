@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..mapping.objects import MappedDatabase, MappedSequence, MappedTable
-from ..typemap import MappedColumn
+from ..mapping.types import MappedColumn
 from . import ddl
 from .classify import is_transient
 from .jobs import JobPool

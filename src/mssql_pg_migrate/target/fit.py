@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from ..mapping.objects import NO_PRIMARY_KEY, MappedTable
 from ..mapping.options import Mode
-from ..typemap import Encoding, MappedColumn
+from ..mapping.types import Encoding, MappedColumn
 from .inspect import ExistingColumn, ExistingTable
 
 _VARHDRSZ = 4

@@ -15,8 +15,8 @@ from ..mapping.build import build
 from ..mapping.columns import plain_column
 from ..mapping.objects import MappedDatabase, MappedTable, Note
 from ..mapping.options import MappingOptions
+from ..mapping.types import MappedColumn
 from ..model import Catalog
-from ..typemap import MappedColumn
 from . import ddl
 from .classify import is_transient, translate
 

@@ -14,7 +14,7 @@ from .pool import Pool
 from .tasks import Limits, RangeTask
 
 if TYPE_CHECKING:
-    from ..source.connect import SourceSettings
+    from ..source.sqlserver.connect import SourceSettings
     from ..target.connect import TargetSettings
     from .tasks import ReaderKind
 
@@ -95,10 +95,10 @@ class WorkerContext:
 def open_reader(kind: ReaderKind, settings: SourceSettings) -> Reader:
     """A new reader of that kind; raises ConnectionFailed."""
     if kind == "wire":
-        from ..source.wire import WireReader
+        from ..source.sqlserver.wire import WireReader
 
         return WireReader(settings)
-    from ..source.driver import DriverReader
+    from ..source.sqlserver.driver import DriverReader
 
     return DriverReader(settings)
 
@@ -115,7 +115,7 @@ class SourceControl:
     @classmethod
     def open(cls, settings: SourceSettings) -> SourceControl:
         """Connect through Microsoft's driver; raises ConnectionFailed."""
-        from ..source.connect import connect_source
+        from ..source.sqlserver.connect import connect_source
 
         return cls(connect_source(settings))
 
@@ -131,7 +131,7 @@ class SourceControl:
         The connection is left to the thread that uses it: closed here, it would be closed under a call of the driver,
         which does not survive that.
         """
-        from ..source.connect import cancel_statements
+        from ..source.sqlserver.connect import cancel_statements
 
         with self._lock:
             self.usable = False

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from ..config.models import MigrationConfig
-from ..mapping.objects import MappedTable
+from ..config.tuning import Tuning
+from ..errors import SchemaError
+from ..mapping.objects import NO_PRIMARY_KEY, MappedDatabase, MappedTable, Note
 
 Action: TypeAlias = Literal["create", "recreate", "truncate", "merge", "create_merge"]
 """What happens to the target table first: made new, dropped and made new, emptied, kept and merged into, or made new
@@ -55,6 +57,91 @@ class TablePlan:
     def resumable(self) -> bool:
         """Whether an interrupted table goes on from its last chunk; else it begins again."""
         return self.table.range_key is not None
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a run will do. ``tables`` is in transfer order; ``notes`` name all that does not arrive as it was."""
+
+    mode: str
+    source: str
+    target: str
+    database: MappedDatabase
+    tables: tuple[TablePlan, ...]
+    notes: tuple[Note, ...]
+    tuning: Tuning
+    suspended: tuple[tuple[str, str, str], ...] = ()
+    """Foreign keys of existing tables set aside during the load: (schema, table, constraint)."""
+
+    @property
+    def errors(self) -> tuple[Note, ...]:
+        """Notes that refuse the run."""
+        return tuple(note for note in self.notes if note.severity == "error")
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a run says before it touches anything: what a dropped table takes along, for example."""
+        return [f"{note.object}: {note.message}" for note in self.notes if note.severity == "warning"]
+
+    def refuse_errors(self) -> None:
+        """Raise SchemaError when a note refuses the run."""
+        if self.errors:
+            listed = "\n".join(f"  {note.object}: {note.message}" for note in self.errors)
+            first = self.errors[0]
+            keyless = any(note.message.endswith(NO_PRIMARY_KEY) for note in self.errors)
+            hint = (
+                "add a primary key to the source table, exclude it, or use target_mode: truncate" if keyless else None
+            )
+            if len(self.errors) == 1:
+                raise SchemaError(f"{first.object}: {first.message}", table=first.object, hint=hint)
+            raise SchemaError(f"{len(self.errors)} problems prevent the run; nothing was changed:\n{listed}", hint=hint)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for ``--output-json``."""
+        return {
+            "mode": self.mode,
+            "source": self.source,
+            "target": self.target,
+            "tables": [_table_dict(plan) for plan in self.tables],
+            "views": [f"{view.schema}.{view.name}" for view in self.database.views],
+            "sequences": [f"{sequence.schema}.{sequence.name}" for sequence in self.database.sequences],
+            "notes": [
+                {"severity": note.severity, "object": note.object, "message": note.message} for note in self.notes
+            ],
+            "tuning": self.tuning.to_dict(),
+        }
+
+
+def _table_dict(plan: TablePlan) -> dict[str, Any]:
+    table = plan.table
+    return {
+        "source": table.source.full_name,
+        "target": table.full_name,
+        "action": plan.action,
+        "estimated_rows": table.source.row_estimate,
+        "estimated_bytes": table.source.size_bytes,
+        "max_ranges": plan.max_ranges,
+        "range_key": [column.name for column in table.range_key.columns] if table.range_key else None,
+        "resumable": plan.resumable,
+        "unlogged": plan.unlogged,
+        "columns": [
+            {
+                "source": column.source.name,
+                "source_type": str(column.source.type),
+                "target": column.name,
+                "target_type": column.pg_type,
+                "nullable": column.nullable,
+                "copied": column.copied,
+                "lossy": column.lossy,
+            }
+            for column in table.columns
+        ],
+        "primary_key": [column.name for column in table.primary_key.columns] if table.primary_key else None,
+        "indexes": [index.name for index in table.indexes],
+        "unique_keys": [key.name for key in table.unique_keys],
+        "foreign_keys": [key.name for key in table.foreign_keys],
+        "checks": [check.name for check in table.checks],
+    }
 
 
 def display_names(tables: tuple[MappedTable, ...]) -> dict[tuple[str, str], str]:

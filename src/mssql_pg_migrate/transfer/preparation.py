@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from ..events import EventSink
-    from ..preflight import RunPlan
+    from .plan import RunPlan
 
 
 class Preparation:

@@ -10,19 +10,19 @@ from typing import Any, TypeVar
 from ..errors import ConfigError, MigrationError, StateError
 from ..events import Message, Retry
 from ..model import KeyRange
-from ..source.connect import SourceSettings
+from ..source.sqlserver.connect import SourceSettings
 from ..target import ddl
 from ..target.classify import translated
 from ..target.connect import TargetSettings
 from ..target.ledger import Ledger, LedgerMovedError, LedgerTable, RangeProgress
 from ..target.prepare import empty_table
 from ..target.session import LoadSession
-from ..target.writer import WriteOptions
 from .context import SourceControl, WorkerContext, open_reader, open_session
 from .plan import TablePlan
 from .pool import PoolClosedError
 from .retry import Backoff
 from .tasks import Limits, RangeOutcome, RangeTask, ReaderKind
+from .writer import WriteOptions
 
 T = TypeVar("T")
 PROOF_ROWS = 200
@@ -202,7 +202,7 @@ class TableWork:
         return self._on_target(plan, "storing the plan", store)
 
     def _plan_ranges(self, plan: TablePlan) -> tuple[KeyRange, ...]:
-        from ..source.ranges import plan_ranges
+        from ..source.sqlserver.ranges import plan_ranges
 
         def ask() -> tuple[KeyRange, ...]:
             connect = partial(SourceControl.open, self._options.source)
@@ -230,7 +230,7 @@ class TableWork:
             return "driver", None
         if self._options.write.copy_format == "text":
             return "driver", "use_binary_copy is off: the wire reader makes binary COPY only"
-        from ..source.proof import prove
+        from ..source.sqlserver.proof import prove
 
         def use(kind: ReaderKind) -> Any:
             return self._context.source.use(kind, partial(open_reader, kind, self._options.source))
@@ -249,7 +249,7 @@ class TableWork:
         )
 
     def _tell_driver(self, plan: TablePlan, reason: str) -> None:
-        from ..source import wire
+        from ..source.sqlserver import wire
 
         if reason != wire.unavailable():
             text = f"table {plan.display} goes through the driver: {reason}"

@@ -7,10 +7,10 @@ from typing import Literal, TypeAlias
 
 from ..mapping.objects import MappedTable
 from ..model import KeyRange
-from ..source.connect import SourceSettings
+from ..source.sqlserver.connect import SourceSettings
 from ..target.connect import TargetSettings
 from ..target.ledger import RangeProgress
-from ..target.writer import WriteOptions
+from .writer import WriteOptions
 
 ReaderKind: TypeAlias = Literal["driver", "wire"]
 RangeStatus: TypeAlias = Literal["done", "stopped", "restart", "unsupported"]

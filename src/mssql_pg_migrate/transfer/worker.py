@@ -15,15 +15,15 @@ from ..errors import Cancelled, ConnectionFailed, MigrationError, TransientError
 from ..events import ChunkCommitted, Message, RangeFinished, Retry
 from ..model import KeyValue
 from ..source.reader import Chunk, Reader, ReadRequest
-from ..source.wire_connect import WireUnsupported
+from ..source.sqlserver.wire_connect import WireUnsupported
 from ..target.classify import translated
 from ..target.ledger import ChunkPosition, Ledger, LedgerMovedError, RangeProgress
-from ..target.writer import ChunkWriter
 from .channel import Channel
 from .context import WorkerContext, context_for, open_reader, open_session
 from .pool import PoolClosedError
 from .retry import Backoff
 from .tasks import RangeOutcome, RangeStatus, RangeTask
+from .writer import ChunkWriter
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from .log import LogLine, describe
 
 if TYPE_CHECKING:
     from ..config.models import Config
-    from ..preflight import RunPlan
     from ..results import RunResult
+    from ..transfer.plan import RunPlan
 
 SessionState: TypeAlias = Literal[
     "planning",
@@ -158,7 +158,7 @@ class Session:
         self._thread.start()
 
     def _new_migration(self) -> Any:
-        from ..run import Migration
+        from ..jobs.run import Migration
 
         make = self._make or Migration
         return make(

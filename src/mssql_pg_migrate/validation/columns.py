@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from ..mapping.objects import MappedTable
 from ..mapping.quoting import quote_ident
+from ..mapping.types import MappedColumn
 from ..target.inspect import ExistingColumn, ExistingTable
-from ..typemap import MappedColumn
 from .digest import Kind, Role
 from .texts import LabelField
 

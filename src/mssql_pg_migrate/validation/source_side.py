@@ -9,10 +9,10 @@ from typing import Literal
 from ..errors import TransferError
 from ..mapping.objects import MappedTable
 from ..model import KeyRange
-from ..source.connect import SourceSettings
-from ..source.driver import DriverReader
 from ..source.reader import Reader, ReadRequest
-from ..source.tsql import qualified_name
+from ..source.sqlserver.connect import SourceSettings
+from ..source.sqlserver.driver import DriverReader
+from ..source.sqlserver.tsql import qualified_name
 from ..transfer.context import SourceControl, open_reader
 from ..transfer.pool import Pool
 from ..transfer.tasks import ReaderKind
@@ -62,7 +62,7 @@ class SourceSide:
         rows = table.source.row_estimate
         if wanted < 2 or table.range_key is None:
             return [KeyRange(0, row_estimate=rows)]
-        from ..source.ranges import plan_ranges
+        from ..source.sqlserver.ranges import plan_ranges
 
         with self._pool.use("control", partial(SourceControl.open, self._settings)) as control:
             assert isinstance(control, SourceControl)
@@ -72,7 +72,7 @@ class SourceSide:
         """The reader that can read the table, and why it is not the wire reader where that was possible."""
         if self._reader == "driver" or (self._reader == "auto" and table.source.row_estimate <= PROOF_ROWS):
             return "driver", None  # so few rows would be read for the proof alone
-        from ..source.proof import prove
+        from ..source.sqlserver.proof import prove
 
         def use(kind: ReaderKind) -> object:
             return self._pool.use(kind, partial(open_reader, kind, self._settings))

@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..mapping.types import Encoding, MappedColumn
 from ..source import keys
-from ..typemap import Encoding, MappedColumn
 from .digest import LABEL_BYTES, Kind
 
 _DAYS_TO_2000 = 730_119

@@ -166,7 +166,7 @@ class Interview:
         return [table for table in tables if (table in picked) == (chosen == "only")]
 
     def _ask_patterns(self, tables: list[SourceTable]) -> list[SourceTable]:
-        from ..source.catalog import select_tables
+        from ..source.sqlserver.catalog import select_tables
 
         include = _split(prompts.text("Patterns of tables to migrate, separated by commas (empty: all)"))
         exclude = _split(prompts.text("Patterns of tables to leave out (empty: none)"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..source.connect import SourceSettings
+    from ..source.sqlserver.connect import SourceSettings
     from ..target.connect import TargetSettings
 
 _NOT_OFFERED = frozenset({"sysdiagrams"})
@@ -61,9 +61,9 @@ def look_at_source(settings: SourceSettings) -> SourceLook:
     Raises:
         ConnectionFailed, SchemaError, TransferError: as the run itself would.
     """
-    from ..source import catalog_sql as q
-    from ..source.catalog import CatalogSession
-    from ..source.connect import connect_source
+    from ..source.sqlserver import catalog_sql as q
+    from ..source.sqlserver.catalog import CatalogSession
+    from ..source.sqlserver.connect import connect_source
 
     connection = connect_source(settings)
     try:

@@ -1,0 +1,1 @@
+"""``mssql-pg-migrate demo``: the main job on two embedded servers."""

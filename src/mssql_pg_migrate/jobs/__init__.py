@@ -1,0 +1,1 @@
+"""What can be asked of the tool, one file a job."""

@@ -1,0 +1,503 @@
+"""One migration, readable from top to bottom: connect, plan, lock, prepare, transfer, finalize, finish.
+
+`Migration` is the Python API; the command line is a thin skin over it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import Cancelled, ConfigError, MigrationError, StateError, TransferError
+from ..events import AnyEvent, EventSink, Message, PhaseStarted, Retry, RunFinished, RunStarted, TableFinished
+from ..results import RunResult, TableResult, peak_memory
+from ..state import Part, RunState, StateKeeper, TableState, existing_state, read_state, resumable_state, utc_now
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from ..config.models import Config
+    from ..results import HealthReport, ValidationReport
+    from ..target.finalize import Finalizer
+    from ..target.ledger import Ledger
+    from ..transfer.context import WorkerContext
+    from ..transfer.control import Control
+    from ..transfer.plan import RunPlan
+
+
+class Migration:
+    """A configured migration. One command at a time; ``cancel`` may come from any thread or a signal handler.
+
+    ``on_event`` receives every event of ``events.py``, from any thread. ``state_file`` None keeps no state on disk:
+    the run cannot be resumed then. ``executor`` makes, from a number of ranges in flight, what runs the range tasks
+    instead of threads of this process: any ``concurrent.futures.Executor`` (connection limits then hold per process of
+    it, and a stop takes effect between ranges).
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        state_file: Path | None = None,
+        on_event: EventSink | None = None,
+        shutdown_timeout: float = 60.0,
+        executor: Callable[[int], Executor] | None = None,
+    ) -> None:
+        self.config = config
+        self.state_file = state_file
+        self._on_event = on_event
+        self._shutdown_timeout = shutdown_timeout
+        self._executor = executor
+        self.planned: RunPlan | None = None
+        """The plan of ``run`` or ``resume``, from the moment it is made: its notes tell what does not arrive."""
+        self._keeper: StateKeeper | None = None
+        self._context: WorkerContext | None = None
+        self._finalizer: Finalizer | None = None
+        self._control: Control | None = None
+        self._cancelled = threading.Event()
+        self._retries = 0
+
+    # -- commands --------------------------------------------------------------------------------------------------
+
+    def plan(self, *, data_only: bool = False) -> RunPlan:
+        """What ``run`` would do; changes nothing. Raises ConfigError, SchemaError, ConnectionFailed."""
+        from ..config.tuning import tune
+        from ..target.connect import connect_target
+        from .plan import make_plan
+
+        with self._source() as source, connect_target(self.config.target.settings(), purpose="plan") as target:
+            return make_plan(self.config, tune(self.config), source, target, only="data" if data_only else None)
+
+    def run(self, *, auto_resume: bool = False, schema_only: bool = False, data_only: bool = False) -> RunResult:
+        """Carry out the migration from its beginning; with ``auto_resume`` go on with an unfinished run instead.
+
+        Returns a result even when tables failed (``exit_code`` tells); raises MigrationError for what prevents the
+        run as a whole.
+        """
+        from ..config.hash import config_hash
+
+        only: Part | None = "schema" if schema_only else "data" if data_only else None
+        if auto_resume:
+            if self.state_file is None:
+                raise ConfigError("--auto-resume needs a state file", hint="add --state-file PATH")
+            found, why_not = resumable_state(self.state_file, config_hash(self.config), only)
+            if found is not None:
+                return self._execute(found, resumed=True)
+            if why_not is not None:
+                self._emit(Message(level="info", text=f"state file {self.state_file} is not resumed: {why_not}"))
+        state = RunState(str(uuid.uuid4()), config_hash(self.config), started_at=utc_now(), only=only)
+        return self._execute(state, resumed=False)
+
+    def resume(self) -> RunResult:
+        """Go on with the run of the state file. Raises StateError when there is none or its configuration differs."""
+        from ..config.hash import config_hash
+
+        if self.state_file is None:
+            raise ConfigError("resume needs a state file", hint="name the interrupted run's: --state-file PATH")
+        state = read_state(self.state_file)
+        if state.config_hash != config_hash(self.config):
+            raise StateError(
+                "Config hash mismatch - cannot resume with different configuration",
+                hint="use the original config, or start a new migration (delete the state file)",
+            )
+        return self._execute(state, resumed=True)
+
+    def validate(self, *, checksum: bool = False) -> ValidationReport:
+        """Compare source and target: exact row counts, with ``checksum`` the contents too."""
+        from .validate import validate
+
+        return validate(self.config, checksum=checksum, on_event=self._emit, stopped=self._cancelled.is_set)
+
+    def health_check(self) -> HealthReport:
+        """Reach both servers and see whether a run could work; never raises for a server that is down."""
+        from .health import health_check
+
+        return health_check(self.config)
+
+    def cancel(self, *, now: bool = False) -> None:
+        """Stop: chunks under way may finish (for ``shutdown_timeout`` seconds); with ``now`` they are cut off."""
+        self._cancelled.set()
+        context, finalizer, control = self._context, self._finalizer, self._control
+        if context is not None:
+            context.stop.stop()
+            if now:
+                context.abort()
+        if finalizer is not None:
+            finalizer.cancel()
+        if control is not None:
+            control.cancel(now=now)
+
+    # -- one run ---------------------------------------------------------------------------------------------------
+
+    def _execute(self, state: RunState, *, resumed: bool) -> RunResult:
+        from ..target.ledger import Ledger
+        from ..transfer.control import Control
+        from .resume import rejoin_run
+
+        started = time.monotonic()
+        keeper = self._keeper = StateKeeper(self.state_file, state)
+        keeper.on_failure = self.cancel
+        if resumed and state.finished:
+            return self._already_complete(state)
+        if not resumed:
+            self._announce(keeper)
+        self._emit(PhaseStarted(phase="connect"))
+        with Control(
+            self.config.target.settings(),
+            retries=self.config.migration.retries,
+            wait=self._cancelled.wait,
+            on_event=self._emit,
+        ) as control:
+            self._control = control
+            plan = self.planned = self._plan_under_lock(control, only=state.only, patient=resumed)
+            plan.refuse_errors()
+            for warning in (*plan.tuning.warnings, *plan.warnings):
+                self._emit(Message(level="warn", text=warning))
+            self._check_cancelled()
+            ledger = Ledger(plan.database.schemas[0], state.run_id)
+            if resumed:
+                plan = rejoin_run(control, ledger, plan, state, self._emit)
+            state.status = "running"
+            for table in plan.tables:
+                state.tables.setdefault(table.display, TableState(total_rows=table.table.source.row_estimate))
+            keeper.write()
+            self._emit(
+                RunStarted(
+                    run_id=state.run_id,
+                    mode=plan.mode,
+                    resumed=resumed,
+                    tables={item.display: item.table.source.row_estimate for item in plan.tables},
+                )
+            )
+            try:
+                result = self._carry_out(control, ledger, plan, state, resumed=resumed)
+                result.seconds = time.monotonic() - started
+                self._finish(control, ledger, keeper, result)
+            except BaseException as error:
+                if keeper.state.status == "running":
+                    keeper.state.status = "cancelled" if isinstance(error, Cancelled) else "failed"
+                    self._write_quietly(keeper)
+                raise
+        self._emit(
+            RunFinished(
+                run_id=state.run_id,
+                status="completed" if result.status == "invalid" else result.status,
+                seconds=result.seconds,
+                rows=result.rows,
+                skipped=result.skipped,
+            )
+        )
+        return result
+
+    def _plan_under_lock(self, control: Control, *, only: Part | None, patient: bool) -> RunPlan:
+        """The plan; the target stays locked against other runs from the moment it was looked at."""
+        from ..config.tuning import tune
+        from .plan import make_plan
+
+        tuning = tune(self.config)
+        lock = partial(control.lock, patient=patient)
+        with self._source() as source:
+            self._emit(PhaseStarted(phase="extract"))
+            return control.call(
+                "reading the target's schema",
+                lambda target: make_plan(self.config, tuning, source, target, only=only, lock=lock),
+            )
+
+    def _carry_out(
+        self, control: Control, ledger: Ledger, plan: RunPlan, state: RunState, *, resumed: bool
+    ) -> RunResult:
+        """From the lock to the last constraint; the ledger and the state file follow each step."""
+        from ..transfer.preparation import Preparation
+        from .resume import begin_run
+
+        schema_only, data_only = state.only == "schema", state.only == "data"
+        if not resumed:
+            plan = begin_run(control, ledger, plan, state, self._emit)
+        # No rows will come: tables that stay keep theirs.
+        kept = replace(plan, tables=tuple(item for item in plan.tables if item.built), suspended=())
+        prepared = kept if schema_only else plan
+        control.belongs_to(ledger)
+        preparation = Preparation(ledger, prepared, self._emit, self._cancelled.is_set)
+        if not data_only:
+            control.call("creating schemas and sequences", preparation.create_surroundings)
+        with self._ended_by_stop(control, "at once"):
+            control.call("preparing the tables", preparation.prepare_tables)
+        self._check_cancelled()
+        result = RunResult(
+            run_id=state.run_id,
+            status="completed",
+            mode=plan.mode,
+            resumed=resumed,
+            seconds=0.0,
+            notes=[f"{note.object}: {note.message}" for note in plan.notes if note.severity != "info"],
+        )
+        if schema_only:
+            result.tables = [TableResult(item.display, "completed") for item in plan.tables]
+        else:
+            self._run_hooks(control, "before_data")
+            result.tables = self._transfer(control, ledger, plan, state)
+            if not self._cancelled.is_set():
+                self._run_hooks(control, "after_data")
+        if not self._cancelled.is_set():
+            self._finalize(control, ledger, plan, result, data_only=data_only)
+        self._judge(result)
+        if result.status == "completed":
+            self._run_hooks(control, "after_all")
+        return result
+
+    def _transfer(self, control: Control, ledger: Ledger, plan: RunPlan, state: RunState) -> list[TableResult]:
+        """Move the rows of every table that the ledger does not know as loaded."""
+        from ..target.connect import read_server_facts
+        from ..transfer import context as contexts
+        from ..transfer.scheduler import Scheduler
+        from ..transfer.tablework import TableWork, TransferOptions
+        from ..transfer.tasks import Limits
+        from ..transfer.writer import WriteOptions
+
+        tuning, migration = plan.tuning, self.config.migration
+        self._emit(PhaseStarted(phase="transfer"))
+        entries = control.call("reading the ledger", ledger.tables)
+        loaded = {entry.table_id: entry for entry in entries.values() if entry.status == "loaded"}
+        for item in plan.tables:
+            if item.table_id in loaded:  # by an earlier attempt: who watches this one must not wait for it
+                entry = loaded[item.table_id]
+                self._emit(TableFinished(table=item.display, rows=entry.rows, skipped=entry.skipped, seconds=0.0))
+        upsert = plan.mode == "upsert"
+        limits = Limits(
+            source_connections=tuning.max_mssql_connections,
+            target_connections=tuning.max_pg_connections - 1,  # one is the control connection
+            parallel_readers=tuning.parallel_readers,
+            parallel_writers=tuning.upsert_parallel_tasks if upsert else tuning.write_ahead_writers,
+            buffer_bytes=tuning.buffer_bytes,
+            read_ahead=tuning.read_ahead_buffers,
+            retries=migration.retries,
+        )
+        options = TransferOptions(
+            run_id=state.run_id,
+            ledger_schema=ledger.schema,
+            source=self.config.source.settings(),
+            target=self.config.target.settings(),
+            limits=limits,
+            write=WriteOptions(
+                copy_format="binary" if migration.use_binary_copy else "text",
+                upsert_batch_rows=migration.upsert_batch_size,
+                lz4=control.call("asking the target", read_server_facts).lz4,
+            ),
+            chunk_rows=tuning.chunk_size,
+            chunk_bytes=tuning.chunk_bytes,
+            on_nul=migration.on_nul,
+            reader=self.config.source.reader,
+        )
+        context = self._context = contexts.WorkerContext(limits, self._emit)
+        contexts.install(state.run_id, context)
+        try:
+            if self._cancelled.is_set():
+                context.stop.stop()
+            with ExitStack() as stack:
+                local = stack.enter_context(ThreadPoolExecutor(tuning.streams + 1, thread_name_prefix="range"))
+                executor = stack.enter_context(self._executor(tuning.streams)) if self._executor else local
+                scheduler = Scheduler(
+                    [item for item in plan.tables if item.table_id not in loaded],
+                    TableWork(options, context),
+                    context,
+                    executor,
+                    workers=tuning.workers,
+                    local=local,
+                )
+                carried = {result.table: result for result in scheduler.run(shutdown_timeout=self._shutdown_timeout)}
+        finally:
+            contexts.uninstall(state.run_id)
+            context.close()
+            self._context = None
+        results = []
+        for item in plan.tables:
+            if item.table_id in loaded:
+                entry = loaded[item.table_id]
+                results.append(
+                    TableResult(
+                        item.display, "completed", rows=entry.rows, rows_before=entry.rows, skipped=entry.skipped
+                    )
+                )
+            else:
+                results.append(carried[item.display])
+        if not self._cancelled.is_set():
+            notice = partial(self._notice_emptied, ledger=ledger, plan=plan, results=results)
+            control.call("reading the ledger", notice)
+        return results
+
+    def _notice_emptied(
+        self, connection: psycopg.Connection[Any], *, ledger: Ledger, plan: RunPlan, results: list[TableResult]
+    ) -> None:
+        """A crash of the target during the run empties unlogged tables, those that were complete too."""
+        entries = ledger.tables(connection)
+        for item, result in zip(plan.tables, results, strict=True):
+            entry = entries.get(item.table_id)
+            if result.status == "completed" and entry is not None and ledger.emptied(connection, entry):
+                result.status, result.retryable = "failed", True
+                result.error_kind, result.exit_code = TransferError.kind, TransferError.exit_code
+                result.error = f"table {item.display}: UNLOGGED, the target's crash emptied it; resume the run"
+                self._emit(Message(level="error", table=item.display, text=result.error))
+
+    def _finalize(
+        self,
+        control: Control,
+        ledger: Ledger,
+        plan: RunPlan,
+        result: RunResult,
+        *,
+        data_only: bool,
+    ) -> None:
+        """Keys, indexes, constraints, sequences of the tables that arrived; put foreign keys back."""
+        from ..target.connect import connect_target
+        from ..target.finalize import Finalizer
+        from ..target.prepare import restore_foreign_keys
+
+        complete = {table.table for table in result.tables if table.status == "completed"}
+        finalizer = Finalizer(
+            partial(connect_target, self.config.target.settings(), purpose="finalize"),
+            plan.database,
+            [item.table for item in plan.tables if item.display in complete],
+            existing={item.table.full_name for item in plan.tables if data_only or not item.built},
+            parallel=plan.tuning.index_builds,
+            memory_bytes=plan.tuning.maintenance_bytes,
+            on_event=self._emit,
+            stop=self._cancelled.is_set,
+            before_constraints=partial(self._run_hooks, control, "before_constraints"),
+        )
+        self._finalizer = finalizer
+        try:
+            result.problems += [problem.message for problem in finalizer.run().problems]
+        finally:
+            self._finalizer = None
+        if not self._cancelled.is_set() and len(complete) == len(result.tables):
+            restore = partial(restore_foreign_keys, ledger=ledger, validate=True)
+            with self._ended_by_stop(control, "at once"):
+                result.problems += control.call("putting foreign keys back", restore)
+        elif plan.suspended:
+            result.problems += [
+                f"constraint {name} of {schema}.{table} is set aside until the run is resumed and complete"
+                for schema, table, name in plan.suspended
+            ]
+
+    def _judge(self, result: RunResult) -> None:
+        """The run's status and exit code from those of its tables."""
+        failed = result.failed_tables
+        untouched = [table.table for table in result.tables if table.status != "completed"]
+        result.retries = self._retries
+        if self._keeper is not None and self._keeper.failure is not None:
+            result.status, result.exit_code = "failed", self._keeper.failure.exit_code
+            result.problems.append(str(self._keeper.failure))
+        elif self._cancelled.is_set():
+            result.status, result.exit_code = "cancelled", Cancelled.exit_code
+        elif failed:
+            codes = {table.exit_code for table in failed}
+            result.status, result.exit_code = "failed", codes.pop() if len(codes) == 1 else 3
+        elif untouched:  # never a success, whatever the reason may be
+            result.status, result.exit_code = "failed", TransferError.exit_code
+            result.problems.append(f"not carried: {', '.join(untouched)}; resume the run")
+        elif result.problems:
+            result.status, result.exit_code = "invalid", 4
+
+    def _finish(self, control: Control, ledger: Ledger, keeper: StateKeeper, result: RunResult) -> None:
+        """Write the final state, then drop the ledger of a complete run (in this order: see ``resume``)."""
+        result.peak_memory_bytes = peak_memory()
+        if result.status == "invalid":
+            keeper.state.problems = list(result.problems)
+        if keeper.failure is not None:
+            return
+        if result.status in ("completed", "invalid"):
+            keeper.close("completed")
+            control.call("removing the ledger", ledger.drop)
+        else:
+            keeper.close("cancelled" if result.status == "cancelled" else "failed")
+
+    # -- resume ----------------------------------------------------------------------------------------------------
+
+    def _already_complete(self, state: RunState) -> RunResult:
+        """``resume`` of a complete run: nothing to do, but a ledger it may have left is cleared away.
+
+        What that run could not create is still missing: the result says so again.
+        """
+        from ..target.connect import connect_target
+        from ..target.ledger import drop_left_over
+
+        self._emit(Message(level="info", text=f"run {state.run_id} is complete: nothing to resume"))
+        with connect_target(self.config.target.settings(), purpose="control") as control:
+            drop_left_over(control, state.run_id)
+        tables = [
+            TableResult(name, "completed", rows=table.transferred_rows, skipped=table.skipped_rows)
+            for name, table in state.tables.items()
+        ]
+        mode = self.config.migration.target_mode
+        result = RunResult(
+            state.run_id, "completed", mode, resumed=True, seconds=0.0, tables=tables, problems=state.problems
+        )
+        self._judge(result)
+        return result
+
+    # -- small things ----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _source(self) -> Iterator[Any]:
+        from ..source.sqlserver.connect import connect_source
+
+        connection = connect_source(self.config.source.settings())
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def _run_hooks(self, control: Control, moment: str) -> None:
+        from .hooks import run_hooks
+
+        with self._ended_by_stop(control, "later"):
+            run_hooks(control.live(), moment, getattr(self.config.migration.hooks, moment), self._emit)
+
+    @contextmanager
+    def _ended_by_stop(self, control: Control, when: Literal["later", "at once"]) -> Iterator[None]:
+        """A stop may end the block's statement, see ``Control.stoppable``: that is no failure."""
+        try:
+            with control.stoppable(when):
+                yield
+        except MigrationError as error:
+            if not self._cancelled.is_set() or isinstance(error, Cancelled):
+                raise
+            raise Cancelled(f"stopped; meanwhile: {error.message}", hint="resume goes on from here") from error
+
+    def _check_cancelled(self) -> None:
+        if self._cancelled.is_set():
+            raise Cancelled("stopped before any row was moved")
+
+    def _announce(self, keeper: StateKeeper) -> None:
+        """Write the state file first, so that ``resume`` may follow a run that could not even connect.
+
+        Not over the file of an unfinished run: until this one holds the lock, that one may still be resumed.
+        """
+        if self.state_file is not None:
+            before = existing_state(self.state_file)
+            if before is not None and not before.finished:
+                return
+        keeper.write()
+
+    def _write_quietly(self, keeper: StateKeeper) -> None:
+        """Save the state of a run that failed; the failure itself is what the user must see."""
+        try:
+            keeper.write()
+        except MigrationError as error:
+            self._emit(Message(level="error", text=str(error)))
+
+    def _emit(self, event: AnyEvent) -> None:
+        if isinstance(event, Retry):
+            self._retries += 1
+        if self._keeper is not None:
+            self._keeper.on_event(event)
+        if self._on_event is not None:
+            self._on_event(event)

@@ -1,0 +1,417 @@
+"""Connections to SQL Server through Microsoft's driver, and what their failures mean for the person who reads them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal
+
+from ...errors import ConfigError, ConnectionFailed
+from ...tds.dial import connect_tcp
+from . import driver_libraries
+from .classify import TRANSIENT_NUMBERS, clean_message, number_of, sqlstate_of
+from .tsql import unicode_literal
+
+Isolation = Literal["read_committed", "snapshot", "read_uncommitted"]
+
+DEFAULT_PORT = 1433
+APPLICATION_NAME = "mssql-pg-migrate"
+
+_ISOLATION_SQL = {
+    "read_committed": "READ COMMITTED",
+    "snapshot": "SNAPSHOT",
+    "read_uncommitted": "READ UNCOMMITTED",
+}
+
+_INSTALL = (
+    "Install the system libraries it links to: apt-get install libltdl7 libkrb5-3 libgssapi-krb5-2 (Debian, Ubuntu), "
+    "dnf install libtool-ltdl krb5-libs (RHEL, Fedora), apk add libtool krb5-libs krb5-dev (Alpine)"
+)
+
+# Endpoints that accepted a TCP connection of this process once: the driver itself needs its whole login timeout to
+# report a closed port or an unknown host, so the first connection asks the network directly.
+_reached: set[tuple[str, int]] = set()
+
+# Databases this process has been logged in to. The server that restarts or fails over refuses them as it refuses a
+# misspelled one (4060), until it has recovered them.
+_opened: set[tuple[str, str]] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """How to reach the source; plain and picklable, its repr shows no secret.
+
+    ``host`` may be a name, an IPv4 or IPv6 address, or ``name\\instance`` (then SQL Server Browser is asked for the
+    port unless ``port`` is not the default one). ``encrypt`` is True, False or ``strict`` (TDS 8.0).
+    ``authentication`` and ``options`` are ODBC keywords of Microsoft's driver, for Entra ID
+    (``ActiveDirectoryDefault``) and rarer needs (``ApplicationIntent``, ``MultiSubnetFailover``). Timeouts are in
+    seconds; ``query_timeout`` 0 waits for ever.
+    """
+
+    host: str
+    database: str
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    port: int = DEFAULT_PORT
+    encrypt: bool | Literal["strict"] = True
+    trust_server_cert: bool = False
+    application_name: str = APPLICATION_NAME
+    login_timeout: int = 15
+    query_timeout: int = 0
+    isolation: Isolation = "read_committed"
+    authentication: str | None = None
+    host_name_in_certificate: str | None = None
+    packet_size: int | None = None
+    options: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    access_token: str | None = field(default=None, repr=False)
+    """A Microsoft Entra access token, instead of user and password."""
+
+    @property
+    def address(self) -> str:
+        """The server for messages: ``host:port``, or the named instance."""
+        if self._asks_browser:
+            return self.host
+        return f"{self.host}:{self.port}"
+
+    @property
+    def _asks_browser(self) -> bool:
+        return "\\" in self.host and self.port == DEFAULT_PORT
+
+    @property
+    def server_keyword(self) -> str:
+        """The value of ODBC's Server keyword."""
+        if self._asks_browser:
+            return f"tcp:{self.host}"
+        return f"tcp:{self.network_host},{self.port}"
+
+    @property
+    def network_host(self) -> str:
+        """The host alone, an IPv6 address without brackets."""
+        host = self.host.split("\\", 1)[0]
+        return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+    def keywords(self) -> dict[str, str]:
+        """ODBC connection keywords, unquoted.
+
+        Raises:
+            ConfigError: ``options`` names a keyword the driver does not take.
+        """
+        words = {"Server": self.server_keyword, "Database": self.database}
+        words["Encrypt"] = "strict" if self.encrypt == "strict" else ("yes" if self.encrypt else "no")
+        words["TrustServerCertificate"] = "yes" if self.trust_server_cert else "no"
+        if self.user:
+            words["UID"] = self.user
+        if self.password is not None and self.user:
+            words["PWD"] = self.password
+        if self.authentication:
+            words["Authentication"] = self.authentication
+        if self.host_name_in_certificate:
+            words["HostnameInCertificate"] = self.host_name_in_certificate
+        if self.packet_size:
+            words["PacketSize"] = str(self.packet_size)
+        known = _known_keywords()
+        for name, value in self.options:
+            canonical = known.get(name.strip().lower())
+            if canonical is None or canonical in ("Driver", "APP"):
+                raise ConfigError(
+                    f"source option {name!r} is not a keyword of Microsoft's driver",
+                    hint=f"Keywords: {', '.join(sorted(set(known.values()) - {'Driver', 'APP'}))}.",
+                )
+            words[canonical] = value
+        return words
+
+
+def connect_source(settings: SourceSettings) -> Any:
+    """A new autocommit connection (``mssql_python.Connection``) for reading.
+
+    The driver's own pool is off, so that a closed connection is closed on the server. The session reads in the
+    isolation level of the settings, returns (max) values whole and speaks English (so that errors can be recognised).
+
+    Raises:
+        ConnectionFailed: with the reason and what to do, never with the password.
+    """
+    _check_reachable(settings)
+    words = settings.keywords()
+    _check_kerberos(settings, words)
+    try:
+        connection = _open(settings, words)
+    except Exception as error:
+        raise _database_refused(settings, error) or connection_failed(settings, error) from None
+    try:
+        if settings.query_timeout:
+            connection.timeout = settings.query_timeout
+        _prepare_session(connection, settings)
+    except Exception as error:
+        with contextlib.suppress(Exception):
+            connection.close()
+        raise connection_failed(settings, error) from None
+    remember(settings)
+    return connection
+
+
+def remember(settings: SourceSettings) -> None:
+    """Call after a login: from now on, that the database cannot be opened is no mistake in the settings."""
+    _opened.add((settings.address, settings.database))
+
+
+def _was_open(settings: SourceSettings) -> bool:
+    return (settings.address, settings.database) in _opened
+
+
+def _open(settings: SourceSettings, words: dict[str, str]) -> Any:
+    connection_class = _connection_class(settings.application_name)
+    before = _token_attribute(settings.access_token) if settings.access_token else None
+    return connection_class("", autocommit=True, timeout=settings.login_timeout, attrs_before=before, **words)
+
+
+def _token_attribute(token: str) -> dict[int, bytes]:
+    """The driver's attribute SQL_COPT_SS_ACCESS_TOKEN (1256): byte length, then UTF-16 (msodbcsql.h, ACCESSTOKEN)."""
+    data = token.encode("utf-16-le")
+    return {1256: len(data).to_bytes(4, "little") + data}
+
+
+def _database_refused(settings: SourceSettings, error: BaseException) -> ConnectionFailed | None:
+    """Whether a failed login is really a missing database; None when it is not, or nobody can tell.
+
+    SQL Server answers a login to a database it cannot open with two errors, 4060 and 18456, and the driver shows only
+    the second. The same login without a database tells them apart.
+    """
+    if sqlstate_of(error) != "28000":
+        return None
+    words = settings.keywords()
+    del words["Database"]
+    try:
+        connection = _open(settings, words)
+    except Exception:
+        return None  # the login itself is refused
+    try:
+        cursor = connection.cursor()
+        cursor.execute(f"SELECT DB_ID({unicode_literal(settings.database)}) AS id")
+        found = cursor.fetchone()
+        exists = found is not None and found[0] is not None
+    except Exception:
+        exists = False
+    finally:
+        connection.close()
+    where = f"on the source {settings.address}"
+    if exists:
+        message = f"{_sentence(_who(settings))} may not use database {settings.database!r} {where}."
+        hint = "Create a user for the login in that database, or check source.database."
+    else:
+        message = f"There is no database {settings.database!r} {where} that {_who(settings)} can see."
+        hint = "Check source.database."
+    return ConnectionFailed(message, side="source", hint=hint, retryable=_was_open(settings))
+
+
+def _prepare_session(connection: Any, settings: SourceSettings) -> None:
+    cursor = connection.cursor()
+    try:
+        cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {_ISOLATION_SQL[settings.isolation]}")
+        for statement in ("SET TEXTSIZE 2147483647", "SET LANGUAGE us_english"):
+            # Both are defaults on almost every server; one that does not know them is no worse off.
+            with contextlib.suppress(Exception):
+                cursor.execute(statement)
+    finally:
+        cursor.close()
+
+
+def cancel_statement(cursor: Any) -> None:
+    """Ask the server to end what another thread executes or fetches with this cursor of the driver (SQLCancel)."""
+    handle = getattr(cursor, "hstmt", None)
+    if handle is not None:
+        with contextlib.suppress(Exception):  # the statement just ended
+            handle._cancel()
+
+
+def cancel_statements(connection: Any) -> None:
+    """`cancel_statement` for all cursors of a connection: closing it would wait for them."""
+    for cursor in list(getattr(connection, "_cursors", ())):
+        cancel_statement(cursor)
+
+
+@cache
+def _connection_class(application_name: str) -> Any:
+    """The driver's connection class, with the application name that sys.dm_exec_sessions will show.
+
+    The driver writes its own name into the connection string and has no public way to choose another one; where the
+    method that builds the string is not there any more, its own name stays.
+    """
+    driver_libraries.supply_missing()
+    import mssql_python
+    from mssql_python.connection import Connection
+
+    mssql_python.pooling(enabled=False)
+    if hasattr(mssql_python, "native_provider") and not os.environ.get("MSSQL_PYTHON_NATIVE_PROVIDER"):
+        # The ODBC driver, whatever the default will be: its successor (0.3) reads an empty image value as NULL.
+        mssql_python.native_provider = "msodbcsql18"
+    try:
+        from mssql_python.connection_string_builder import _ConnectionStringBuilder
+
+        build = Connection._construct_connection_string
+    except (ImportError, AttributeError):
+        return Connection
+
+    class NamedConnection(Connection):
+        def _construct_connection_string(self, connection_str: str = "", **kwargs: Any) -> tuple[str, dict[str, str]]:
+            _, words = build(self, connection_str, **kwargs)
+            words["APP"] = application_name
+            return _ConnectionStringBuilder(words).build(), words
+
+    return NamedConnection
+
+
+@cache
+def _known_keywords() -> dict[str, str]:
+    from mssql_python.constants import _ALLOWED_CONNECTION_STRING_PARAMS
+
+    return dict(_ALLOWED_CONNECTION_STRING_PARAMS)
+
+
+def _check_kerberos(settings: SourceSettings, words: dict[str, str]) -> None:
+    """Integrated authentication cannot work with stand-ins for the libraries it is done with.
+
+    Raises:
+        ConnectionFailed: it is asked for, and they are missing.
+    """
+    trusted = words.get("Trusted_Connection", "no").lower() in ("yes", "true", "1")
+    if not trusted and words.get("Authentication", "").lower() != "activedirectoryintegrated":
+        return
+    missing = [name for name in driver_libraries.supply_missing() if name != driver_libraries.LOADER]
+    if missing:
+        raise ConnectionFailed(
+            f"Integrated authentication on the source {settings.address} needs Kerberos, and this machine has no "
+            f"{' and no '.join(missing)}.",
+            side="source",
+            hint=f"{_INSTALL}.",
+            retryable=False,
+        )
+
+
+# --- failures --------------------------------------------------------------------------------------------------------
+
+
+def _check_reachable(settings: SourceSettings) -> None:
+    """Report an unknown host or a closed port at once, with the network's own reason.
+
+    Raises:
+        ConnectionFailed: the name does not resolve or nothing accepts connections there.
+    """
+    if settings._asks_browser:
+        _resolve(settings, None)
+        return
+    endpoint = (settings.network_host, settings.port)
+    if endpoint in _reached:
+        return
+    _resolve(settings, settings.port)
+    try:
+        connect_tcp(*endpoint, settings.login_timeout or None).close()
+    except OSError as error:
+        raise _unreachable(settings, error) from None
+    _reached.add(endpoint)
+
+
+def _resolve(settings: SourceSettings, port: int | None) -> None:
+    try:
+        socket.getaddrinfo(settings.network_host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise ConnectionFailed(
+            f"The source host {settings.network_host!r} is unknown: its name does not resolve to an address.",
+            side="source",
+            hint="Check source.host (and the DNS of this machine).",
+        ) from None
+
+
+def _unreachable(settings: SourceSettings, error: OSError) -> ConnectionFailed:
+    if isinstance(error, ConnectionRefusedError):
+        reason = "refuses connections: nothing listens there"
+        hint = "Check source.port, and that SQL Server runs and has TCP/IP enabled."
+    elif isinstance(error, TimeoutError):
+        reason = f"does not answer within {settings.login_timeout} seconds"
+        hint = "Check source.host and source.port, and firewalls between here and there."
+    else:
+        reason = f"cannot be reached ({error.strerror or error})"
+        hint = "Check source.host and source.port."
+    return ConnectionFailed(f"The source {settings.address} {reason}.", side="source", hint=hint)
+
+
+def connection_failed(settings: SourceSettings, error: BaseException) -> ConnectionFailed:
+    """A driver's failure to connect, in words for the person who has to act on it."""
+    if isinstance(error, ConnectionFailed):
+        return error
+    text = clean_message(str(getattr(error, "ddbc_error", "") or error))
+    for secret in (settings.password, settings.access_token):
+        if secret:
+            # As a word of its own: a password of one letter must not blank that letter everywhere.
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
+    where = f"the source {settings.address}"
+
+    def failure(message: str, hint: str | None, *, retryable: bool) -> ConnectionFailed:
+        return ConnectionFailed(message, side="source", hint=hint, retryable=retryable)
+
+    number = number_of(text)
+    if number == 4060:
+        return failure(
+            f"Database {settings.database!r} cannot be opened on {where}: {text}",
+            f"Check source.database, and that {_who(settings)} is a user of it.",
+            retryable=_was_open(settings),
+        )
+    if number == 18456 or (sqlstate_of(error) == "28000" and number not in TRANSIENT_NUMBERS):
+        return failure(
+            f"Login failed for {_who(settings)} on {where}: {text}",
+            "Check source.user and source.password, that the server allows this kind of login, and that the login may "
+            f"use database {settings.database!r}.",
+            retryable=False,
+        )
+    if re.search(r"Cannot open server .* requested by the login|Deny Public Network Access", text, re.IGNORECASE):
+        return failure(  # 40615, 40914, 40532, 47073 of Azure SQL
+            f"{_sentence(where)} does not let this machine in: {text}",
+            "Add its address or network to the firewall rules of the Azure SQL server, and check source.host.",
+            retryable=False,
+        )
+    if re.search(r"certificate|self.signed|hostname mismatch|subject name|not trusted", text, re.IGNORECASE):
+        return failure(
+            f"The TLS certificate of {where} is not trusted: {text}",
+            "Install its certificate authority on this machine, connect by the name in the certificate, or (test "
+            "servers only) set source.trust_server_cert: true.",
+            retryable=False,
+        )
+    if re.search(r"SSL Provider|TLS|encryption", text, re.IGNORECASE):
+        return failure(
+            f"No encrypted connection with {where}: {text}",
+            "Check source.encrypt (true, false or strict) against what the server supports.",
+            retryable=False,
+        )
+    if re.search(r"Failed to load the driver", text, re.IGNORECASE):
+        return failure(
+            f"Microsoft's driver cannot be loaded, so {where} was not contacted: {text}",
+            f"{_INSTALL}.",
+            retryable=False,
+        )
+    if re.search(r"Locating Server/Instance", text, re.IGNORECASE):
+        return failure(
+            f"{_sentence(where)} cannot be found: {text}",
+            "Check the instance name, that SQL Server Browser runs, and that UDP port 1434 is open; or name the port "
+            "in source.port.",
+            retryable=True,
+        )
+    if re.search(r"timeout expired|0x274C|0x102", text, re.IGNORECASE):
+        return failure(
+            f"{_sentence(where)} did not complete the login within {settings.login_timeout} seconds: {text}",
+            "The server may be overloaded or starting; source.login_timeout gives it more time.",
+            retryable=True,
+        )
+    return failure(f"Connecting to {where} failed: {text}", None, retryable=True)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _who(settings: SourceSettings) -> str:
+    if settings.user:
+        return f"user {settings.user!r}"
+    return f"the {settings.authentication} identity" if settings.authentication else "this login"

@@ -1,0 +1,163 @@
+"""The wire reader is trusted with a table only after it has given the same bytes as Microsoft's driver.
+
+The first rows of the table, in key order, are read both ways. What must be equal is what PostgreSQL would be sent: the
+COPY tuples, and the key that a resume would start from.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ...errors import ConnectionFailed, DataError, MigrationError, TransferError, TransientError
+from ...mapping.objects import MappedTable
+from ...model import KeyRange, KeyValue
+from ..reader import Reader, ReadRequest
+from . import wire
+from .wire_connect import WireUnsupported
+
+OpenReader = Callable[[Literal["driver", "wire"]], AbstractContextManager[Reader]]
+"""Hands out a reader of that kind for the length of a ``with``."""
+
+_ENOUGH = 4 << 20
+"""Bytes of COPY data that are proof enough: two hundred rows of (max) values would be too many for memory."""
+_ATTEMPTS = 2
+"""A row that changes between the two reads looks like a difference; the next attempt does not show it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What one reader made of the rows, or the data error it ended with."""
+
+    data: bytes = b""
+    rows: int = 0
+    last_key: KeyValue | None = None
+    error: DataError | None = None
+
+
+def prove(
+    table: MappedTable,
+    use: OpenReader,
+    *,
+    rows: int = 200,
+    on_nul: Literal["error", "strip"] = "error",
+    compare: bool = True,
+) -> str | None:
+    """Whether the wire reader can carry a table: None when it can, else the reason in words.
+
+    Without ``compare`` the driver is not asked: the wire reader only has to be able to read the rows. A data error that
+    both readers report (a value PostgreSQL cannot hold) is not held against the wire reader.
+
+    Raises:
+        TransientError, ConnectionFailed: the source could not be read; with ``compare`` only when the driver could not
+            either.
+    """
+    reason = wire.unavailable()
+    if reason is not None:
+        return reason
+    request = ReadRequest(table=table, range=KeyRange(id=0), chunk_bytes=_ENOUGH, on_nul=on_nul, limit=rows)
+    reason = None
+    if compare and table.source.row_estimate == 0 and _seen_empty(use, request):
+        return None
+    for _ in range(_ATTEMPTS):
+        expected = _read(use, "driver", request) if compare else None
+        seen = expected.rows if expected is not None and expected.rows else rows
+        try:
+            found = _read(use, "wire", replace(request, limit=seen), whole=compare)
+        except WireUnsupported as error:
+            return error.message
+        except (ConnectionFailed, TransientError) as error:
+            if not compare or isinstance(error, TransientError):
+                raise
+            return f"the wire reader has no connection: {error.message}"
+        except TransferError as error:
+            return error.message
+        reason = _difference(table, expected, found) if expected is not None else None
+        if reason is None:
+            return None
+    return reason
+
+
+def _seen_empty(use: OpenReader, request: ReadRequest) -> bool:
+    """Whether the wire reader too, and not only the catalog, says that there is no row: nothing could be compared."""
+    try:
+        found = _read(use, "wire", request)
+    except MigrationError:  # whatever it is, the comparison will name it
+        return False
+    return not found.rows and found.error is None
+
+
+def _read(use: OpenReader, kind: Literal["driver", "wire"], request: ReadRequest, *, whole: bool = False) -> _Rows:
+    """The rows of a request; unless ``whole``, no more once they are enough bytes."""
+    with use(kind) as reader:
+        data = bytearray()
+        rows = 0
+        last_key = None
+        chunks = reader.chunks(request)
+        try:
+            for chunk in chunks:
+                data += chunk.data
+                rows += chunk.rows
+                last_key = chunk.last_key
+                if len(data) >= _ENOUGH and not whole:
+                    break
+        except DataError as error:
+            return _Rows(error=error)
+        finally:
+            chunks.close()
+        return _Rows(bytes(data), rows, last_key)
+
+
+def _difference(table: MappedTable, driver: _Rows, found: _Rows) -> str | None:
+    """In which field the two differ, in words; None when they are equal."""
+    if driver.error is not None or found.error is not None:
+        return _error_difference(driver.error, found.error)
+    if driver.data == found.data:
+        if driver.last_key != found.last_key:
+            return f"the two readers see different keys: driver {driver.last_key}, wire {found.last_key}"
+        return None
+    expected, actual = _tuples(driver.data), _tuples(found.data)
+    if table.range_key is None and sorted(expected) == sorted(actual):
+        return None  # nothing orders the rows of a table without a key
+    columns = table.copied_columns
+    for number, (left, right) in enumerate(zip(expected, actual, strict=False), 1):
+        for column, one, other in zip(columns, left, right, strict=False):
+            if one != other:
+                kind = f"{column.source.name} ({column.source.type})"
+                return f"the two readers differ in column {kind} of row {number}: {_shown(one)} and {_shown(other)}"
+    return f"the two readers see {len(expected)} and {len(actual)} rows"
+
+
+def _error_difference(driver: DataError | None, found: DataError | None) -> str | None:
+    if driver is not None and found is not None:
+        return None
+    if driver is None:
+        return f"the wire reader refuses a value that the driver takes: {found}"
+    return f"the driver refuses a value that the wire reader takes: {driver}"
+
+
+def _tuples(data: bytes) -> list[tuple[bytes, ...]]:
+    """COPY tuples as tuples of fields, each with a leading byte that tells NULL (0) from a value (1)."""
+    rows: list[tuple[bytes, ...]] = []
+    at = 0
+    while at < len(data):
+        (count,) = struct.unpack_from(">h", data, at)
+        at += 2
+        fields = []
+        for _ in range(count):
+            (length,) = struct.unpack_from(">i", data, at)
+            at += 4
+            fields.append(b"\0" if length < 0 else b"\1" + data[at : at + length])
+            at += max(length, 0)
+        rows.append(tuple(fields))
+    return rows
+
+
+def _shown(field: bytes) -> str:
+    if field[:1] == b"\0":
+        return "NULL"
+    data = field[1:]
+    return f"0x{data[:40].hex()}{'...' if len(data) > 40 else ''}"

@@ -1,0 +1,129 @@
+"""The wire reader's own connection: settings and failures in the terms of the rest of the tool."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+
+from ...errors import ConnectionFailed, TransferError
+from ...tds.buffer import ProtocolError
+from ...tds.client import Client, ClientSettings, EncryptionFailure, ServerFailure
+from . import connect
+from .connect import SourceSettings
+
+# Keywords of Microsoft's driver that the wire reader obeys too, or that change nothing for a reader.
+_KNOWN_OPTIONS = frozenset(
+    (
+        "applicationintent",
+        "connectretrycount",
+        "connectretryinterval",
+        "ipaddresspreference",
+        "keepalive",
+        "keepaliveinterval",
+        "multisubnetfailover",
+    )
+)
+
+
+class WireUnsupported(TransferError):
+    """The wire reader cannot carry this table, or cannot use this connection; the driver can.
+
+    The message is a reason for a log line. It may come before the first row or, when a value turns up that only the
+    driver can convert, between two chunks: what was yielded is good, and the driver may go on after the last key.
+    """
+
+
+def unsupported(settings: SourceSettings) -> str | None:
+    """Why these settings need Microsoft's driver; None when the wire reader can use them."""
+    method = (settings.authentication or "").lower()
+    if method not in ("", "sql", "sqlpassword") and settings.access_token is None:
+        return f"authentication {settings.authentication} is done by Microsoft's driver"
+    if settings.access_token is None and not settings.user:
+        return "integrated authentication is done by Microsoft's driver"
+    for name, _ in settings.options:
+        if name.strip().lower() not in _KNOWN_OPTIONS:
+            return f"the source option {name} is known to Microsoft's driver only"
+    return None
+
+
+def client_settings(settings: SourceSettings) -> ClientSettings:
+    """The settings of the TDS client."""
+    instance = settings.host.partition("\\")[2]
+    named = bool(instance) and settings.port == connect.DEFAULT_PORT
+    options = {name.strip().lower(): value.strip().lower() for name, value in settings.options}
+    return ClientSettings(
+        host=settings.network_host,
+        port=None if named else settings.port,
+        instance=instance,
+        database=settings.database,
+        user=settings.user or "",
+        password=settings.password or "",
+        access_token=settings.access_token,
+        encrypt=settings.encrypt,
+        trust_server_cert=settings.trust_server_cert,
+        host_name_in_certificate=settings.host_name_in_certificate,
+        application_name=settings.application_name,
+        login_timeout=float(settings.login_timeout),
+        read_timeout=float(settings.query_timeout) if settings.query_timeout else None,
+        packet_size=settings.packet_size,
+        read_only=options.get("applicationintent") == "readonly",
+    )
+
+
+def open_client(settings: SourceSettings) -> Client:
+    """A new connection whose session reads as the driver's does.
+
+    Raises:
+        WireUnsupported: the settings need the driver.
+        ConnectionFailed: with the reason and what to do, never with the password.
+    """
+    reason = unsupported(settings)
+    if reason is not None:
+        raise WireUnsupported(reason)
+    try:
+        client = Client(client_settings(settings))
+    except Exception as error:
+        raise _connection_failed(settings, error) from None
+    try:
+        _prepare_session(client, settings)
+    except Exception as error:
+        client.close()
+        raise _connection_failed(settings, error) from None
+    connect.remember(settings)
+    return client
+
+
+def _prepare_session(client: Client, settings: SourceSettings) -> None:
+    """The session options of `connect.connect_source`; those of ODBC come with the login itself."""
+    client.execute(f"SET TRANSACTION ISOLATION LEVEL {connect._ISOLATION_SQL[settings.isolation]}")
+    for statement in ("SET TEXTSIZE 2147483647", "SET LANGUAGE us_english"):
+        # Both are defaults on almost every server; one that does not know them is no worse off.
+        with contextlib.suppress(ServerFailure):
+            client.execute(statement)
+
+
+def _connection_failed(settings: SourceSettings, error: Exception) -> ConnectionFailed:
+    where = f"the source {settings.address}"
+    if isinstance(error, socket.gaierror):
+        return ConnectionFailed(
+            f"The source host {settings.network_host!r} is unknown: its name does not resolve to an address.",
+            side="source",
+            hint="Check source.host (and the DNS of this machine).",
+        )
+    if isinstance(error, (ServerFailure, EncryptionFailure)):
+        return connect.connection_failed(settings, error)
+    if isinstance(error, ssl.SSLError):
+        reason = getattr(error, "verify_message", None) or error.reason or str(error)
+        kind = "certificate verify failed: " if isinstance(error, ssl.SSLCertVerificationError) else "TLS: "
+        return connect.connection_failed(settings, ConnectionError(f"{kind}{reason}"))
+    if isinstance(error, ProtocolError):
+        return ConnectionFailed(
+            f"{where.capitalize()} does not speak TDS as expected: {error}.",
+            side="source",
+            hint="Check that source.host and source.port are those of SQL Server.",
+            retryable=False,
+        )
+    if isinstance(error, OSError):
+        return connect._unreachable(settings, error)
+    return connect.connection_failed(settings, error)

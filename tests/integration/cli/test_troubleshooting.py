@@ -367,7 +367,7 @@ def _unwritable(bench: Bench) -> str:
 # -- the page ----------------------------------------------------------------------------------------------------------
 
 _ELSEWHERE = {
-    "Microsoft's driver cannot be loaded": "source/connect.py",
+    "Microsoft's driver cannot be loaded": "source/sqlserver/connect.py",
     "Out of memory": "cli/execution.py",
     "A server stays away": "transfer/retry.py",
     "The disk of PostgreSQL is full": "target/classify.py",

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 # Every library is taken for missing, also where the system has it: the first one loaded of a name serves the driver.
 ALL_MISSING = """
 import ctypes, sys
-from mssql_pg_migrate.source import driver_libraries
+from mssql_pg_migrate.source.sqlserver import driver_libraries
 driver_libraries._missing = lambda soname: True
 """
 
@@ -138,7 +138,7 @@ def test_integrated_authentication_says_which_library_it_lacks(source_db: MssqlD
 
 
 def test_nothing_is_made_where_the_system_has_the_libraries() -> None:
-    code = "from mssql_pg_migrate.source import driver_libraries as d; d._missing = lambda name: False\n"
+    code = "from mssql_pg_migrate.source.sqlserver import driver_libraries as d; d._missing = lambda name: False\n"
     assert run(code + "print(d.supply_missing())") == "()"
 
 

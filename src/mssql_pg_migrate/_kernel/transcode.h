@@ -15,7 +15,7 @@
 
 #include "text.h"
 
-/* What a COPY field holds; the order is that of typemap.Encoding. */
+/* What a COPY field holds; the order is that of mapping.types.Encoding. */
 enum tc_encoding {
     TC_BOOL,
     TC_INT2,

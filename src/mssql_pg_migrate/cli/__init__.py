@@ -22,8 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         except ValueError:  # not the main thread
             ours = False
     from .app import run
+    from .streams import settle
 
-    code = run(list(sys.argv[1:] if arguments is None else arguments))
+    code = settle(run(list(sys.argv[1:] if arguments is None else arguments)), failed=7)
     if ours:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is said: no traceback from the interpreter's own end
     sys.exit(code)

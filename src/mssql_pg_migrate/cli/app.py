@@ -14,7 +14,7 @@ from .. import __version__
 from .options import GlobalOptions, ToolGroup
 
 if TYPE_CHECKING:
-    from ..errors import Cancelled, ConfigError
+    from ..errors import Cancelled, ConfigError, IoError
     from .execution import Execution, Outcome
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -55,6 +55,12 @@ def run(arguments: list[str]) -> int:
         from ..errors import Cancelled
 
         return _refuse(arguments, Cancelled("interrupted"))
+    except OSError as error:  # click prints help and versions itself
+        from ..errors import IoError
+        from .streams import abandon
+
+        abandon(sys.stdout)
+        return _refuse(arguments, IoError(f"the result cannot be printed: {error.strerror}"))
 
 
 def _make_output_robust() -> None:
@@ -81,7 +87,7 @@ def _usage(arguments: list[str], error: click.UsageError) -> int:
     return _refuse(arguments, ConfigError(error.format_message(), hint=f"see: {path} --help"))
 
 
-def _refuse(arguments: list[str], error: ConfigError | Cancelled) -> int:
+def _refuse(arguments: list[str], error: ConfigError | Cancelled | IoError) -> int:
     """Report in the form that was asked for, as far as an unusable command line tells it."""
     from .execution import Execution
 

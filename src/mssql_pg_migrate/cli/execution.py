@@ -21,6 +21,7 @@ from .jsontext import one_line, speak_utf8
 from .logs import ALL_TABLES, set_up
 from .options import GlobalOptions
 from .redact import Redactor
+from .streams import abandon
 from .tables import Block, show
 from .tracker import Tracker
 
@@ -164,6 +165,7 @@ class Execution:
         except BrokenPipeError:
             self._nobody_listens()
         except OSError as error:
+            abandon(sys.stdout)
             self._complain(f"the result cannot be printed: {error.strerror}")
             return outcome.exit_code or IoError.exit_code
         return outcome.exit_code
@@ -216,8 +218,7 @@ class Execution:
 
     def _nobody_listens(self) -> int:
         """The reader of stdout went away (``| head``): not a failure; keep Python from complaining at exit."""
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon(sys.stdout)
         return 0
 
 

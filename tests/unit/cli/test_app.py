@@ -457,21 +457,43 @@ class TestStreams:
         assert "BrokenPipe" not in process.stderr.read()
         process.stderr.close()
 
-    def test_a_full_disk(self, folder: Path) -> None:
-        if not Path("/dev/full").exists():
-            pytest.skip("needs /dev/full")
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+    @pytest.mark.parametrize("unbuffered", ["", "1"])
+    @pytest.mark.parametrize("arguments", [["--output-json", "health-check"], ["--help"], ["run", "--help"], ["-V"]])
+    def test_a_full_disk(self, folder: Path, arguments: list[str], unbuffered: str) -> None:
         with Path("/dev/full").open("w") as full:
             done = subprocess.run(
-                [sys.executable, "-m", "mssql_pg_migrate", "--output-json", "health-check"],
+                [sys.executable, "-m", "mssql_pg_migrate", *arguments],
                 cwd=folder,
                 stdout=full,
                 stderr=subprocess.PIPE,
                 text=True,
+                env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
                 check=False,
             )
-        assert done.returncode in (2, 7)
-        assert "cannot be printed" in done.stderr
+        assert done.returncode == (2 if "health-check" in arguments else 7)
+        assert "the result cannot be printed: No space left on device" in done.stderr
         assert "Traceback" not in done.stderr
+        assert "Exception ignored" not in done.stderr
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+    @pytest.mark.parametrize("unbuffered", ["", "1"])
+    @pytest.mark.parametrize(("arguments", "expected"), [(["--help"], 0), (["--output-json", "health-check"], 2)])
+    def test_a_log_that_cannot_be_written_is_no_failure(
+        self, folder: Path, arguments: list[str], expected: int, unbuffered: str
+    ) -> None:
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "mssql_pg_migrate", *arguments],
+                cwd=folder,
+                stdout=subprocess.PIPE,
+                stderr=full,
+                text=True,
+                env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+                check=False,
+            )
+        assert done.returncode == expected
+        assert done.stdout
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")

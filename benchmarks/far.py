@@ -20,9 +20,9 @@ from statistics import median
 from typing import Any, Literal
 
 import yaml
-from mssql_pg_migrate.run import Migration
 
 from mssql_pg_migrate.errors import MigrationError
+from mssql_pg_migrate.jobs.run import Migration
 
 from .bench import stderr
 from .ends import Ends, open_ends

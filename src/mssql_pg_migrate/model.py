@@ -12,6 +12,9 @@ from typing import Literal, TypeAlias
 KeyValue: TypeAlias = tuple[str, ...]
 """One row's key: the exact text of each key column, in key order (forms: see ``source.keys``)."""
 
+HIDDEN = ""
+"""A definition that is there and that the login may not see: the catalog shows NULL in its place."""
+
 
 @dataclass(frozen=True, slots=True)
 class SqlType:
@@ -67,6 +70,7 @@ class Computed:
     """``sys.computed_columns``."""
 
     definition: str
+    """`HIDDEN` where the login may not see it."""
     persisted: bool
 
 
@@ -76,6 +80,7 @@ class Default:
 
     name: str
     definition: str
+    """`HIDDEN` where the login may not see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,8 @@ class Index:
     unique: bool = False
     clustered: bool = False
     filter: str | None = None
-    """filter_definition, for example ``([a] IS NOT NULL)``."""
+    """filter_definition, for example ``([a] IS NOT NULL)``; None without a filter, `HIDDEN` where has_filter says that
+    there is one and the login may not see it."""
     kind: str = "NONCLUSTERED"
     """sys.indexes.type_desc: CLUSTERED, NONCLUSTERED, XML, SPATIAL, CLUSTERED COLUMNSTORE, ..."""
     disabled: bool = False
@@ -170,6 +176,7 @@ class Check:
 
     name: str
     definition: str
+    """`HIDDEN` where the login may not see it."""
     column: str | None = None
     """The column of a column-level check, None for a table-level one."""
     disabled: bool = False
@@ -243,7 +250,7 @@ class Module:
     name: str
     kind: Literal["view", "procedure", "function", "trigger", "synonym"]
     definition: str | None = None
-    """Source text; None when encrypted or not readable. For a synonym the base object's name."""
+    """Source text; None when encrypted or not visible to the login. For a synonym the base object's name."""
     parent: str | None = None
     """``schema.table`` of a trigger."""
     schema_bound: bool = False
@@ -263,6 +270,17 @@ class AliasType:
 
 
 @dataclass(frozen=True, slots=True)
+class Loss:
+    """Something that the catalog shows and that cannot be carried: a line of the plan."""
+
+    object: str
+    """The source object, as in a note of the plan."""
+    message: str
+    table: str | None = None
+    """``schema.name`` of the table it belongs to: it matters only where that is migrated."""
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """Everything read from one source database for one run."""
 
@@ -276,6 +294,7 @@ class Catalog:
     alias_types: tuple[AliasType, ...] = ()
     notes: tuple[str, ...] = field(default=())
     """What could not be read, and why: full sentences for the plan."""
+    losses: tuple[Loss, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,9 @@ def build(catalog: Catalog, options: MappingOptions) -> MappedDatabase:
     selected = _select(context)
     sequences = map_sequences(context)
     tables = [mapped for table in selected if (mapped := _map_table(context, table)) is not None]
+    for loss in catalog.losses:
+        if loss.table is None or loss.table in context.selected:
+            context.note("not_carried", loss.object, loss.message)
     tables = _with_foreign_keys(context, tables)
     context.notes.extend(notes_on_keys(tables))
     sequences = with_feeds(sequences, tables)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..model import Column, Key, Table
+from ..model import HIDDEN, Column, Key, Table
 from .collation import sensitivity
-from .context import Context
+from .context import NOT_VISIBLE, Context
 from .names import default_object_name
 from .quoting import qualified, quote_literal
 from .sequences import stand_in_for_identity
@@ -91,7 +91,7 @@ def _with_value(
         return _with_identity(context, table, column)
     if source.computed is not None:
         return _with_computed(context, table, column, translator, in_key=in_key)
-    if source.default is not None:
+    if source.default is not None and not (source.default.definition == HIDDEN and source.generated_always):
         return _with_default(context, table, column, translator)
     if source.generated_always in (1, 2):
         default = "(now() AT TIME ZONE 'UTC')" if source.generated_always == 1 else f"{_PERIOD_END}::timestamp"
@@ -136,6 +136,10 @@ def _with_computed(
     label = f"{table.full_name}.{column.source.name}"
     computed = column.source.computed
     assert computed is not None
+    if computed.definition == HIDDEN:
+        text = f"computed column: {NOT_VISIBLE}; {plain_column(column.source)}"
+        context.note("not_carried", label, text)
+        return column
     if in_key:
         context.note(
             "not_carried",
@@ -158,6 +162,9 @@ def _with_default(context: Context, table: Table, column: MappedColumn, translat
     default = column.source.default
     assert default is not None
     label = f"{table.full_name}.{column.source.name}"
+    if default.definition == HIDDEN:
+        context.note("not_carried", label, f"{f'default {default.name}'.rstrip()}: {NOT_VISIBLE}")
+        return column
     try:
         expression = translator.default(default.definition, column)
     except Untranslatable as reason:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..model import Check, ForeignKey, Index, Key, KeyColumn
-from .context import Context
+from ..model import HIDDEN, Check, ForeignKey, Index, Key, KeyColumn
+from .context import NOT_VISIBLE, Context
 from .objects import MappedCheck, MappedForeignKey, MappedIndex, MappedKey, MappedTable, Severity, TargetKeyColumn
 from .translate import Translator, Untranslatable
 
@@ -109,6 +109,9 @@ class ConstraintMapper:
         if not self._carried(label, "index", [column.name for column in index.columns]):
             return None
         filter_sql = None
+        if index.filter == HIDDEN:
+            self._note("not_carried", label, f"filtered index: {NOT_VISIBLE}")
+            return None
         if index.filter is not None:
             try:
                 expression = self._translator.filter(index.filter, unique=index.unique)
@@ -227,6 +230,9 @@ class ConstraintMapper:
 
     def _check(self, check: Check) -> MappedCheck | None:
         label = f"constraint {check.name}"
+        if check.definition == HIDDEN:
+            self._note("not_carried", label, f"check: {NOT_VISIBLE}")
+            return None
         try:
             expression = self._translator.check(check.definition)
         except Untranslatable as reason:

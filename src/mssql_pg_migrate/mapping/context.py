@@ -10,6 +10,9 @@ from .naming import NamePlan
 from .objects import MappedSequence, Note, Severity
 from .options import MappingOptions
 
+NOT_VISIBLE = "its definition is not visible to the login (GRANT VIEW DEFINITION)"
+"""Why something whose definition is `model.HIDDEN` is not carried."""
+
 
 @dataclass(slots=True)
 class Context:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..model import Module
-from .context import Context
+from .context import NOT_VISIBLE, Context
 from .names import Namespace
 from .objects import MappedTable, MappedView
 from .parse import Untranslatable, bounded_depth, parse_view
@@ -71,7 +71,7 @@ class _ViewMapper:
     def _translate(self, module: Module) -> MappedView:
         label = _label(module)
         if module.definition is None:
-            raise Untranslatable("its text is encrypted or not readable")
+            raise Untranslatable(f"{NOT_VISIBLE}, or it is encrypted")
         text, checked = _CHECK_OPTION.subn("", module.definition)
         statement = parse_view(text)
         if type(statement).__name__ != "Create" or str(statement.args.get("kind", "")).upper() != "VIEW":

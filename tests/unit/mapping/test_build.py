@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from mssql_pg_migrate.mapping.options import MappingOptions
-from mssql_pg_migrate.model import Computed, KeyColumn, Module, Sequence
+from mssql_pg_migrate.mapping.range_keys import choose_range_key
+from mssql_pg_migrate.model import HIDDEN, Check, Computed, Index, KeyColumn, Loss, Module, Sequence
 from schema_samples import catalog, column, key, mapped, notes, only_table, table
 
 
@@ -308,3 +309,39 @@ def test_columns_that_postgresql_does_not_fill_are_named_where_inserts_must_name
     assert notes(database, "warning", "dbo.T.empty") == []
     (made,) = notes(database, "not_carried", "dbo.T.made")
     assert made.endswith("a plain column with its data, which INSERTs must name")
+
+
+def test_what_the_login_may_not_see_is_named_and_nothing_is_made_up_for_it() -> None:
+    """A unique index without its filter would refuse good rows, or later ones."""
+    source = catalog(
+        table(
+            "F",
+            column("email", "nvarchar(50)", nullable=False, default=HIDDEN),
+            column("twice", "int", nullable=False, computed=HIDDEN),
+            column("since", "datetime2(3)", nullable=False, default=HIDDEN, generated_always=1),
+            indexes=(Index("UX", (KeyColumn("email"),), unique=True, filter=HIDDEN),),
+            checks=(Check("CK", HIDDEN),),
+        ),
+        table("Elsewhere", column("a", "int")),
+        modules=(Module("dbo", "V", "view"),),
+        losses=(
+            Loss("dbo.S", "sequence: unseen"),
+            Loss("dbo.F constraint FK", "foreign key: unseen", "dbo.F"),
+            Loss("dbo.Elsewhere constraint FK", "foreign key: unseen", "dbo.Elsewhere"),
+        ),
+    )
+    database = mapped(source, selected=frozenset({"dbo.F"}), create_views=True)
+    found = only_table(database)
+    email, twice, since = found.columns
+    assert (email.default_sql, twice.generated_sql, twice.copied) == (None, None, True)
+    assert since.default_sql is not None, "a period column has its own"
+    assert (found.indexes, found.checks, database.views) == ((), (), ())
+    assert choose_range_key(found.source) is None, "an index over some rows is no key of the table"
+    hidden = {note.object for note in database.notes if "VIEW DEFINITION" in note.message}
+    assert hidden == {"dbo.F.email", "dbo.F.twice", "dbo.F index UX", "dbo.F constraint CK", "dbo.V"}
+    assert all(note.severity == "not_carried" for note in database.notes if note.object in hidden)
+    (computed,) = notes(database, "not_carried", "dbo.F.twice")
+    assert computed.endswith("a plain column with its data, which INSERTs must name")
+    assert notes(database, "not_carried", "dbo.S") == ["sequence: unseen"]
+    assert notes(database, "not_carried", "dbo.F constraint FK") == ["foreign key: unseen"]
+    assert notes(database, "not_carried", "dbo.Elsewhere constraint FK") == []

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...errors import SchemaError, TransferError
-from ...model import Catalog, Table
+from ...model import Catalog, Loss, Table
 from . import catalog_build as build
 from . import catalog_sql as q
 from .classify import check_complete, describe, to_migration_error
@@ -138,7 +138,8 @@ def read_catalog(connection: Any, schemas: Sequence[str] | None = None) -> Catal
     modules = session.optional(q.MODULES)
     sequences = session.optional(q.SEQUENCES)
     synonyms = session.optional(q.SYNONYMS)
-    tables = build.build_tables(parts, types, wanted, session.notes)
+    losses: list[Loss] = []
+    tables = build.build_tables(parts, types, wanted, session.notes, losses)
     tables = tuple(_counted(session, table) for table in tables)
     _note_visibility(session, database)
     _note_row_filters(session, tables)
@@ -147,7 +148,7 @@ def read_catalog(connection: Any, schemas: Sequence[str] | None = None) -> Catal
         collation=collation,
         server_version=version,
         tables=tables,
-        sequences=build.build_sequences(sequences, types, wanted, session.notes),
+        sequences=build.build_sequences(sequences, types, wanted, losses),
         modules=build.build_modules(
             modules,
             synonyms,
@@ -158,6 +159,7 @@ def read_catalog(connection: Any, schemas: Sequence[str] | None = None) -> Catal
         ),
         alias_types=types.alias_types(wanted),
         notes=tuple(session.notes),
+        losses=tuple(losses),
     )
 
 
@@ -208,8 +210,9 @@ def _note_visibility(session: CatalogSession, database: str) -> None:
     may = session.scalar("SELECT HAS_PERMS_BY_NAME(QUOTENAME(DB_NAME()), 'DATABASE', 'VIEW DEFINITION') AS may")
     if may is not None and int(may) == 0:
         session.notes.append(
-            f"The login may not see every definition in {database} (it lacks VIEW DEFINITION): tables it has no right "
-            "on are invisible to it and are not migrated, and defaults, computed columns and checks may be missing."
+            f"The login sees only a part of {database} (it lacks VIEW DEFINITION): what it has no right on is "
+            "invisible to it, neither migrated nor named here, row-level security filters included; of defaults, "
+            "checks, computed columns, index filters and views it sees no definition. GRANT VIEW DEFINITION to it."
         )
 
 

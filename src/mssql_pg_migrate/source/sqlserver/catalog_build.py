@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from ...model import (
+    HIDDEN,
     AliasType,
     Check,
     Column,
@@ -23,6 +24,7 @@ from ...model import (
     Index,
     Key,
     KeyColumn,
+    Loss,
     Module,
     ReferentialAction,
     Sequence,
@@ -142,8 +144,10 @@ class TableParts:
         return frozenset(row["major_id"] for row in self.properties if row["name"] == _DIAGRAM_TOOL)
 
 
-def build_tables(parts: TableParts, types: TypeTable, schemas: Schemas, notes: list[str]) -> tuple[Table, ...]:
-    """The tables of the wanted schemas, by schema and name. Adds to ``notes`` what had to be left out."""
+def build_tables(
+    parts: TableParts, types: TypeTable, schemas: Schemas, notes: list[str], losses: list[Loss]
+) -> tuple[Table, ...]:
+    """The tables of the wanted schemas, by schema and name; what is left out is added to ``notes`` and ``losses``."""
     tool = parts.tool_objects()
     names = {row["object_id"]: (str(row["schema_name"]), str(row["name"])) for row in parts.tables}
     columns = _group(parts.columns, "object_id")
@@ -151,7 +155,7 @@ def build_tables(parts: TableParts, types: TypeTable, schemas: Schemas, notes: l
         (object_id, row["column_id"]): str(row["name"]) for object_id, rows in columns.items() for row in rows
     }
     indexes = _IndexBuilder(parts, column_names)
-    foreign_keys = _foreign_keys(parts, names, column_names, notes)
+    foreign_keys = _foreign_keys(parts, names, column_names, losses)
     checks = _group(parts.checks, "parent_object_id")
     fulltext = _group(parts.fulltext, "object_id")
     descriptions = _descriptions(parts)
@@ -212,6 +216,8 @@ def _column_maker(
     defaults = {(row["parent_object_id"], row["parent_column_id"]): row for row in parts.defaults}
     limits = _limits(parts)
     bound = {(row["object_id"], row["column_id"]): row for row in parts.bound if _kind(row) == "D"}
+    rules = {(row["object_id"], row["column_id"]) for row in parts.bound if _kind(row) == "R"}
+    collections = {(row["object_id"], row["column_id"]) for row in parts.xml_schemas}
 
     def make(row: Row) -> Column:
         at = (row["object_id"], row["column_id"])
@@ -222,7 +228,7 @@ def _column_maker(
             ordinal=int(row["column_id"]),
             identity=_identity(identities.get(at)) if row["is_identity"] else None,
             computed=_computed(computed.get(at)) if row["is_computed"] else None,
-            default=_default(defaults.get(at), bound.get(at)),
+            default=_default(row, defaults.get(at), bound.get(at)),
             rowguid=bool(row["is_rowguidcol"]),
             sparse=bool(row["is_sparse"]),
             column_set=bool(row["is_column_set"]),
@@ -232,7 +238,7 @@ def _column_maker(
             encrypted=row["encryption_type"] is not None,
             masked=bool(row["is_masked"]),
             filestream=bool(row["is_filestream"]),
-            bound=tuple(limits.get(at, ())),
+            bound=(*limits.get(at, ()), *_unseen_limits(row, rules, collections)),
             description=descriptions.get(at),
         )
 
@@ -256,24 +262,43 @@ def _limits(parts: TableParts) -> dict[tuple[int, int], list[str]]:
     return found
 
 
+def _unseen_limits(row: Row, rules: set[tuple[int, int]], collections: set[tuple[int, int]]) -> list[str]:
+    """Limits of a column whose own rows the catalog does not show: objects of other rights than the table's."""
+    at = (row["object_id"], row["column_id"])
+    found = []
+    if row["rule_object_id"] and at not in rules:
+        found.append("a rule bound to it, which is not visible to the login (GRANT VIEW DEFINITION)")
+    if row["xml_collection_id"] and at not in collections:
+        found.append("XML schema collection, not visible to the login: PostgreSQL does not validate the column")
+    return found
+
+
 _NAME = r"(?:\[(?:[^\]]|\]\])*\]|\"(?:[^\"]|\"\")*\"|[\w@#$]+)"
 _CREATE_DEFAULT = re.compile(rf"\bCREATE\s+DEFAULT\s+(?:{_NAME}\s*\.\s*)*{_NAME}\s+AS\s+(.+?)[\s;]*$", re.I | re.S)
 
 
-def _default(constraint: Row | None, bound: Row | None) -> Default | None:
+def _default(column: Row, constraint: Row | None, bound: Row | None) -> Default | None:
     """A default constraint, else the stand-alone default bound to the column (sp_bindefault) by its expression.
 
-    In this order: where a server does not show whose a default constraint is, it looks like a stand-alone one, too.
+    In this order: where a server does not show whose a default constraint is, it looks like a stand-alone one, too. A
+    default of which the column has the id only is one that the login may not see.
     """
     if constraint is not None:
-        text = constraint["definition"]
-        return Default(str(constraint["name"]), str(text)) if text is not None else None
+        return Default(str(constraint["name"]), _definition(constraint))
     if bound is None:
-        return None
-    found = _CREATE_DEFAULT.search(str(bound["definition"] or ""))
-    # Without a readable text its name stands for it, which the plan will name as not carried.
+        return Default("", HIDDEN) if column["default_object_id"] else None
+    if bound["definition"] is None:
+        return Default(str(bound["name"]), HIDDEN)
+    found = _CREATE_DEFAULT.search(str(bound["definition"]))
+    # Where its text is not understood its name stands for it, which the plan will name as not carried.
     text = f"({found[1]})" if found else f"[{bound['schema_name']}].[{bound['name']}]"
     return Default(str(bound["name"]), text)
+
+
+def _definition(row: Row) -> str:
+    """A definition column. NULL in it is what a login without VIEW DEFINITION sees ("Metadata Visibility
+    Configuration" of Microsoft's documentation)."""
+    return HIDDEN if row["definition"] is None else str(row["definition"])
 
 
 def _identity(row: Row | None) -> Identity:
@@ -290,9 +315,9 @@ def _identity(row: Row | None) -> Identity:
 
 
 def _computed(row: Row | None) -> Computed:
-    if row is None or row["definition"] is None:
-        return Computed(definition="", persisted=False)
-    return Computed(definition=str(row["definition"]), persisted=bool(row["is_persisted"]))
+    if row is None:
+        return Computed(HIDDEN, persisted=False)
+    return Computed(_definition(row), persisted=bool(row["is_persisted"]))
 
 
 class _IndexBuilder:
@@ -352,18 +377,25 @@ class _IndexBuilder:
             included=tuple(self._name(one) for one in sorted(included, key=lambda one: one["index_column_id"])),
             unique=bool(row["is_unique"]),
             clustered=row["type_desc"] == "CLUSTERED",
-            filter=row["filter_definition"],
+            filter=_filter(row),
             kind=str(row["type_desc"]),
             disabled=bool(row["is_disabled"]),
             ignore_dup_key=bool(row["ignore_dup_key"]),
         )
 
 
+def _filter(row: Row) -> str | None:
+    """filter_definition of sys.indexes: NULL without a filter, and for a login that may not see it."""
+    if row["filter_definition"] is None:
+        return HIDDEN if row["has_filter"] else None
+    return str(row["filter_definition"])
+
+
 def _foreign_keys(
     parts: TableParts,
     names: dict[int, tuple[str, str]],
     column_names: dict[tuple[int, int], str],
-    notes: list[str],
+    losses: list[Loss],
 ) -> dict[int, list[ForeignKey]]:
     pairs = _group(parts.foreign_key_columns, "constraint_object_id")
     found: dict[int, list[ForeignKey]] = defaultdict(list)
@@ -372,10 +404,9 @@ def _foreign_keys(
         if parent not in names:
             continue
         if referenced not in names:
-            notes.append(
-                f"Foreign key {row['name']} of {'.'.join(names[parent])} refers to a table the login cannot see; "
-                "it is not carried."
-            )
+            table = ".".join(names[parent])
+            text = "foreign key: the table it refers to is not visible to the login"
+            losses.append(Loss(f"{table} constraint {row['name']}", text, table))
             continue
         columns = sorted(pairs.get(row["object_id"], ()), key=lambda one: one["constraint_column_id"])
         found[parent].append(
@@ -402,7 +433,7 @@ def _action(text: object) -> ReferentialAction:
 def _check(row: Row, column_names: dict[tuple[int, int], str]) -> Check:
     return Check(
         name=str(row["name"]),
-        definition=str(row["definition"] or ""),
+        definition=_definition(row),
         column=column_names.get((row["parent_object_id"], row["parent_column_id"])),
         disabled=bool(row["is_disabled"]),
         not_trusted=bool(row["is_not_trusted"]),
@@ -414,15 +445,18 @@ def _temporal(number: object) -> Literal["none", "history", "versioned"]:
     return "history" if number == 1 else "versioned" if number == 2 else "none"
 
 
-def build_sequences(rows: Iterable[Row], types: TypeTable, schemas: Schemas, notes: list[str]) -> tuple[Sequence, ...]:
-    """The sequences of the wanted schemas."""
+def build_sequences(
+    rows: Iterable[Row], types: TypeTable, schemas: Schemas, losses: list[Loss]
+) -> tuple[Sequence, ...]:
+    """The sequences of the wanted schemas. Adds to ``losses`` those whose values the login may not see."""
     found: list[Sequence] = []
     for row in rows:
         if not _wanted(row["schema_name"], schemas):
             continue
         values = [row[name] for name in ("start_value", "increment", "minimum_value", "maximum_value")]
         if any(value is None for value in values):
-            notes.append(f"Sequence {row['schema_name']}.{row['name']} does not show its values; it is not carried.")
+            text = "sequence: its definition is not visible to the login (GRANT VIEW DEFINITION)"
+            losses.append(Loss(f"{row['schema_name']}.{row['name']}", text))
             continue
         start, increment, minimum, maximum = (int(value) for value in values)
         current, last = row["current_value"], row["last_used_value"]

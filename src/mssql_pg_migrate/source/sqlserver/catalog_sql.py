@@ -134,6 +134,9 @@ COLUMNS = CatalogQuery(
         Newer("sys.columns", "c", "graph_type", "NULL"),
         Newer("sys.columns", "c", "vector_base_type_desc", "NULL"),
         Newer("sys.columns", "c", "is_dropped_ledger_column", "0"),
+        Newer("sys.columns", "c", "default_object_id", "0"),
+        Newer("sys.columns", "c", "rule_object_id", "0"),
+        Newer("sys.columns", "c", "xml_collection_id", "0"),
     ),
 )
 
@@ -204,6 +207,7 @@ INDEXES = CatalogQuery(
         Newer("sys.indexes", "i", "is_disabled", "0"),
         Newer("sys.indexes", "i", "is_hypothetical", "0"),
         Newer("sys.indexes", "i", "ignore_dup_key", "0"),
+        Newer("sys.indexes", "i", "has_filter", "0"),
         Newer("sys.indexes", "i", "filter_definition", "NULL"),
     ),
 )

@@ -6,10 +6,15 @@ from typing import Any
 
 import pytest
 
-from mssql_pg_migrate.model import Default, SqlType, Table
+from mssql_pg_migrate.model import HIDDEN, Check, Computed, Default, Loss, SqlType, Table
 from mssql_pg_migrate.source.sqlserver import catalog_sql as q
 from mssql_pg_migrate.source.sqlserver.catalog import idle_patterns, select_tables
-from mssql_pg_migrate.source.sqlserver.catalog_build import TableParts, TypeTable, build_tables
+from mssql_pg_migrate.source.sqlserver.catalog_build import (
+    TableParts,
+    TypeTable,
+    build_sequences,
+    build_tables,
+)
 
 TABLES = tuple(
     Table(schema, name, ()) for schema, name in [("dbo", "Orders"), ("dbo", "orders_archive"), ("Sales", "Orders")]
@@ -130,7 +135,7 @@ def test_what_a_ledger_dropped_is_not_there() -> None:
         index_columns=[],
     )
     notes: list[str] = []
-    (table,) = build_tables(parts, types, None, notes)
+    (table,) = build_tables(parts, types, None, notes, [])
     assert (table.name, [column.name for column in table.columns]) == ("Kept", ["id"])
     assert notes == ["dbo.MSSQL_Dropped_T is a ledger table that was dropped; it is not migrated."]
 
@@ -145,7 +150,7 @@ def test_an_xml_schema_collection_is_named() -> None:
         index_columns=[],
         xml_schemas=[row_of(q.XML_SCHEMAS, object_id=1, column_id=1, schema_name="dbo", name="Orders")],
     )
-    (found,) = build_tables(parts, TYPES, None, [])
+    (found,) = build_tables(parts, TYPES, None, [], [])
     assert found.columns[0].bound == ("XML schema collection dbo.Orders: PostgreSQL does not validate the column",)
 
 
@@ -174,14 +179,59 @@ def test_stand_alone_defaults_and_rules_are_found_by_their_binding() -> None:
         ],
         fulltext=[{"object_id": 1, "column_id": 5}],
     )
-    (found,) = build_tables(parts, TYPES, None, [])
+    (found,) = build_tables(parts, TYPES, None, [], [])
     assert [column.default for column in found.columns] == [
         Default("DF", "((1))"),
         Default("ZERO", "(0)"),
         Default("TODAY", "(getdate())"),
-        Default("SECRET", "[dbo].[SECRET]"),
+        Default("SECRET", HIDDEN),
         None,
     ]
     assert [text.split(",")[0] for column in found.columns for text in column.bound] == ["rule dbo.POSITIVE"]
     assert found.columns[1].bound
     assert found.fulltext == ("c5",)
+
+
+def test_null_in_place_of_a_definition_is_something_the_login_may_not_see() -> None:
+    """What SQL Server shows a login with SELECT and without VIEW DEFINITION."""
+    at: dict[str, Any] = {"object_id": 1, "user_type_id": 56, "system_type_id": 56}
+    parts = TableParts(
+        tables=[row_of(q.TABLES, object_id=1, schema_name="dbo", name="T")],
+        columns=[
+            row_of(q.COLUMNS, column_id=1, name="a", default_object_id=11, **at),
+            row_of(q.COLUMNS, column_id=2, name="b", is_computed=1, **at),
+            row_of(q.COLUMNS, column_id=3, name="c", default_object_id=12, rule_object_id=13, **at),
+            row_of(q.COLUMNS, column_id=4, name="x", xml_collection_id=14, **at),
+            row_of(q.COLUMNS, column_id=5, name="plain", **at),
+        ],
+        indexes=[
+            row_of(q.INDEXES, object_id=1, index_id=2, name="filtered", has_filter=1, filter_definition=None),
+            row_of(q.INDEXES, object_id=1, index_id=3, name="whole", has_filter=0, filter_definition=None),
+        ],
+        index_columns=[],
+        computed=[{"object_id": 1, "column_id": 2, "definition": None, "is_persisted": 1}],
+        defaults=[{"parent_object_id": 1, "parent_column_id": 1, "name": "DF", "definition": None}],
+        checks=[row_of(q.CHECKS, parent_object_id=1, name="CK", definition=None)],
+        foreign_keys=[row_of(q.FOREIGN_KEYS, name="FK", parent_object_id=1, referenced_object_id=99)],
+    )
+    losses: list[Loss] = []
+    (table,) = build_tables(parts, TypeTable([type_row(56, 56, "int")]), None, [], losses)
+    a, b, c, x, plain = table.columns
+    assert a.default == Default("DF", HIDDEN)
+    assert b.computed == Computed(HIDDEN, persisted=True)
+    assert c.default == Default("", HIDDEN), "bound by sp_bindefault to what the login does not see"
+    assert [text.split(",")[0] for text in (*c.bound, *x.bound)] == ["a rule bound to it", "XML schema collection"]
+    assert (plain.default, plain.computed, plain.bound) == (None, None, ())
+    assert [index.filter for index in table.indexes] == [HIDDEN, None]
+    assert table.checks == (Check("CK", HIDDEN),)
+    (lost,) = losses
+    assert (lost.object, lost.table) == ("dbo.T constraint FK", "dbo.T")
+
+
+def test_a_sequence_without_visible_values_is_named() -> None:
+    losses: list[Loss] = []
+    row = dict.fromkeys(q.SEQUENCES.names) | {"schema_name": "dbo", "name": "S"}
+    assert build_sequences([row], TYPES, None, losses) == ()
+    (lost,) = losses
+    assert lost.object == "dbo.S"
+    assert "not visible to the login" in lost.message

@@ -11,8 +11,8 @@ import sys
 from setuptools import Extension, setup
 
 KERNEL = "src/mssql_pg_migrate/_kernel"
-SOURCES = ("module", "transcode", "input", "stream", "memory", "columns", "text")
-HEADERS = ("transcode", "core", "columns", "text", "values", "codepages")
+SOURCES = ("module", "transcode", "bcp", "input", "stream", "memory", "columns", "text")
+HEADERS = ("transcode", "core", "columns", "text", "values", "fields", "codepages")
 ARGUMENTS = [] if sys.platform == "win32" else ["-O3", "-std=c11"]
 
 setup(

@@ -1,7 +1,8 @@
-"""The compiled transcoder, if it was built: TDS row tokens in, COPY BINARY tuples out.
+"""The compiled transcoder, if it was built: TDS row tokens or BCP data files in, COPY BINARY tuples out.
 
-The C sources lie beside this file: ``input.c`` (packets), ``transcode.c`` (rows), ``stream.c`` (values in pieces),
-``columns.c`` (what a column's type becomes), ``values.h`` (numbers and times), ``text.c`` (UTF-16, UTF-8, code pages),
+The C sources lie beside this file: ``input.c`` (packets), ``transcode.c`` (rows of TDS), ``bcp.c`` (rows of a BCP data
+file), ``stream.c`` (values in pieces), ``columns.c`` (what a column's type becomes), ``fields.h`` (a value of a row),
+``values.h`` (numbers and times), ``text.c`` (UTF-16, UTF-8, code pages),
 ``memory.c`` (buffers), ``module.c`` (the binding). A second module, ``_digest``, serves ``validate``: ``digest.c``
 (COPY BINARY tuples to buckets), ``rowhash.h`` (the hash of a row), ``digest_module.c`` (the binding).
 """

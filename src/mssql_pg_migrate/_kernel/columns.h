@@ -10,7 +10,10 @@ enum framing {
     FR_BYTE,  /* 1-byte length, 0 is NULL */
     FR_SHORT, /* 2-byte length, 0xFFFF is NULL */
     FR_PLP,   /* 8-byte total or unknown or NULL, then chunks with 4-byte lengths, 0 ends */
-    FR_LOB    /* text pointer, time stamp, 4-byte length; an empty pointer is NULL */
+    FR_LOB,   /* text pointer, time stamp, 4-byte length; an empty pointer is NULL */
+    FR_CHARS, /* BCP: `length` bytes, no prefix */
+    FR_LONG4, /* BCP: 4-byte length, -1 is NULL */
+    FR_LONG8  /* BCP: 8-byte length, -1 is NULL */
 };
 
 /* How its bytes become a COPY field. */
@@ -35,6 +38,7 @@ enum conversion {
     CV_SMALLDATETIME,
     CV_TEXT,
     CV_BYTES,
+    CV_MARKED, /* bytes that the caller replaces */
     CV_NONE
 };
 
@@ -44,6 +48,9 @@ typedef struct {
     uint8_t size; /* bytes of a value; 0 when they vary */
     uint8_t scale;
     uint8_t null_size; /* 4, the bytes of a NULL field, or 0 when there is no field */
+    uint8_t nullable;  /* BCP: the value may be NULL */
+    uint8_t exact;     /* BCP: a value is never shorter than `length` */
+    uint32_t length;   /* BCP: the most bytes of a value, all of them for FR_CHARS */
     tx_convert convert;
     const uint16_t *page;
     tc_key *key; /* where the key's values are kept, NULL for other columns */
@@ -51,5 +58,7 @@ typedef struct {
 
 /* NULL on success, else the reason why this column cannot be served. `key` is left alone. */
 const char *column_compile(column *out, const tc_spec *spec);
+/* The same for a column of a BCP data file. */
+const char *bcp_column_compile(column *out, const tc_spec *spec);
 
 #endif

@@ -36,6 +36,7 @@ struct tc {
     size_t packet_left; /* payload bytes of the current packet behind lim */
     int packet_last;
 
+    int bcp; /* the input is a BCP data file, not packets */
     int phase;
     int column;
     int nbc;
@@ -46,6 +47,8 @@ struct tc {
     uint8_t *out;
     size_t out_len, out_cap, row_start, row_room;
     uint64_t rows;
+    uint64_t *marks; /* fields the caller replaces: offset in the output << 16 | column */
+    size_t mark_count, mark_cap;
 
     tc_fault fault;
     int stopped; /* a status that is final */
@@ -84,6 +87,16 @@ static inline void put_null_field(tc *t, const column *c)
 /* Join the payload that has been received behind lim, over packet headers: TC_CHUNK when there was some. */
 int input_extend(tc *t);
 
+/* A char, varchar, binary ... value with a 2-byte length, 0xFFFF being NULL. TC_CHUNK when it is done. */
+int value_short(tc *t, const column *c, size_t longest);
+/* The same of `size` bytes, all of which have arrived behind `prefix` bytes. */
+int value_piece(tc *t, const column *c, size_t prefix, size_t size);
+
+/* Rows of a BCP data file out of [pos, lim), as tc_run does those of a result. */
+int bcp_rows(tc *t, uint64_t max_rows, size_t max_bytes);
+
+/* A value of `total` bytes that follow: they may arrive in pieces. */
+void stream_begin(tc *t, const column *c, uint64_t total);
 /* The header of a PLP or LOB value. TC_CHUNK when it was there; the phase then says whether data follow. */
 int stream_open(tc *t, const column *c);
 /* Go on with the value of column t->column. TC_CHUNK when it is complete. */

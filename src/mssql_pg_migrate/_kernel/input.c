@@ -56,7 +56,15 @@ int tc_push(tc *t, size_t size)
     if (size > t->in_cap - t->end)
         return 0;
     t->end += size;
+    if (t->bcp && !t->packet_last)
+        t->packet_left = SIZE_MAX; /* one packet without an end */
     return 1;
+}
+
+void tc_finish(tc *t)
+{
+    t->packet_last = 1;
+    t->packet_left = t->end - t->lim;
 }
 
 int tc_start(tc *t, const uint8_t *payload, size_t size, int last_packet)

@@ -39,7 +39,14 @@ uint8_t *tc_take(tc *t, size_t *size)
     t->out = NULL;
     t->out_len = t->out_cap = t->row_start = 0;
     t->rows = 0;
+    t->mark_count = 0;
     return memory;
+}
+
+const uint64_t *tc_marks(const tc *t, size_t *count)
+{
+    *count = t->mark_count;
+    return t->marks;
 }
 
 int tc_lend(tc *t, uint8_t *memory, size_t capacity)
@@ -86,7 +93,8 @@ static const char *set_up(tc *t, const tc_spec *specs, size_t input_size, int *a
     if (!t->columns || !t->keys || !t->nulls || !t->in)
         return "no memory";
     for (int i = 0; i < t->count; i++) {
-        const char *why = column_compile(&t->columns[i], &specs[i]);
+        const char *why = t->bcp ? bcp_column_compile(&t->columns[i], &specs[i])
+                                 : column_compile(&t->columns[i], &specs[i]);
         if (!why)
             why = bind_key(t, &t->columns[i], &specs[i]);
         if (why) {
@@ -98,7 +106,7 @@ static const char *set_up(tc *t, const tc_spec *specs, size_t input_size, int *a
     return NULL;
 }
 
-tc *tc_new(const tc_spec *specs, int count, int strip_nul, size_t input_size, const char **why, int *at)
+static tc *make(const tc_spec *specs, int count, int bcp, int strip_nul, size_t input_size, const char **why, int *at)
 {
     tc *t;
     *at = -1;
@@ -110,6 +118,7 @@ tc *tc_new(const tc_spec *specs, int count, int strip_nul, size_t input_size, co
     if (!t)
         return NULL;
     t->count = count;
+    t->bcp = bcp;
     t->text.strip_nul = strip_nul;
     *why = set_up(t, specs, input_size, at);
     if (*why) {
@@ -117,6 +126,16 @@ tc *tc_new(const tc_spec *specs, int count, int strip_nul, size_t input_size, co
         return NULL;
     }
     return t;
+}
+
+tc *tc_new(const tc_spec *specs, int count, int strip_nul, size_t input_size, const char **why, int *at)
+{
+    return make(specs, count, 0, strip_nul, input_size, why, at);
+}
+
+tc *tc_new_bcp(const tc_spec *specs, int count, int strip_nul, size_t input_size, const char **why, int *at)
+{
+    return make(specs, count, 1, strip_nul, input_size, why, at);
 }
 
 void tc_free(tc *t)
@@ -130,5 +149,6 @@ void tc_free(tc *t)
     free(t->nulls);
     free(t->in);
     free(t->out);
+    free(t->marks);
     free(t);
 }

@@ -59,7 +59,8 @@ static PyObject *transcoder_busy(void)
     if ((self)->busy)                                                                                                  \
     return transcoder_busy()
 
-static int read_specs(PyObject *columns, tc_spec *specs, Py_ssize_t count)
+/* Of a BCP column the fifth number is not a code page but whether it is nullable. */
+static int read_specs(PyObject *columns, int bcp, tc_spec *specs, Py_ssize_t count)
 {
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *item = PySequence_Fast_GET_ITEM(columns, i);
@@ -71,29 +72,29 @@ static int read_specs(PyObject *columns, tc_spec *specs, Py_ssize_t count)
         }
         if (!PyArg_ParseTuple(item, "IIIIIIi", &type_id, &length, &precision, &scale, &code_page, &encoding, &key))
             return 0;
-        if (type_id > 0xFF || precision > 0xFF || scale > 0xFF || code_page > 0xFFFF || encoding >= TC_ENCODINGS ||
+        if (type_id > 0xFF || precision > 0xFF || scale > 0xFF || code_page > 0xFFFF || encoding >= TC_ENCODINGS + (unsigned)bcp ||
             key < -1 || key > 0x7FFF) {
             PyErr_SetString(PyExc_ValueError, "a column's description is out of range");
             return 0;
         }
         specs[i] = (tc_spec){(uint8_t)type_id,   (uint8_t)precision, (uint8_t)scale, (uint8_t)encoding,
-                             (uint16_t)code_page, (int16_t)key,       length};
+                             (uint16_t)code_page, (int16_t)key,       length,         code_page == 1};
     }
     return 1;
 }
 
 static PyObject *transcoder_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"columns", "strip_nul", "input_size", NULL};
+    static char *names[] = {"columns", "strip_nul", "input_size", "bcp", NULL};
     PyObject *argument, *columns;
-    int strip_nul = 0, at = -1;
+    int strip_nul = 0, bcp = 0, at = -1;
     Py_ssize_t input_size = 1 << 18, count;
     const char *why = NULL;
     tc_spec *specs;
     tc *core = NULL;
     Transcoder *self;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$pn", names, &argument, &strip_nul, &input_size))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$pnp", names, &argument, &strip_nul, &input_size, &bcp))
         return NULL;
     if (input_size < 0 || input_size > (1 << 30)) {
         PyErr_SetString(PyExc_ValueError, "input_size is out of range");
@@ -106,8 +107,9 @@ static PyObject *transcoder_new(PyTypeObject *type, PyObject *args, PyObject *kw
     specs = PyMem_Calloc((size_t)count + 1, sizeof *specs);
     if (!specs)
         PyErr_NoMemory();
-    else if (read_specs(columns, specs, count)) {
-        core = tc_new(specs, count > INT_MAX ? INT_MAX : (int)count, strip_nul, (size_t)input_size, &why, &at);
+    else if (read_specs(columns, bcp, specs, count)) {
+        core = (bcp ? tc_new_bcp : tc_new)(specs, count > INT_MAX ? INT_MAX : (int)count, strip_nul,
+                                           (size_t)input_size, &why, &at);
         if (!core) {
             PyObject *reason = Py_BuildValue("(si)", why, at);
             if (reason)
@@ -280,6 +282,33 @@ static PyObject *transcoder_again(Transcoder *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+static PyObject *transcoder_finish(Transcoder *self, PyObject *unused)
+{
+    (void)unused;
+    ENTER(self);
+    tc_finish(self->core);
+    Py_RETURN_NONE;
+}
+
+static PyObject *transcoder_marks(Transcoder *self, PyObject *unused)
+{
+    size_t count;
+    const uint64_t *marks;
+    PyObject *list;
+    (void)unused;
+    ENTER(self);
+    marks = tc_marks(self->core, &count);
+    list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; list && i < count; i++) {
+        PyObject *pair = Py_BuildValue("(Ki)", (unsigned long long)(marks[i] >> 16), (int)(marks[i] & 0xFFFF));
+        if (pair)
+            PyList_SET_ITEM(list, (Py_ssize_t)i, pair);
+        else
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
 static PyObject *transcoder_keys(Transcoder *self, PyObject *unused)
 {
     int count;
@@ -341,6 +370,9 @@ static PyMethodDef transcoder_methods[] = {
     {"discard", (PyCFunction)transcoder_discard, METH_VARARGS,
      "discard(received, keep): drop the message but for its last bytes; a status."},
     {"again", (PyCFunction)transcoder_again, METH_NOARGS, "again(): expect another message."},
+    {"finish", (PyCFunction)transcoder_finish, METH_NOARGS, "finish(): the BCP data file ends here; again() begins one."},
+    {"marks", (PyCFunction)transcoder_marks, METH_NOARGS,
+     "marks(): (offset, column) of the fields among those gathered that the caller replaces."},
     {"keys", (PyCFunction)transcoder_keys, METH_NOARGS, "keys(): raw values of the last row's key columns."},
     {"fault", (PyCFunction)transcoder_fault, METH_NOARGS, "fault(): (code, column, detail)."},
     {NULL, NULL, 0, NULL},
@@ -353,7 +385,7 @@ static PyGetSetDef transcoder_getset[] = {
 };
 
 static PyType_Slot transcoder_slots[] = {
-    {Py_tp_doc, "Transcoder(columns, *, strip_nul=False, input_size=262144)"},
+    {Py_tp_doc, "Transcoder(columns, *, strip_nul=False, input_size=262144, bcp=False)"},
     {Py_tp_new, transcoder_new},
     {Py_tp_dealloc, transcoder_dealloc},
     {Py_tp_methods, transcoder_methods},
@@ -396,6 +428,7 @@ static int add_constants(PyObject *module)
         {"F_UTF8", TC_F_UTF8},
         {"F_UNMAPPED", TC_F_UNMAPPED},
         {"F_TOO_LARGE", TC_F_TOO_LARGE},
+        {"F_NULL", TC_F_NULL},
     };
     for (size_t i = 0; i < sizeof constants / sizeof constants[0]; i++)
         if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
@@ -441,7 +474,7 @@ static PyModuleDef_Slot module_slots[] = {
 static struct PyModuleDef module_def = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_native",
-    .m_doc = "TDS rows to COPY tuples.",
+    .m_doc = "Rows of TDS and of BCP data files to COPY tuples.",
     .m_size = sizeof(PyTypeObject *),
     .m_slots = module_slots,
     .m_traverse = module_traverse,

@@ -55,7 +55,7 @@ static int convert_piece(tc *t, const column *c, const uint8_t *src, size_t n, i
     return 1;
 }
 
-static void begin_stream(tc *t, uint64_t total, int phase)
+static void open_stream(tc *t, uint64_t total, int phase)
 {
     stream *s = &t->stream;
     memset(s, 0, sizeof *s);
@@ -63,6 +63,13 @@ static void begin_stream(tc *t, uint64_t total, int phase)
     s->length_at = t->out_len;
     t->out_len += 4;
     t->phase = phase;
+}
+
+void stream_begin(tc *t, const column *c, uint64_t total)
+{
+    open_stream(t, total, PH_DATA);
+    t->stream.left = t->stream.seen = total;
+    t->stream.dropped = c->conversion == CV_NONE;
 }
 
 static int end_stream(tc *t, const column *c)
@@ -74,7 +81,10 @@ static int end_stream(tc *t, const column *c)
         if (s->carried)
             return malformed(t, TC_F_ODD_TEXT, s->seen);
     }
-    put32(t->out + s->length_at, (uint32_t)(t->out_len - s->length_at - 4));
+    if (c->conversion == CV_NONE)
+        t->out_len = s->length_at;
+    else
+        put32(t->out + s->length_at, (uint32_t)(t->out_len - s->length_at - 4));
     t->phase = PH_ROW;
     return TC_CHUNK;
 }
@@ -94,7 +104,7 @@ int stream_open(tc *t, const column *c)
         if (total == PLP_NULL)
             put_null_field(t, c);
         else
-            begin_stream(t, total, PH_PLP_CHUNK);
+            open_stream(t, total, PH_PLP_CHUNK);
         return TC_CHUNK;
     }
     if (have < 1)
@@ -110,8 +120,7 @@ int stream_open(tc *t, const column *c)
     if (le32(p) > INT32_MAX)
         return malformed(t, TC_F_LENGTH, le32(p));
     t->pos = (size_t)(p + 4 - t->in);
-    begin_stream(t, le32(p), PH_DATA);
-    t->stream.left = t->stream.seen = t->stream.total;
+    stream_begin(t, c, le32(p));
     return TC_CHUNK;
 }
 
@@ -145,7 +154,7 @@ int stream_run(tc *t)
         }
         if (s->left)
             return TC_INPUT;
-        if (c->framing == FR_LOB)
+        if (c->framing != FR_PLP)
             return end_stream(t, c);
         t->phase = PH_PLP_CHUNK;
     }

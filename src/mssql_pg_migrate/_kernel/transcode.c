@@ -4,101 +4,17 @@
 #include <string.h>
 
 #include "core.h"
-#include "values.h"
+#include "fields.h"
 
 #define TOKEN_ROW 0xD1
 #define TOKEN_NBCROW 0xD2
 
-static inline uint8_t *put_small(uint8_t *o, const column *c, const uint8_t *v, unsigned size)
+int value_piece(tc *t, const column *c, size_t prefix, size_t size)
 {
-    switch (c->conversion) {
-    case CV_BOOL:
-        return put_bool(o, v[0]);
-    case CV_SWAP2:
-        return put_field2(o, le16(v));
-    case CV_SWAP4:
-        return put_field4(o, le32(v));
-    case CV_SWAP8:
-        return put_field8(o, le64(v));
-    case CV_WIDEN2:
-        return put_field2(o, (uint32_t)load_integer(v, size));
-    case CV_WIDEN4:
-        return put_field4(o, (uint32_t)load_integer(v, size));
-    case CV_WIDEN8:
-        return put_field8(o, (uint64_t)load_integer(v, size));
-    case CV_INT_NUMERIC:
-        return put_signed_numeric(o, load_integer(v, size), 0);
-    case CV_DECIMAL:
-        return put_decimal(o, v, size, c->scale);
-    case CV_MONEY:
-        return put_signed_numeric(o, load_money(v), 4);
-    case CV_SMALLMONEY:
-        return put_signed_numeric(o, (int32_t)le32(v), 4);
-    case CV_DOUBLE:
-        return put_float_as_double(o, v);
-    case CV_UUID:
-        return put_uuid(o, v);
-    case CV_DATE:
-        return put_date(o, v);
-    case CV_TIME:
-        return put_time(o, v, c->scale);
-    case CV_DATETIME2:
-        return put_datetime2(o, v, c->scale);
-    case CV_DATETIME:
-        return put_datetime(o, v);
-    case CV_SMALLDATETIME:
-        return put_smalldatetime(o, v);
-    default:
-        return o;
-    }
-}
-
-static inline void keep_null(const column *c)
-{
-    if (c->key)
-        c->key->state = 1;
-}
-
-static inline int keep_value(const column *c, const uint8_t *v, size_t size)
-{
-    if (c->key) {
-        if (size > c->key->capacity)
-            return 0;
-        if (size == 4)
-            memcpy(c->key->data, v, 4);
-        else if (size == 8)
-            memcpy(c->key->data, v, 8);
-        else
-            memcpy(c->key->data, v, size);
-        c->key->length = size;
-        c->key->state = 2;
-    }
-    return 1;
-}
-
-/* A char, varchar, binary ... value of at most 65534 bytes. TC_CHUNK when it is done. */
-static int short_value(tc *t, const column *c)
-{
-    const uint8_t *p = t->in + t->pos;
-    size_t have = t->lim - t->pos;
-    size_t size;
+    const uint8_t *p = t->in + t->pos + prefix;
     uint8_t *start, *o;
-    if (have < 2)
-        return TC_INPUT;
-    size = le16(p);
-    if (size == 0xFFFF) {
-        if (!reserve(t, 4 + t->row_room))
-            return t->stopped = TC_MEMORY;
-        put_null_field(t, c);
-        t->pos += 2;
-        keep_null(c);
-        return TC_CHUNK;
-    }
-    if (have - 2 < size)
-        return TC_INPUT;
     if (!reserve(t, 4 + tx_room(size) + t->row_room))
         return t->stopped = TC_MEMORY;
-    p += 2;
     start = t->out + t->out_len;
     o = start + 4;
     if (c->conversion == CV_TEXT) {
@@ -119,15 +35,35 @@ static int short_value(tc *t, const column *c)
     if (!keep_value(c, p, size))
         return malformed(t, TC_F_LENGTH, size);
     t->out_len = (size_t)(o - t->out);
-    t->pos += 2 + size;
+    t->pos += prefix + size;
     return TC_CHUNK;
+}
+
+int value_short(tc *t, const column *c, size_t longest)
+{
+    size_t have = t->lim - t->pos;
+    size_t size;
+    if (have < 2)
+        return TC_INPUT;
+    size = le16(t->in + t->pos);
+    if (size == 0xFFFF) {
+        if (!reserve(t, 4 + t->row_room))
+            return t->stopped = TC_MEMORY;
+        put_null_field(t, c);
+        t->pos += 2;
+        keep_null(c);
+        return TC_CHUNK;
+    }
+    if (size > longest)
+        return malformed(t, TC_F_LENGTH, size);
+    return have - 2 < size ? TC_INPUT : value_piece(t, c, 2, size);
 }
 
 static int large_value(tc *t, const column *c)
 {
     int status;
     if (c->framing == FR_SHORT)
-        return short_value(t, c);
+        return value_short(t, c, 0xFFFE);
     status = stream_open(t, c);
     if (status == TC_CHUNK && t->phase != PH_ROW)
         status = stream_run(t);
@@ -259,7 +195,7 @@ static int run_rows(tc *t, uint64_t max_rows, size_t max_bytes)
 int tc_run(tc *t, uint64_t max_rows, size_t max_bytes)
 {
     while (!t->stopped) {
-        int status = run_rows(t, max_rows, max_bytes);
+        int status = t->bcp ? bcp_rows(t, max_rows, max_bytes) : run_rows(t, max_rows, max_bytes);
         if (status != TC_INPUT)
             return status;
         status = input_extend(t);

@@ -32,7 +32,8 @@ enum tc_encoding {
     TC_TIMESTAMP,
     TC_TIMESTAMPTZ,
     TC_NONE, /* no field: a column that is read for the key only */
-    TC_ENCODINGS
+    TC_ENCODINGS,
+    TC_MARKED = TC_ENCODINGS /* BCP: bytes that the caller replaces, at the places tc_marks tells */
 };
 
 /* Results of tc_run and its kin. */
@@ -61,11 +62,14 @@ enum tc_fault_code {
     TC_F_SURROGATE,
     TC_F_UTF8,
     TC_F_UNMAPPED,
-    TC_F_TOO_LARGE
+    TC_F_TOO_LARGE,
+    TC_F_NULL /* malformed: a NULL in a BCP column that has none */
 };
 
 /* A column of the result: its TYPE_INFO, the code page of its collation, and what to make of it.
- * key: the position of the column in the key, -1 when it is not part of it. */
+ * key: the position of the column in the key, -1 when it is not part of it.
+ * A column of a BCP data file: the declared type by the same numbers, `length` in bytes of the file (0xFFFF: (max)),
+ * and whether it is nullable. */
 typedef struct {
     uint8_t type_id;
     uint8_t precision;
@@ -74,6 +78,7 @@ typedef struct {
     uint16_t code_page;
     int16_t key;
     uint32_t length;
+    uint8_t nullable;
 } tc_spec;
 
 /* Where and why. `detail` is a length, a byte, a code unit or a packet type, as the code has it. */
@@ -95,10 +100,15 @@ typedef struct tc tc;
 
 /* NULL, and the reason in `why` (a column index in `at`, -1 for none), when the columns cannot be served. */
 tc *tc_new(const tc_spec *specs, int count, int strip_nul, size_t input_size, const char **why, int *at);
+/* The same for the rows of a BCP data file: its bytes go into the input buffer as they are, tc_finish ends them. */
+tc *tc_new_bcp(const tc_spec *specs, int count, int strip_nul, size_t input_size, const char **why, int *at);
 void tc_free(tc *t);
 
 /* Begin with the rest of a packet whose header was read elsewhere. 0 when it does not fit the input buffer. */
 int tc_start(tc *t, const uint8_t *payload, size_t size, int last_packet);
+
+/* No more bytes follow those pushed: the end of a BCP data file. */
+void tc_finish(tc *t);
 
 /* Free space of the input buffer: fill some of it, then tc_push as many bytes. 0 from tc_push: they were not there. */
 uint8_t *tc_input(tc *t, size_t *room);
@@ -120,6 +130,8 @@ void tc_again(tc *t);
 uint64_t tc_rows(const tc *t);
 size_t tc_bytes(const tc *t);
 uint8_t *tc_take(tc *t, size_t *size);
+/* TC_MARKED fields of what has gathered: offset of the field << 16 | column. NULLs are not among them. */
+const uint64_t *tc_marks(const tc *t, size_t *count);
 /* Memory for the output buffer, from the caller's spare ones; it must be malloc'ed. Returns 0 when one is in use. */
 int tc_lend(tc *t, uint8_t *memory, size_t capacity);
 

@@ -1,14 +1,14 @@
 #!/bin/sh
 # Build a part of the C code with AddressSanitizer and UndefinedBehaviorSanitizer and feed it damaged data: "transcode"
-# (the default) streams of TDS rows, "digest" COPY data.
+# (the default) streams of TDS rows, "bcp" BCP data files, "digest" COPY data.
 # FUZZ_SECONDS (default 30) bounds the run, FUZZ_SEED repeats one, FUZZ_FLAGS are further compiler flags (-DTC_PORTABLE
 # leaves out what depends on the processor). With CC=clang, FUZZ_ENGINE=libfuzzer uses libFuzzer.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 kernel="$here/../src/mssql_pg_migrate/_kernel"
 case "${1:-transcode}" in
-transcode)
-    parts="transcode input stream memory columns text"
+transcode | bcp)
+    parts="transcode bcp input stream memory columns text"
     longest=20000
     ;;
 digest)
@@ -16,7 +16,7 @@ digest)
     longest=8000
     ;;
 *)
-    echo "usage: $0 [transcode|digest]" >&2
+    echo "usage: $0 [transcode|bcp|digest]" >&2
     exit 2
     ;;
 esac

@@ -240,6 +240,7 @@ static int begin_row(tc *t)
     if (!reserve(t, t->row_room))
         return t->stopped = TC_MEMORY;
     t->row_start = t->out_len;
+    t->row_mark = t->mark_count;
     t->out_len = (size_t)(put16(t->out + t->out_len, (uint32_t)t->fields) - t->out);
     t->column = 0;
     t->phase = PH_ROW;
@@ -263,6 +264,7 @@ int bcp_rows(tc *t, uint64_t max_rows, size_t max_bytes)
         t->phase = PH_TOKEN;
         if (t->fault.code) {
             t->out_len = t->row_start;
+            t->mark_count = t->row_mark;
             return t->stopped = TC_DATA;
         }
         t->rows++;

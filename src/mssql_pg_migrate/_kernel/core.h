@@ -48,7 +48,7 @@ struct tc {
     size_t out_len, out_cap, row_start, row_room;
     uint64_t rows;
     uint64_t *marks; /* fields the caller replaces: offset in the output << 16 | column */
-    size_t mark_count, mark_cap;
+    size_t mark_count, mark_cap, row_mark;
 
     tc_fault fault;
     int stopped; /* a status that is final */

@@ -1,7 +1,7 @@
 """Rows of BCP data files, written value by value: the other direction of the compiled reader, sharing nothing with it.
 
-Prefix lengths: "Specify Prefix Length in Data Files by Using bcp", with what files of real servers do otherwise (char NOT
-NULL has no length, bit always has one, all text is UTF-16). Values: [MS-BCP], that is to say the forms of TDS.
+Prefix lengths: "Specify Prefix Length in Data Files by Using bcp", with what files of real servers do otherwise (char
+NOT NULL has no length, bit always has one, all text is UTF-16). Values: [MS-BCP], that is to say the forms of TDS.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 MAX = -1
+_EXACT = Context(prec=60)
 FIXED = ("tinyint", "smallint", "int", "bigint", "real", "float", "smallmoney", "money", "smalldatetime", "datetime")
 SCALED = ("date", "time", "datetime2", "datetimeoffset")
 TEXTS = ("char", "varchar", "nchar", "nvarchar", "text", "ntext", "xml", "sysname")
@@ -37,8 +38,8 @@ def field(column: Column, value: Any) -> bytes:
     """One value with its prefix.
 
     Numbers, text, bytes and UUIDs are themselves, a date is a `date`, time(s) its 100 ns units since midnight,
-    datetime2(s) and datetimeoffset(s) a pair of both (and the offset in minutes), datetime the days since 1900-01-01 and
-    1/300 seconds, smalldatetime the days and minutes.
+    datetime2(s) and datetimeoffset(s) a pair of both (and the offset in minutes), datetime the days since 1900-01-01
+    and 1/300 seconds, smalldatetime the days and minutes.
     """
     kind = column.type
     if kind in FIXED or kind in SCALED:
@@ -49,7 +50,8 @@ def field(column: Column, value: Any) -> bytes:
         return b"\xff" if value is None else _counted("B", small(column, value))
     data = None if value is None else value.encode("utf-16-le", "surrogatepass") if kind in TEXTS else bytes(value)
     if kind == "char" and not column.nullable:
-        assert data is not None and len(data) == 2 * column.length
+        assert data is not None
+        assert len(data) == 2 * column.length
         return data
     form = "q" if column.length == MAX or kind in LONG else "i" if kind in ("text", "ntext", "image") else "H"
     if data is None:
@@ -73,12 +75,12 @@ def small(column: Column, value: Any) -> bytes:
     if kind in plain:
         return struct.pack(f"<{plain[kind]}", value)
     if kind == "smallmoney":
-        return struct.pack("<i", int(Decimal(value).scaleb(4)))
+        return struct.pack("<i", _unscaled(value, 4))
     if kind == "money":
-        number = int(Decimal(value).scaleb(4)) & 0xFFFF_FFFF_FFFF_FFFF
+        number = _unscaled(value, 4) & 0xFFFF_FFFF_FFFF_FFFF
         return struct.pack("<II", number >> 32, number & 0xFFFF_FFFF)
     if kind in ("decimal", "numeric"):
-        number = int(Decimal(value).scaleb(scale))
+        number = _unscaled(value, scale)
         return struct.pack("<BBB", column.precision, scale, number >= 0) + abs(number).to_bytes(16, "little")
     if kind == "uniqueidentifier":
         return uuid.UUID(str(value)).bytes_le
@@ -94,6 +96,10 @@ def small(column: Column, value: Any) -> bytes:
         return _ticks(value[1], scale) + _day(value[0])
     assert kind == "datetimeoffset", kind
     return _ticks(value[1], scale) + _day(value[0]) + struct.pack("<h", value[2])
+
+
+def _unscaled(value: Any, scale: int) -> int:
+    return int(Decimal(value).scaleb(scale, _EXACT))
 
 
 def _day(value: date) -> bytes:

@@ -41,17 +41,17 @@ def merge_statements(table: MappedTable, table_id: int, *, partitioned: bool = F
     names = ", ".join(quote_ident(name) for name in columns)
     key = key_columns(table)
     join = " AND ".join(f"t.{quote_ident(name)} = s.{quote_ident(name)}" for name in key)
-    differs = " OR ".join(
-        _differs(quote_ident(column.name), column.encoding, column.pg_type)
+    changes = " OR ".join(
+        differs(quote_ident(column.name), column.encoding, column.pg_type)
         for column in table.copied_columns
         if column.name not in key
     )
     # A row with the same key under a case-insensitive comparison may spell the key differently: that is a change.
     texts = [column for column in table.copied_columns if column.name in key and column.encoding == "text"]
-    spelled = " OR ".join(_differs(quote_ident(column.name), column.encoding, column.pg_type) for column in texts)
+    spelled = " OR ".join(differs(quote_ident(column.name), column.encoding, column.pg_type) for column in texts)
     updated = [name for name in columns if name not in key] + [column.name for column in texts]
     updates = ", ".join(f"{quote_ident(name)} = EXCLUDED.{quote_ident(name)}" for name in updated)
-    changed = " OR ".join(part for part in (differs, spelled) if part) or "false"
+    changed = " OR ".join(part for part in (changes, spelled) if part) or "false"
     action = f"DO UPDATE SET {updates}" if updates else "DO NOTHING"
     overriding = " OVERRIDING SYSTEM VALUE" if any(column.identity for column in table.columns) else ""
     # PostgreSQL shows no system columns of partitioned tables here: their rows all count as updated.
@@ -89,7 +89,8 @@ def key_columns(table: MappedTable) -> tuple[str, ...]:
     return tuple(table.mapped(column.name).name for column in primary.columns)
 
 
-def _differs(name: str, encoding: str, pg_type: str) -> str:
+def differs(name: str, encoding: str, pg_type: str) -> str:
+    """A condition: column ``name`` (quoted) of ``t`` and ``s`` is not the very same value; see `merge_statements`."""
     if encoding == "text":
         if pg_type in ("json", "xml", "citext") or pg_type.endswith(".citext"):
             return f't.{name}::text COLLATE "C" IS DISTINCT FROM s.{name}::text COLLATE "C"'

@@ -21,11 +21,10 @@ from ..source.sqlserver.health import access_problems, snapshot_allowed
 from ..target.ddl import has_identity
 from ..target.fit import KINDS, check_fit
 from ..target.inspect import ExistingTable, read_abilities, read_existing
-from ..target.ledger import LEDGER_TABLES, Ledger, LedgerTable
+from ..target.ledger import LEDGER_TABLES, Action, Ledger, LedgerTable
 from ..target.prepare import dependents, foreign_keys_between, refuse_outside_references, unvalidated_constraints
 from ..target.verify import verify
 from ..transfer.plan import (
-    Action,
     RunPlan,
     TablePlan,
     cut_for_balance,
@@ -222,11 +221,15 @@ def _missing_rights(
 
 
 def _unfinished_tables(target: psycopg.Connection[Any], schema: str) -> dict[str, LedgerTable]:
-    """What an unfinished run, perhaps the one to be resumed, was about to do with tables, by target name."""
+    """What an unfinished run, perhaps the one to be resumed, has begun to do with tables, by target name.
+
+    A table it had not come to yet is the user's, as it stands.
+    """
     current = Ledger(schema, "").current_run(target)
     if current is None:
         return {}
-    return {entry.target: entry for entry in Ledger(schema, current[0]).tables(target).values()}
+    entries = Ledger(schema, current[0]).tables(target).values()
+    return {entry.target: entry for entry in entries if not entry.untouched}
 
 
 def _half_built(begun: LedgerTable | None) -> bool:

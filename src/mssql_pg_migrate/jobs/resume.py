@@ -104,8 +104,20 @@ def rejoin_run(control: Control, ledger: Ledger, plan: RunPlan, state: RunState,
     if gone:
         raise StateError(f"source table {min(gone)} is gone since the run began", hint=_START_NEW)
     tables = tuple(_as_before(item, entries.get(item.table.source.full_name)) for item in plan.tables)
-    control.call("reading other ledgers", lambda connection: _take_over(connection, ledger, plan, on_event))
-    return replace(plan, tables=tables)
+    plan = replace(plan, tables=tables)
+    control.call("reading other ledgers", lambda connection: _rejoin(connection, ledger, plan, on_event))
+    return plan
+
+
+def _rejoin(connection: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, on_event: EventSink) -> None:
+    """The ledger follows what is planned now for tables that nothing was done with yet."""
+    with connection.transaction():
+        before = ledger.tables(connection)
+        for item in plan.tables:
+            entry = before.get(item.table_id)
+            if entry is not None and entry.untouched and entry.action != item.action:
+                ledger.set_action(connection, item.table_id, item.action)
+    _take_over(connection, ledger, plan, on_event)
 
 
 def _take_over(connection: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, on_event: EventSink) -> None:
@@ -120,6 +132,8 @@ def _as_before(plan: TablePlan, entry: LedgerTable | None) -> TablePlan:
     if entry is None or entry.fingerprint != fingerprint(plan.table):
         changed = "is new" if entry is None else "has other columns, types or keys"
         raise StateError(f"source table {plan.table.source.full_name} {changed} since the run began", hint=_START_NEW)
+    if entry.untouched:  # the target's table, if there is one, is as the plan has just seen it
+        return replace(plan, table_id=entry.table_id)
     return replace(
         plan,
         table_id=entry.table_id,

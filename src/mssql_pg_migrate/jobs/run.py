@@ -371,6 +371,7 @@ class Migration:
             on_event=self._emit,
             stop=self._cancelled.is_set,
             before_constraints=partial(self._run_hooks, control, "before_constraints"),
+            replace_views=plan.mode == "drop_recreate",
         )
         self._finalizer = finalizer
         try:

@@ -24,6 +24,7 @@ class Ending(StatementRunner):
     database: MappedDatabase
     loaded: list[MappedTable]
     built: list[MappedTable]
+    replace_views: bool
 
     def set_sequences(self) -> None:
         """Identities and sequences go on past the data."""
@@ -116,7 +117,8 @@ class Ending(StatementRunner):
     def create_views(self) -> None:
         """Views read each other: go round until a round creates none.
 
-        A run that built no table (all were there) leaves the target's views as they are.
+        A run that built no table (all were there) leaves the target's views as they are, and only drop_recreate
+        replaces those that are there: they may have been changed by hand.
         """
         import psycopg
 
@@ -130,7 +132,11 @@ class Ending(StatementRunner):
                 progress = False
                 for view in list(waiting):
                     try:
-                        connection.execute(ddl.create_view(view, or_replace=True).encode())
+                        connection.execute(ddl.create_view(view, or_replace=self.replace_views).encode())
+                    except psycopg.errors.DuplicateTable:
+                        waiting.remove(view)
+                        self.count("present", "view")
+                        continue
                     except psycopg.Error as error:
                         if is_transient(error) or isinstance(error, psycopg.errors.QueryCanceled):
                             raise

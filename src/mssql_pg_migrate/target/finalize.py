@@ -74,6 +74,7 @@ class Finalizer(Ending):
         on_event: told of phases, retries and problems, from any thread.
         stop: asked between statements.
         before_constraints: called once keys and indexes exist, before foreign keys and checks.
+        replace_views: whether views that are there are replaced; else only missing ones are created.
     """
 
     def __init__(
@@ -89,10 +90,12 @@ class Finalizer(Ending):
         on_event: EventSink | None = None,
         stop: Callable[[], bool] | None = None,
         before_constraints: Callable[[], None] | None = None,
+        replace_views: bool = True,
     ) -> None:
         super().__init__(on_event, database.tables)
         self._before_constraints = before_constraints
         self.database = database
+        self.replace_views = replace_views
         self.loaded = list(tables)
         self.built = [table for table in tables if table.full_name not in existing]
         self._by_name = {table.full_name: table for table in self.loaded}

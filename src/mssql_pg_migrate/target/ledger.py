@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 Constraint: TypeAlias = tuple[str, str, str, str, bool]
 """(schema, table, name, definition, whether it was validated) of a foreign key set aside."""
 TableStatus: TypeAlias = Literal["planned", "prepared", "loaded", "failed"]
+Action: TypeAlias = Literal["create", "recreate", "truncate", "merge", "create_merge"]
+"""What happens to the target table first: made new, dropped and made new, emptied, kept and merged into, or made new
+with its primary key and merged into."""
 LEDGER_TABLES = ("_mpm_chunk", "_mpm_chunk_unlogged", "_mpm_range", "_mpm_constraint", "_mpm_table", "_mpm_run")
 
 
@@ -58,11 +61,16 @@ class LedgerTable:
     restore_logged: bool
     """Whether SET LOGGED is due once the rows are there."""
     resumable: bool
-    action: Literal["create", "recreate", "truncate", "merge", "create_merge"]
-    """``transfer.plan.Action`` of the first attempt: what a resumed run goes on with."""
+    action: Action
+    """Of the attempt that began the table: what a resumed run goes on with."""
     fingerprint: str
     rows: int = 0
     skipped: int = 0
+
+    @property
+    def untouched(self) -> bool:
+        """Whether the run has done nothing to the target's table yet: whatever is there is not its work."""
+        return self.status == "planned" and self.generation == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +241,14 @@ class Ledger:
             f"UPDATE {self.name('_mpm_table')} SET status = 'prepared', unlogged = %s, restore_logged = %s"
             " WHERE table_id = %s",
             (unlogged, restore_logged, table_id),
+        )
+
+    def set_action(self, connection: Connection, table_id: int, action: Action) -> None:
+        """What is to be done first with a table that nothing was done with yet."""
+        connection.execute(
+            f"UPDATE {self.name('_mpm_table')} SET action = %s WHERE table_id = %s AND status = 'planned'"
+            " AND generation = 0",
+            (action, table_id),
         )
 
     def set_failed(self, connection: Connection, table_id: int) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from ..config.models import MigrationConfig
 from ..config.tuning import Tuning
 from ..errors import SchemaError
 from ..mapping.objects import NO_PRIMARY_KEY, MappedDatabase, MappedTable, Note
-
-Action: TypeAlias = Literal["create", "recreate", "truncate", "merge", "create_merge"]
-"""What happens to the target table first: made new, dropped and made new, emptied, kept and merged into, or made new
-with its primary key and merged into."""
+from ..target.ledger import Action
 
 WIDE_ROW_BYTES = 500
 """From this average row on, a table's size rather than its row count says whether it is large."""

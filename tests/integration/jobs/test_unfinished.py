@@ -14,7 +14,7 @@ from mssql_pg_migrate.config.hash import config_hash
 from mssql_pg_migrate.state import RunState, utc_now, write_state
 from mssql_pg_migrate.target import lock
 from mssql_pg_migrate.target.ledger import Ledger
-from running import Tool, assert_equal_rows, no_ledger_left
+from running import Tool, assert_equal_rows, kill_tree, no_ledger_left
 from servers import MssqlDatabase, PgDatabase
 
 ITEMS = """
@@ -185,6 +185,74 @@ def test_a_table_made_by_a_partly_failed_run_may_refer_to_one_that_was_there(
     assert_equal_rows(source_db, target_db, ["parents", "children", "third"])
     assert foreign_key(target_db) == [("fk_parent", True)]
     assert no_ledger_left(target_db)
+
+
+def kill_while_it_waits_for_locks(tool: Tool, target: PgDatabase, tables: str) -> None:
+    """``kill -9`` of a run that prepares its tables and cannot have the first of them."""
+    with target.connect(autocommit=False) as other:
+        other.execute(f"LOCK {tables}".encode())
+        process = tool.start("run")
+        deadline = time.monotonic() + 30
+        while target.execute("SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'relation'") == []:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        kill_tree(process)
+
+
+@pytest.mark.parametrize("mode", ["truncate", "upsert"])
+def test_a_table_that_was_only_planned_to_be_dropped_is_the_users_own(
+    mode: str, source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    """The first run waits for a lock on the table until it is killed; what hangs on the table stays after the next."""
+    source_db.execute_script(FAMILY)
+    target_db.execute(
+        "CREATE TABLE parents (id int CONSTRAINT theirs PRIMARY KEY, remark text);"
+        " CREATE TABLE children (id int CONSTRAINT theirs_too PRIMARY KEY, parent int NOT NULL);"
+        " CREATE VIEW seen AS TABLE parents; GRANT SELECT ON parents TO PUBLIC"
+    )
+    kill_while_it_waits_for_locks(Tool(tmp_path, source_db, target_db), target_db, "parents, children")
+    while target_db.execute("SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'mssql-pg-migrate%'"):
+        time.sleep(0.05)
+    Tool(tmp_path, source_db, target_db, target_mode=mode).result("run")
+    assert_equal_rows(source_db, target_db, ["children"])
+    assert target_db.execute("SELECT * FROM seen") == [(1, None)]
+    indexes = target_db.execute("SELECT indexname FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1")
+    assert indexes == [("theirs",), ("theirs_too",)]
+
+
+def test_a_table_the_user_makes_while_the_run_is_stopped_is_not_dropped_by_resume(
+    source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    source_db.execute_script(FAMILY)
+    target_db.execute("CREATE TABLE parents (id int PRIMARY KEY)")
+    tool = Tool(tmp_path, source_db, target_db, target_mode="truncate")
+    kill_while_it_waits_for_locks(tool, target_db, "parents")
+    target_db.execute(
+        "DROP TABLE IF EXISTS children; CREATE TABLE children (id int PRIMARY KEY, parent int NOT NULL);"
+        " CREATE VIEW seen AS TABLE children"
+    )
+    target_db.execute("UPDATE _mpm_table SET status = 'planned', generation = 0 WHERE target = 'public.children'")
+    tool.result("resume")
+    assert target_db.execute("SELECT * FROM seen") == [(1, 1)]
+
+
+@pytest.mark.parametrize("mode", ["truncate", "upsert"])
+def test_only_missing_views_are_created_beside_tables_that_stay(
+    mode: str, source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    source_db.execute_script(FAMILY)
+    source_db.execute_script("CREATE VIEW dbo.by_hand AS SELECT id FROM dbo.parents")
+    source_db.execute_script("CREATE VIEW dbo.missing AS SELECT id FROM dbo.children")
+    Tool(tmp_path, source_db, target_db, create_views=True).result("run")
+    target_db.execute(
+        "CREATE OR REPLACE VIEW by_hand AS SELECT id FROM parents WHERE id > 0;"
+        " COMMENT ON VIEW by_hand IS 'repaired'; DROP TABLE children CASCADE"
+    )
+    document = Tool(tmp_path, source_db, target_db, target_mode=mode, create_views=True).result("run")
+    assert document["status"] == "completed"
+    assert "id > 0" in str(target_db.execute("SELECT pg_get_viewdef('by_hand'::regclass)"))
+    assert target_db.execute("SELECT * FROM missing") == [(1,)]
 
 
 def test_what_a_given_up_run_leaves_is_named_and_logged(

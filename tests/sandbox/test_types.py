@@ -248,6 +248,36 @@ def test_sql_variant(raw: RawClient, literal: str, base: str, value: Any) -> Non
     assert (rows[0][0].value, rows[0][1]) == (value, base)
 
 
+STYLE_0 = [
+    ("CAST('10:11:12.1234567' AS time)", "10:11AM"),
+    ("CAST('00:05:00' AS time(0))", "12:05AM"),
+    ("CAST('2024-02-09' AS date)", "Feb  9 2024"),
+    ("CAST('2024-02-29 13:02:03.5' AS datetime2(3))", "Feb 29 2024  1:02PM"),
+    ("CAST('2024-02-29 13:02:03.5 +01:00' AS datetimeoffset(0))", "Feb 29 2024  1:02PM +01:00"),
+    ("CAST('2024-02-29 13:02:03' AS datetime)", "Feb 29 2024  1:02PM"),
+]
+
+
+@pytest.mark.parametrize(("literal", "text"), STYLE_0)
+def test_a_variant_with_a_date_or_time_becomes_text_in_style_0(raw: RawClient, literal: str, text: str) -> None:
+    raw.run("DROP TABLE IF EXISTS v")
+    raw.run(f"CREATE TABLE v (a sql_variant); INSERT v VALUES ({literal})")
+    assert raw.rows("SELECT CAST(a AS nvarchar(50)), CONVERT(varchar(max), a) FROM v") == [[text, text]]
+    assert raw.rows(f"SELECT CONVERT(varchar(50), {literal}, 0), CONVERT(varchar(50), {literal}, 100)") == [[text] * 2]
+
+
+def test_a_time_keeps_its_seconds_in_its_own_default_style(raw: RawClient) -> None:
+    raw.run("DROP TABLE IF EXISTS v")
+    raw.run("CREATE TABLE v (a sql_variant, b time(7)); INSERT v VALUES (CAST('10:11:12.1234567' AS time), '10:11:12')")
+    assert raw.rows("SELECT CONVERT(varchar(50), a, 121), CONVERT(varchar(50), CAST(a AS time(7)), 121) FROM v") == [
+        ["10:11:12.1234567", "10:11:12.1234567"]
+    ]
+    assert raw.rows("SELECT CAST(b AS varchar(50)), CONVERT(varchar(50), b, 108) FROM v") == [
+        ["10:11:12.0000000", "10:11:12"]
+    ]
+    assert raw.run("SELECT CONVERT(varchar(50), b, 112) FROM v").numbers == [40517]
+
+
 class TestOthers:
     def test_rowversion_grows_with_every_change(self, raw: RawClient) -> None:
         raw.run("DROP TABLE IF EXISTS v; CREATE TABLE v (a int, r rowversion)")

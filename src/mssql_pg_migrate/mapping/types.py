@@ -102,6 +102,7 @@ _VARIANT = (
     " WHEN 'datetime2' THEN CONVERT(nvarchar(50), CAST({c} AS datetime2(7)), 126)"
     " WHEN 'datetimeoffset' THEN CONVERT(nvarchar(50), CAST({c} AS datetimeoffset(7)), 126)"
     " WHEN 'date' THEN CONVERT(nvarchar(50), CAST({c} AS date), 23)"
+    " WHEN 'time' THEN CONVERT(nvarchar(50), CAST({c} AS time(7)), 121)"
     " WHEN 'money' THEN CONVERT(nvarchar(50), CAST({c} AS money), 2)"
     " WHEN 'smallmoney' THEN CONVERT(nvarchar(50), CAST({c} AS money), 2)"
     + _approximate("float")

@@ -411,6 +411,7 @@ class Database:
         self.objects.pop(item.object_id, None)
         for child in [child for child in self.every() if child.parent_id == item.object_id]:
             self.remove(child)
+        self.forget_permissions(securable=("OBJECT", item.object_id))
         self.properties = [p for p in self.properties if not (p.kind == 1 and p.major_id == item.object_id)]
         self.changed()
 
@@ -437,10 +438,27 @@ class Database:
                 return principal
         return None
 
+    def forget_permissions(self, principal: str = "", securable: tuple[str, int] = ("", 0)) -> None:
+        """Forget what a principal was granted or denied, or what anybody was on a securable."""
+        for place in [place for place in self.permissions if place[0] == principal or place[2:] == securable]:
+            del self.permissions[place]
+
+    def owned_by(self, principal: Principal) -> bool:
+        """Whether a principal may do everything here."""
+        return principal.name == "dbo" or "db_owner" in principal.roles
+
     def allowed(self, principal: Principal, permission: str, item: SchemaObject | None = None) -> bool:
         """Whether a principal has a permission on an object (or the database): DENY beats GRANT."""
-        if principal.name == "dbo" or "db_owner" in principal.roles:
-            return True
+        return self.verdict(principal, permission, item) == "GRANT"
+
+    def verdict(self, principal: Principal, permission: str, item: SchemaObject | None = None) -> str:
+        """GRANT, DENY or nothing for a permission on an object (or the database).
+
+        What the fixed roles imply: Microsoft, "Database-Level Roles". ALTER ANY SCHEMA of db_ddladmin covers ALTER on
+        every object ("Permissions Hierarchy").
+        """
+        if self.owned_by(principal):
+            return "GRANT"
         names = [principal.name.lower(), "public", *principal.roles]
         places = [("DATABASE", 0)]
         if item is not None:
@@ -452,9 +470,16 @@ class Database:
             for wanted in (permission, "CONTROL")
         }
         if "DENY" in found:
-            return False
-        if permission == "SELECT" and "db_datareader" in principal.roles:
-            return True
-        if permission in ("INSERT", "UPDATE", "DELETE") and "db_datawriter" in principal.roles:
-            return True
-        return "GRANT" in found
+            return "DENY"
+        implied = {
+            "db_datareader": ("SELECT",),
+            "db_datawriter": ("INSERT", "UPDATE", "DELETE"),
+            "db_ddladmin": ("ALTER",) if item is not None else (),
+        }
+        if any(permission in implied.get(role, ()) for role in principal.roles):
+            return "GRANT"
+        return "GRANT" if "GRANT" in found else ""
+
+    def has_some(self, principal: Principal, permission: str, item: SchemaObject) -> bool:
+        """Whether a principal has a permission on an object or on some column of it."""
+        return self.allowed(principal, permission, item)

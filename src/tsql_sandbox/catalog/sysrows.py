@@ -68,8 +68,10 @@ def nothing(_session: Session) -> Iterator[Row]:
 
 
 def databases(session: Session) -> Iterator[Row]:
-    """sys.databases."""
+    """sys.databases: master, tempdb and the current one for everybody, the others by VIEW ANY DATABASE."""
     for item in session.server.databases():
+        if not session.sees_database(item):
+            continue
         yield {
             "name": item.name,
             "database_id": item.database_id,
@@ -91,7 +93,7 @@ def databases(session: Session) -> Iterator[Row]:
 
 def sysdatabases(session: Session) -> Iterator[Row]:
     """sysdatabases."""
-    for item in session.server.databases():
+    for item in filter(session.sees_database, session.server.databases()):
         yield {"name": item.name, "dbid": item.database_id, "crdate": item.created, "cmptlevel": 160}
 
 
@@ -126,6 +128,8 @@ def types(session: Session) -> Iterator[Row]:
             "rule_object_id": 0,
         }
     for item in session.database.types.values():
+        if not session.sight.sees_schema(item.schema_id):
+            continue
         base = item.base
         yield {
             "name": item.name,
@@ -177,7 +181,7 @@ def object_row(item: SchemaObject) -> Row:
 
 def objects(session: Session) -> Iterator[Row]:
     """sys.objects."""
-    return (object_row(item) for item in session.database.every())
+    return (object_row(item) for item in session.sight.objects())
 
 
 def system_object(name: str, number: int) -> Row:
@@ -205,7 +209,7 @@ def spt_values(_session: Session) -> Iterator[Row]:
 
 def sysobjects(session: Session) -> Iterator[Row]:
     """sysobjects."""
-    for item in session.database.every():
+    for item in session.sight.objects():
         yield {
             "name": item.name,
             "id": item.object_id,
@@ -220,7 +224,7 @@ def sysobjects(session: Session) -> Iterator[Row]:
 
 def tables(session: Session) -> Iterator[Row]:
     """sys.tables."""
-    for item in session.database.tables():
+    for item in session.sight.tables():
         yield {
             **object_row(item),
             "lob_data_space_id": 0,
@@ -243,7 +247,7 @@ def tables(session: Session) -> Iterator[Row]:
 
 
 def with_columns(session: Session) -> Iterator[tuple[SchemaObject, list[Column]]]:
-    for item in session.database.every():
+    for item in session.sight.objects():
         if isinstance(item, Table | Module) and item.columns:
             yield item, item.columns
 
@@ -325,7 +329,7 @@ def computed_columns(session: Session) -> Iterator[Row]:
             if column.computed:
                 yield {
                     **column_row(item, column),
-                    "definition": column.definition,
+                    "definition": column.definition if session.sight.defines(item) else None,
                     "uses_database_collation": 0,
                     "is_persisted": int(column.persisted),
                 }
@@ -340,4 +344,4 @@ def masked_columns(session: Session) -> Iterator[Row]:
 
 
 def of_kind(session: Session, kind: type[Any]) -> Iterable[Any]:
-    return (item for item in session.database.every() if isinstance(item, kind))
+    return (item for item in session.sight.objects() if isinstance(item, kind))

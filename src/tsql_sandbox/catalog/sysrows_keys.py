@@ -34,7 +34,7 @@ PAGE = 8192
 
 
 def _with_indexes(session: Session) -> Iterator[tuple[Table | Module, Index]]:
-    for item in session.database.every():
+    for item in session.sight.objects():
         if isinstance(item, Table | Module):
             for index in item.indexes:
                 yield item, index
@@ -46,7 +46,7 @@ def _is_heap(item: Table) -> bool:
 
 def indexes(session: Session) -> Iterator[Row]:
     """sys.indexes, heaps included."""
-    for table in session.database.tables():
+    for table in session.sight.tables():
         if _is_heap(table):
             yield {"object_id": table.object_id, "index_id": 0, "type": 0, "type_desc": "HEAP", "data_space_id": 1}
     for item, index in _with_indexes(session):
@@ -66,7 +66,7 @@ def indexes(session: Session) -> Iterator[Row]:
             "allow_row_locks": 1,
             "allow_page_locks": 1,
             "has_filter": int(index.filter is not None),
-            "filter_definition": index.filter,
+            "filter_definition": index.filter if session.sight.defines(item) else None,
         }
 
 
@@ -110,14 +110,14 @@ def spatial_indexes(session: Session) -> Iterator[Row]:
 
 def fulltext_indexes(session: Session) -> Iterator[Row]:
     """sys.fulltext_indexes."""
-    for table in session.database.tables():
+    for table in session.sight.tables():
         if table.fulltext is not None:
             yield {"object_id": table.object_id, "unique_index_id": table.fulltext[0], "is_enabled": 1}
 
 
 def fulltext_index_columns(session: Session) -> Iterator[Row]:
     """sys.fulltext_index_columns."""
-    for table in session.database.tables():
+    for table in session.sight.tables():
         for column_id in table.fulltext[1] if table.fulltext is not None else ():
             yield {"object_id": table.object_id, "column_id": column_id, "language_id": 1033}
 
@@ -169,18 +169,19 @@ def check_constraints(session: Session) -> Iterator[Row]:
             "is_not_for_replication": int(item.not_for_replication),
             "is_not_trusted": int(item.not_trusted),
             "parent_column_id": item.column_id,
-            "definition": item.definition,
+            "definition": item.definition if session.sight.defines(item) else None,
         }
 
 
 def default_constraints(session: Session) -> Iterator[Row]:
     """sys.default_constraints."""
     for item in of_kind(session, DefaultConstraint):
-        yield {**object_row(item), "parent_column_id": item.column_id, "definition": item.definition}
+        shown = item.definition if session.sight.defines(item) else None
+        yield {**object_row(item), "parent_column_id": item.column_id, "definition": shown}
 
 
 def partitions(session: Session) -> Iterator[Row]:
-    """sys.partitions: one a heap or index, with the rows it has now."""
+    """sys.partitions: one a heap or index, with the rows it has now. Every user sees all of them, as of the pages."""
     for table in session.database.tables():
         count = session.row_count(table)
         numbers = [index.index_id for index in table.indexes if index.kind not in ("XML", "SPATIAL")]

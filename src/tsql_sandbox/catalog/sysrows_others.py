@@ -24,6 +24,9 @@ def extended_properties(session: Session) -> Iterator[Row]:
     """sys.extended_properties."""
     names = {0: "DATABASE", 1: "OBJECT_OR_COLUMN", 3: "SCHEMA", 6: "TYPE", 7: "INDEX"}
     for item in session.database.properties:
+        owner = session.database.objects.get(item.major_id) if item.kind in (1, 7) else None
+        if owner is not None and not session.sight.sees(owner):
+            continue
         yield {
             "class": item.kind,
             "class_desc": names.get(item.kind),
@@ -38,7 +41,7 @@ def list_properties(session: Session, arguments: list[Any]) -> list[Row]:
     """fn_listextendedproperty for the level of a table or its columns."""
     name, _, schema, _, table_name, level2, column = [*arguments, *[None] * 7][:7]
     item = session.database.find((schema or "dbo", table_name)) if table_name else None
-    if not isinstance(item, Table):
+    if not isinstance(item, Table) or not session.sight.sees(item):
         return []
     found: list[Row] = []
     for entry in session.database.properties:
@@ -105,9 +108,10 @@ def triggers(session: Session) -> Iterator[Row]:
 def sql_modules(session: Session) -> Iterator[Row]:
     """sys.sql_modules."""
     for item in of_kind(session, Module):
+        hidden = item.node is not None and item.node.encrypted
         yield {
             "object_id": item.object_id,
-            "definition": None if item.node is not None and item.node.encrypted else item.text,
+            "definition": None if hidden or not session.sight.defines(item) else item.text,
             "uses_ansi_nulls": 1,
             "uses_quoted_identifier": 1,
             "is_schema_bound": int(item.node is not None and item.node.schema_bound),
@@ -135,7 +139,7 @@ def synonyms(session: Session) -> Iterator[Row]:
 
 def periods(session: Session) -> Iterator[Row]:
     """sys.periods."""
-    for table in session.database.tables():
+    for table in session.sight.tables():
         if table.period is not None:
             yield {
                 "name": "SYSTEM_TIME",
@@ -156,12 +160,16 @@ def xml_schema_collections(session: Session) -> Iterator[Row]:
     """sys.xml_schema_collections."""
     yield {"xml_collection_id": 1, "schema_id": 4, "name": "sys", "create_date": session.database.created}
     for number, (schema, name) in session.database.xml_collections.items():
+        if not session.sight.sees_schema(schema):
+            continue
         yield {"xml_collection_id": number, "schema_id": schema, "name": name, "create_date": session.database.created}
 
 
 def database_principals(session: Session) -> Iterator[Row]:
     """sys.database_principals."""
     for item in session.database.principals.values():
+        if not session.sight.sees_principal(item):
+            continue
         role = item.kind == "R"
         yield {
             "name": item.name,
@@ -178,6 +186,8 @@ def database_permissions(session: Session) -> Iterator[Row]:
     """sys.database_permissions."""
     classes = {"DATABASE": (0, "DATABASE"), "OBJECT": (1, "OBJECT_OR_COLUMN"), "SCHEMA": (3, "SCHEMA")}
     for (name, permission, kind, major), state in session.database.permissions.items():
+        if not session.sight.sees_permissions_of(name):
+            continue
         principal = session.database.principals.get(name)
         number, label = classes[kind]
         yield {
@@ -195,13 +205,15 @@ def database_permissions(session: Session) -> Iterator[Row]:
 def server_principals(session: Session) -> Iterator[Row]:
     """sys.server_principals."""
     for number, login in enumerate(session.server.logins(), 1):
+        if login is not session.login and not session.server.holds(session.login, "ALTER ANY LOGIN"):
+            continue
         yield {"name": login.name, "principal_id": number, "type": "S", "type_desc": "SQL_LOGIN"}
 
 
 def information_tables(session: Session) -> Iterator[Row]:
     """INFORMATION_SCHEMA.TABLES."""
     database = session.database
-    for item in database.every():
+    for item in session.sight.objects():
         if item.kind in ("U", "V"):
             yield {
                 "TABLE_CATALOG": database.name,
@@ -217,6 +229,7 @@ def information_columns(session: Session) -> Iterator[Row]:
     for item, found in with_columns(session):
         if item.kind not in ("U", "V"):
             continue
+        defined = session.sight.defines(item)
         for number, column in enumerate(found, 1):
             kind = column.type
             text = kind.name in st.TEXTUAL or kind.name in st.BINARY
@@ -227,7 +240,7 @@ def information_columns(session: Session) -> Iterator[Row]:
                 "TABLE_NAME": item.name,
                 "COLUMN_NAME": column.name,
                 "ORDINAL_POSITION": number,
-                "COLUMN_DEFAULT": column.default.definition if column.default else None,
+                "COLUMN_DEFAULT": column.default.definition if column.default and defined else None,
                 "IS_NULLABLE": "YES" if column.nullable else "NO",
                 "DATA_TYPE": kind.name,
                 "CHARACTER_MAXIMUM_LENGTH": kind.chars if text else None,

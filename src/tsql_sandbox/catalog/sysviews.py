@@ -325,8 +325,8 @@ def system_view(session: Session, name: n.Name) -> tuple[str, list[tuple[str, Sq
     with session.in_database(name[-3] if len(name) > 2 and name[-3] else None):
         database = session.database
         relation = f"sys_{database.database_id}_{key}"
-        stamp = -1 if key in VOLATILE else database.version
-        if stamp < 0 or session.registered.get(relation) != stamp:
+        stamp = (-1, -1) if key in VOLATILE else (database.version, session.server.rights_version)
+        if stamp[0] < 0 or session.registered.get(relation) != stamp:
             session.register_rows(relation, columns, list(make_rows(session)))
             session.registered[relation] = stamp
     return relation, list(columns)

@@ -286,10 +286,10 @@ def _to_text(sql: str, source: SqlType, target: SqlType, style: int | None) -> s
 def _time_text(sql: str, source: SqlType, style: int | None) -> str | None:
     name = source.name
     if name == "date":
-        return f"date_text({sql})" if style in (None, 0, 23, 120, 121, 126, 127) else None
+        return f"date_text({sql})" if style in (None, 23, 120, 121, 126, 127) else None
     if name == "time" or name not in ("datetime", "datetime2"):
         return None
-    if name == "datetime" and style in (None, 0):
+    if style == 0 or (name == "datetime" and style is None):
         return None
     date, rest = f"date_text(({sql}) // {_DAY})", f"({sql}) % {_DAY}"
     if name == "datetime":
@@ -301,7 +301,7 @@ def _time_text(sql: str, source: SqlType, style: int | None) -> str | None:
         unit = 10 ** (7 - source.scale)
         fraction = f"printf('.%0{source.scale}d', ({rest}) % 10000000 // {unit})"
     clock = f"clock_text({rest})"
-    if style in (None, 0, 21, 25, 121):
+    if style in (None, 21, 25, 121):
         return f"{date} || ' ' || {clock} || {fraction}"
     if style in (20, 120):
         return f"{date} || ' ' || {clock}"

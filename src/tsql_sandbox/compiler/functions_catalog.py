@@ -41,29 +41,38 @@ def parse_name(text: str) -> tuple[str, ...]:
 
 def _object(session: Session, number: Any, database: Any = None) -> SchemaObject | None:
     target = session.server.database_by_id(int(database)) if database is not None else session.database
-    return None if number is None or target is None else target.objects.get(int(number))
+    item = None if number is None or target is None else target.objects.get(int(number))
+    return item if item is not None and target is not None and session.sight_of(target).sees(item) else None
 
 
 def _object_id(session: Session, a: list[Any]) -> int | None:
+    database, item, number = _named(session, a)
+    if item is not None and database is not None and not session.sight_of(database).sees(item):
+        return None
+    return number
+
+
+def _named(session: Session, a: list[Any]) -> tuple[Database | None, SchemaObject | None, int | None]:
+    """The object of a name whether or not it is seen, its database and its id."""
     name = parse_name(str(a[0])) if a[0] is not None else ()
     if not name:
-        return None
+        return None, None, None
     if name[-1].startswith("#"):
         table = session.temporary.get(name[-1].lower())
-        return table.object_id if table else None
+        return None, None, table.object_id if table else None
     database = session.database
     if len(name) == 3 and name[0]:
         found = session.server.find_database(name[0])
         if found is None:
-            return None
+            return None, None, None
         database = found
     item = database.find(name[-2:])
     kind = str(a[1]).strip().upper() if len(a) > 1 and a[1] is not None else ""
     if item is None or (kind and item.kind.strip() != kind):
         from ..catalog.sysviews import view_id
 
-        return view_id(name) if item is None and not kind else None
-    return item.object_id
+        return database, None, view_id(name) if item is None and not kind else None
+    return database, item, item.object_id
 
 
 def _object_name(session: Session, a: list[Any]) -> str | None:
@@ -193,8 +202,10 @@ def _indexproperty(session: Session, a: list[Any]) -> int | None:
 
 def _object_definition(session: Session, a: list[Any]) -> str | None:
     item = _object(session, a[0])
+    if item is None or not session.sight.defines(item):
+        return None
     for name in ("definition", "text"):
-        if item is not None and getattr(item, name, None):
+        if getattr(item, name, None):
             return str(getattr(item, name))
     return None
 
@@ -212,22 +223,31 @@ def _ident(what: str) -> Function:
     return function
 
 
+def _is_server_wide(permission: str) -> bool:
+    return "SERVER" in permission or " ANY " in permission
+
+
 def _has_perms(session: Session, a: list[Any]) -> int | None:
     securable, kind, permission = a[0], str(a[1] or "").upper(), str(a[2] or "").upper()
     principal = session.principal
     if kind == "DATABASE" and securable is not None and len(parse_name(str(securable))) != 1:
         return None  # a name with a dot in it that is not quoted
-    if kind in ("DATABASE", "", "SERVER") or securable is None:
-        return int(session.database.allowed(principal, permission) or permission in ("CONNECT", "VIEW ANY DATABASE"))
+    if kind == "SERVER" or (not kind and securable is None):
+        return int(session.server.holds(session.login, permission))
+    if kind in ("DATABASE", "") or securable is None:
+        held = session.database.allowed(principal, permission) or permission == "CONNECT"
+        defines = permission == "VIEW DEFINITION" and session.server.holds(session.login, "VIEW ANY DEFINITION")
+        return int(held or defines or (_is_server_wide(permission) and session.server.holds(session.login, permission)))
     if kind == "SCHEMA":
         number = session.database.find_schema(str(securable))
         if number is None:
             return None
         return int(session.database.allowed(principal, permission, SchemaObject(-1, number, "", "")))
-    number = _object_id(session, [securable])
-    item = session.database.objects.get(number) if number is not None else None
+    _, item, number = _named(session, [securable])
     if item is None:
         return None if number is None else 1
+    if permission == "VIEW DEFINITION" and session.server.holds(session.login, "VIEW ANY DEFINITION"):
+        return 1
     return int(session.database.allowed(principal, permission, item))
 
 

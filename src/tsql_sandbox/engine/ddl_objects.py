@@ -157,6 +157,7 @@ def change_role(session: Session, role: str, member: str, add: bool) -> None:
         login = session.server.find_login(member)
         if login is not None:
             login.sysadmin = add
+            session.server.rights_version += 1
         return
     principal = session.database.principals.get(member.lower())
     if principal is None or role.lower() not in session.database.principals:
@@ -165,6 +166,7 @@ def change_role(session: Session, role: str, member: str, add: bool) -> None:
         principal.roles.add(role.lower())
     else:
         principal.roles.discard(role.lower())
+    session.database.changed()
 
 
 def _create_type(session: Session, node: sm.CreateObject) -> None:
@@ -261,6 +263,7 @@ def _drop(session: Session, node: sm.Drop, name: n.Name, number: int) -> None:
     elif node.kind in ("USER", "ROLE"):
         if database.principals.pop(name[-1].lower(), None) is None and not node.if_exists:
             raise _missing(node.kind.lower(), name)
+        database.forget_permissions(principal=name[-1].lower())
     elif node.kind == "XML SCHEMA COLLECTION":
         del database.xml_collections[xml_collection(database, name)]
     elif node.kind in _DROP_KINDS:
@@ -324,14 +327,57 @@ def _drop_schema(database: Database, name: str, if_exists: bool) -> None:
         message = f"Cannot drop schema '{name}' because it is being referenced by object '{users[0].name}'."
         raise SqlError(3729, message)
     del database.schemas[number]
+    database.forget_permissions(securable=("SCHEMA", number))
 
 
 # --- rights ----------------------------------------------------------------------------------------------------
 
 
+_SERVER_PERMISSIONS = frozenset(
+    (
+        "CONNECT SQL",
+        "CONTROL SERVER",
+        "CREATE ANY DATABASE",
+        "VIEW SERVER STATE",
+        "VIEW SERVER PERFORMANCE STATE",
+        "VIEW SERVER SECURITY STATE",
+        "ALTER SERVER STATE",
+        "VIEW ANY DATABASE",
+        "VIEW ANY DEFINITION",
+        "ALTER ANY DATABASE",
+        "ALTER ANY LOGIN",
+    )
+)
+
+
+_SERVER_UNKNOWN = ("VIEW ANY ", "CONNECT ANY ", "SELECT ALL ", "IMPERSONATE ANY ", "ADMINISTER BULK ")
+"""Beginnings of permissions on the server that would change what a login may do here, and do not."""
+
+
+def _is_of_server(permission: str) -> bool:
+    if permission not in _SERVER_PERMISSIONS and permission.startswith(_SERVER_UNKNOWN):
+        raise Unsupported(f"the permission {permission}")
+    return permission in _SERVER_PERMISSIONS
+
+
+def _permission_on_server(session: Session, node: sm.Permission) -> None:
+    # "GRANT Server Permissions": only in master, only for logins, and only by who has CONTROL SERVER here.
+    if session.database.name.lower() != "master":
+        text = "Permissions at the server scope can only be granted when the current database is master."
+        raise SqlError(4621, text)
+    if not session.server.holds(session.login, "CONTROL SERVER"):
+        raise SqlError(4613, "Grantor does not have GRANT permission.", 14)
+    for login in node.principals:
+        for permission in node.permissions:
+            session.server.grant_on_server(login, permission, node.verb)
+
+
 def _permission(session: Session, node: sm.Permission) -> None:
     database = session.database
     kind, name = node.securable
+    if kind == "DATABASE" and not name and all(_is_of_server(permission) for permission in node.permissions):
+        _permission_on_server(session, node)
+        return
     major = 0
     if kind == "SCHEMA":
         major = database.schema_id(name[-1])
@@ -341,6 +387,8 @@ def _permission(session: Session, node: sm.Permission) -> None:
             raise SqlError(15151, f"Cannot find the object '{'.'.join(name)}', because it does not exist.")
         major = item.object_id
     for principal in node.principals:
+        if not database.owned_by(session.principal):
+            raise SqlError(15151, f"Cannot find the {kind.lower()} '{'.'.join(name)}', because it does not exist.")
         if principal.lower() not in database.principals:
             raise SqlError(15151, f"Cannot find the user '{principal}', because it does not exist.")
         for permission in node.permissions:

@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     from .session import Session
 
 SYSTEM_DATABASES = ("master", "tempdb", "model", "msdb")
+_COVERED_BY = {
+    "VIEW SERVER PERFORMANCE STATE": ("VIEW SERVER STATE",),
+    "VIEW SERVER SECURITY STATE": ("VIEW SERVER STATE",),
+    "VIEW SERVER STATE": ("ALTER SERVER STATE",),
+    "VIEW ANY DATABASE": ("ALTER ANY DATABASE",),
+    "CREATE ANY DATABASE": ("ALTER ANY DATABASE",),
+}
+"""Permissions on the server, and those that imply them ("GRANT Server Permissions")."""
 _WIDE = Context(prec=90, rounding=ROUND_DOWN)
 _MARK = re.compile(r"\[(\d{2,6})\] (.*)", re.DOTALL)
 
@@ -41,6 +49,10 @@ class Engine:
         self.sessions: dict[int, Session] = {}
         self._logins: dict[str, Login] = {}
         self._databases: dict[str, Database] = {}
+        self.server_permissions: dict[tuple[str, str], str] = {}
+        """(login in lower case, permission) -> GRANT or DENY."""
+        self.rights_version = 0
+        """Grows with every change of rights on the server."""
         self._ids = itertools.count(1)
         self._spids = itertools.count(51)
         self.faults = Faults()
@@ -65,6 +77,38 @@ class Engine:
     def drop_login(self, name: str) -> None:
         """Forget a login."""
         self._logins.pop(name.lower(), None)
+        for place in [place for place in self.server_permissions if place[0] == name.lower()]:
+            del self.server_permissions[place]
+        self.rights_version += 1
+
+    def grant_on_server(self, login: str, permission: str, verb: str) -> None:
+        """GRANT, DENY or REVOKE a permission on the server.
+
+        Raises:
+            SqlError: 15151, there is no such login.
+        """
+        if self.find_login(login) is None and login.lower() != "public":
+            raise SqlError(15151, f"Cannot find the login '{login}', because it does not exist.")
+        if verb == "REVOKE":
+            self.server_permissions.pop((login.lower(), permission), None)
+        else:
+            self.server_permissions[login.lower(), permission] = verb
+        self.rights_version += 1
+
+    def holds(self, login: Login, permission: str) -> bool:
+        """Whether a login has a permission on the server.
+
+        CONTROL SERVER covers all, and every login may connect and see the names of databases unless that is taken from
+        it ("GRANT Server Permissions", "VIEW ANY DATABASE").
+        """
+        if login.sysadmin:
+            return True
+        wanted = (permission, *_COVERED_BY.get(permission, ()), "CONTROL SERVER")
+        names = (login.name.lower(), "public")
+        found = {self.server_permissions.get((name, item)) for name in names for item in wanted}
+        if "DENY" in found:
+            return False
+        return "GRANT" in found or permission in ("CONNECT SQL", "VIEW ANY DATABASE")
 
     def logins(self) -> list[Login]:
         """All logins."""

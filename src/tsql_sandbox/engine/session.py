@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from ..catalog.model import Database, Login, Principal, SchemaObject, Synonym, Table
 from ..catalog.model import Sequence as SequenceObject
+from ..catalog.visibility import Sight
 from ..compiler.casts import Ex, cast, constant
 from ..compiler.queries import CompiledQuery, QueryCompiler
 from ..compiler.scope import Scope, ScopeSource
@@ -44,9 +45,10 @@ class Session:
         self.connection = server.duckdb.cursor()
         self.database = database
         self.principal = self._enter(database)
+        self._sights: dict[int, tuple[tuple[int, int], Sight]] = {}
         self.variables: dict[str, Ex] = {}
         self.temporary: dict[str, Table] = {}
-        self.registered: dict[str, int] = {}
+        self.registered: dict[str, tuple[int, int]] = {}
         self.transaction_depth: int = 0
         self.snapshots: dict[int, dict[str, Any]] = {}
         self.implicit_transactions = False
@@ -136,6 +138,27 @@ class Session:
             yield
         finally:
             self.database, self.principal = home, principal
+
+    @property
+    def sight(self) -> Sight:
+        """What the login sees of the current database."""
+        return self.sight_of(self.database)
+
+    def sight_of(self, database: Database) -> Sight:
+        """What the login sees of a database; nothing of one it may not enter."""
+        stamp = (database.version, self.server.rights_version)
+        known = self._sights.get(database.database_id)
+        if known is None or known[0] != stamp:
+            principal = self.principal if database is self.database else database.principal_of(self.login)
+            any_definition = self.server.holds(self.login, "VIEW ANY DEFINITION")
+            known = stamp, Sight(database, principal or Principal(-1, ""), any_definition)
+            self._sights[database.database_id] = known
+        return known[1]
+
+    def sees_database(self, database: Database) -> bool:
+        """Whether sys.databases lists a database ("sys.databases", permissions)."""
+        always = database is self.database or database.name in ("master", "tempdb")
+        return always or self.server.holds(self.login, "VIEW ANY DATABASE")
 
     def require(self, permission: str, item: SchemaObject) -> None:
         """Check a right.

@@ -228,6 +228,7 @@ class BatchParser(ControlParser):
         if kind == "USER":
             name = (self.identifier(),)
             login = self.identifier() if self.accept("FOR", "LOGIN") or self.accept("FROM", "LOGIN") else name[0]
+            login = "" if self.accept("WITHOUT", "LOGIN") else login
             self._skip_statement()
             return sm.CreateObject("USER", name, {"login": login})
         if kind == "ROLE":

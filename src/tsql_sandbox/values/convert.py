@@ -57,6 +57,9 @@ def convert(value: Any, source: SqlType, target: SqlType, style: int | None = No
         from .variants import unwrap
 
         source, value = unwrap(value)
+        if style is None and target.name in st.TEXTUAL and source.name in st.TIMES:
+            # Not the default of the type inside: the conversion of a variant asks for style 0 by its number.
+            style = 0
     return handler(value, source, target, style)
 
 

@@ -7,7 +7,7 @@ import re
 from mssql_pg_migrate.tds import times
 from mssql_pg_migrate.tds.times import TICKS_PER_DAY, TICKS_PER_SECOND, days_of
 
-from ..errors import SqlError
+from ..errors import SqlError, Unsupported
 from .sqltypes import SqlType
 
 TICKS_PER_MINUTE = 60 * TICKS_PER_SECOND
@@ -169,15 +169,28 @@ def to_text(value: int | tuple[int, int], kind: SqlType, style: int | None) -> s
         ticks, offset = value
         if style == 127:
             return _styled(ticks, kind, 126, None) + "Z"
-        return _styled(ticks + offset * TICKS_PER_MINUTE, kind, 121 if style in (None, 0) else style, offset)
+        return _styled(ticks + offset * TICKS_PER_MINUTE, kind, 121 if style is None else style, offset)
+    # "CAST and CONVERT", date and time styles: 121 is the default of the types that came with SQL Server 2008, 0 that
+    # of datetime and smalldatetime.
     if kind.name == "date":
-        return _styled(value * TICKS_PER_DAY, kind, 23 if style in (None, 0) else style, None)
-    if kind.name == "datetime2" and style in (None, 0):
-        style = 121
+        return _styled(value * TICKS_PER_DAY, kind, 23 if style is None else style, None)
     if kind.name == "time":
-        scale = kind.scale
-        return times.format_time(value, scale) if style != 108 else times.format_time(value, 0)
+        return _time_text(value, kind, style)
+    if kind.name == "datetime2" and style is None:
+        style = 121
     return _styled(value, kind, style or 0, None)
+
+
+def _time_text(ticks: int, kind: SqlType, style: int | None) -> str:
+    if style in (None, 21, 25, 121, 126, 127):
+        return times.format_time(ticks, kind.scale)
+    clock = times.format_time(ticks, 0)
+    if style in (8, 20, 24, 108, 120):
+        return clock
+    if style in (0, 100):
+        hour = int(clock[:2])
+        return f"{(hour + 11) % 12 + 1}:{clock[3:5]}{'AM' if hour < 12 else 'PM'}"
+    raise Unsupported(f"style {style} for a time")
 
 
 def _styled(ticks: int, kind: SqlType, style: int, offset: int | None) -> str:
@@ -206,6 +219,7 @@ def _styled(ticks: int, kind: SqlType, style: int, offset: int | None) -> str:
     if style in (20, 120):
         return f"{date.isoformat()} {clock}".rstrip() + zone
     hour = rest // TICKS_PER_SECOND // 3600
+    tail = zone if style in (0, 100) else ""
     half = f"{(hour + 11) % 12 + 1:2}:{clock[3:5]}{'AM' if hour < 12 else 'PM'}" if clock else ""
     plain = {
         23: date.isoformat(),
@@ -225,8 +239,8 @@ def _styled(ticks: int, kind: SqlType, style: int, offset: int | None) -> str:
         24: clock,
         114: full.replace(".", ":"),
         14: full.replace(".", ":"),
-        0: f"{_MONTH_NAMES[month - 1]} {day:2} {year:04} {half}".rstrip(),
-        100: f"{_MONTH_NAMES[month - 1]} {day:2} {year:04} {half}".rstrip(),
+        0: f"{_MONTH_NAMES[month - 1]} {day:2} {year:04} {half}".rstrip() + tail,
+        100: f"{_MONTH_NAMES[month - 1]} {day:2} {year:04} {half}".rstrip() + tail,
         113: f"{day:02} {_MONTH_NAMES[month - 1]} {year:04} {full.replace('.', ':')}",
     }
     if style not in plain:

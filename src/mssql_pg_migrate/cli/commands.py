@@ -122,7 +122,10 @@ def resume_command(options: GlobalOptions, report: Path | None, **overrides: Any
 @_with_schemas
 @_WORKERS
 def plan_command(options: GlobalOptions, **overrides: Any) -> int:
-    """Show what a run would do: tables, ranges, types, renames, and what is not carried over. Changes nothing."""
+    """Show what a run would do: tables, ranges, types, renames, and what is not carried over. Changes nothing.
+
+    What holds for many objects is one line with their number and the first names; --output-json names all.
+    """
     return _execute("plan", options, lambda execution: _plan(execution, overrides, dry_run=False))
 
 

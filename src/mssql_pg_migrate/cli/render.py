@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from ..mapping.folding import fold
+from ..mapping.objects import Note
 from .tables import Align, Block, TextTable, count, duration, size
 
 if TYPE_CHECKING:
@@ -140,9 +142,9 @@ def plan_blocks(plan: dict[str, Any], settings: Iterable[tuple[str, str, str]]) 
     ]
     for kind in ("sequences", "views"):
         blocks += _listed(f"{kind.capitalize()}:", plan.get(kind, ()))
+    folded = fold(Note(note["severity"], note["object"], note["message"]) for note in plan["notes"])
     for severity, heading in _NOTES:
-        notes = [note for note in plan["notes"] if note["severity"] == severity]
-        blocks += _listed(f"{heading}:", (f"{note['object']}: {note['message']}" for note in notes))
+        blocks += _listed(f"{heading}:", (line.text() for line in folded if line.severity == severity))
     table = TextTable(["Setting", "Value", "Why"], ["left", "right", "left"])
     for setting in settings:
         table.add(*setting)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from ..mapping.folding import NAMED, FoldedNote, fold
 from .format import count, duration, plural, short_count, size
 from .history import RunHistory, TableHistory
 
@@ -192,27 +193,39 @@ _SEVERITIES = (
 
 def notes_section(notes: Sequence[Note], texts: Sequence[str], *, planned: bool) -> str:
     """What does not arrive as it was: the plan's notes by severity, or the result's texts where there are none."""
-    groups: list[tuple[str, list[str]]] = []
+    groups: list[tuple[str, int, list[str]]] = []
     if notes:
+        folded = fold(notes)
         for severity, heading in _SEVERITIES:
-            found = [
-                f"<b>{escape(note.object)}</b>: {escape(note.message)}" for note in notes if note.severity == severity
-            ]
+            found = [_note_line(line) for line in folded if line.severity == severity]
             if found:
-                groups.append((heading, found))
+                groups.append((heading, sum(note.severity == severity for note in notes), found))
     elif texts:
-        groups.append(("", [escape(text) for text in texts]))
+        groups.append(("", len(texts), [escape(text) for text in texts]))
     if not groups:
         if not planned:
             return ""
         inner = '<p class="lead">Everything that was selected was carried over as it is.</p>'
     else:
-        inner = "".join(_note_group(heading, found) for heading, found in groups)
+        inner = "".join(_note_group(*group) for group in groups)
     return f"<section><h2>What was not carried over, changed or renamed</h2>{inner}</section>"
 
 
-def _note_group(heading: str, found: list[str]) -> str:
-    title = f"<h3>{heading} ({count(len(found))})</h3>" if heading else ""
+def _note_line(line: FoldedNote) -> str:
+    """A note as an item; one that concerns several objects names all of them, the later ones folded away."""
+    if len(line.notes) == 1:
+        return f"<b>{escape(line.objects[0])}</b>: {escape(line.message)}"
+    first = ", ".join(escape(name) for name in line.objects[:NAMED])
+    text = f"{escape(line.message)} ({count(len(line.notes))} times: <b>{first}</b>)"
+    rest = line.objects[NAMED:]
+    if rest:
+        names = ", ".join(escape(name) for name in rest)
+        text += f"<details><summary>{count(len(rest))} more</summary><p>{names}</p></details>"
+    return text
+
+
+def _note_group(heading: str, number: int, found: list[str]) -> str:
+    title = f"<h3>{heading} ({count(number)})</h3>" if heading else ""
     shown = f"<ul>{''.join(f'<li>{item}</li>' for item in found[:FOLDED_NOTES])}</ul>"
     rest = found[FOLDED_NOTES:]
     if rest:

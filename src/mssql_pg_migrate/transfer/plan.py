@@ -8,6 +8,7 @@ from typing import Any
 from ..config.models import MigrationConfig
 from ..config.tuning import Tuning
 from ..errors import SchemaError
+from ..mapping.folding import fold
 from ..mapping.objects import NO_PRIMARY_KEY, MappedDatabase, MappedTable, Note
 from ..target.ledger import Action
 
@@ -77,8 +78,8 @@ class RunPlan:
 
     @property
     def warnings(self) -> list[str]:
-        """What a run says before it touches anything: what a dropped table takes along, for example."""
-        return [f"{note.object}: {note.message}" for note in self.notes if note.severity == "warning"]
+        """What a run says before it touches anything, folded: what a dropped table takes along, for example."""
+        return [line.text() for line in fold(self.notes) if line.severity == "warning"]
 
     def refuse_errors(self) -> None:
         """Raise SchemaError when a note refuses the run."""

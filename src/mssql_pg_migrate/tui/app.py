@@ -18,6 +18,7 @@ from textual.widgets import DataTable, Footer, RichLog, Sparkline, Static
 from textual.widgets.data_table import RowKey
 
 from ..errors import MigrationError
+from ..mapping.folding import fold
 from ..report.format import count, duration, plural, short_count, size
 from ..report.history import RunHistory, TableHistory
 from .dialogs import Question, Reading
@@ -300,11 +301,9 @@ class MigrationApp(App[int]):
         plan = self._session.plan_made
         if plan is None:
             return
-        for note in plan.notes:
-            if note.severity == "info":
-                continue
-            level = "error" if note.severity == "error" else "warn"
-            self._write_line(LogLine(level, f"{note.object}: {note.message}"))  # type: ignore[arg-type]
+        for line in fold(plan.notes):
+            if line.severity != "info":
+                self._write_line(LogLine("error" if line.severity == "error" else "warn", line.text()))
         tables = plural(len(plan.tables), "table")
         estimated = sum(item.table.source.row_estimate for item in plan.tables)
         if self._session.state == "ready":

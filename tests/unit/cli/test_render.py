@@ -194,6 +194,7 @@ def test_a_plan() -> None:
         "notes": [
             {"severity": "renamed", "object": "dbo.Posts index X", "message": "becomes X_1"},
             {"severity": "not_carried", "object": "dbo.T1", "message": "is a trigger"},
+            *({"severity": "lossy", "object": f"dbo.P.c{number}", "message": "is cut"} for number in range(5)),
         ],
     }
     text = plain(render.plan_blocks(plan, [("workers", "4", "configured")]))
@@ -204,6 +205,7 @@ def test_a_plan() -> None:
         "Views:\n  public.V\n",
         "Not carried over:\n  dbo.T1: is a trigger\n",
         "Renamed:\n  dbo.Posts index X: becomes X_1\n",
+        "  is cut (5 times: dbo.P.c0, dbo.P.c1, dbo.P.c2 and 2 more; see --output-json for all)\n",
         "workers      4  configured",
     ):
         assert expected in text

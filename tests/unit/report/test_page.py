@@ -130,9 +130,17 @@ def test_notes_are_grouped_by_what_they_mean():
         Note("not_carried", "dbo.trg", "triggers are not migrated"),
         Note("lossy", "dbo.T.c", "loses a digit"),
         *(Note("renamed", f"dbo.T{number}", "shortened") for number in range(100)),
+        *(Note("warning", "dbo.T", f"has a {'very ' * number}long name") for number in range(100)),
     ]
     page = Page(render_report(record(sample_events()), sample_result(), notes=notes))
-    for words in ("Not carried over (1)", "Changed on the way (1)", "Renamed (100)", "70 more"):
+    for words in (
+        "Not carried over (1)",
+        "Changed on the way (1)",
+        "Renamed (100)",
+        "97 more",
+        "Worth knowing (100)",
+        "70 more",
+    ):
         assert words in page.text
 
 

@@ -207,3 +207,20 @@ def test_triggers_of_the_target(pair: psycopg.Connection[Any], fire: bool) -> No
     assert len(pair.execute("SELECT * FROM fired").fetchall()) == int(fire)
     states = dict(pair.execute("SELECT tgname, tgenabled::text FROM pg_trigger WHERE NOT tgisinternal").fetchall())
     assert states == {"told": "O", "off": "D"}, "as they were"
+
+
+def test_swapped_values_of_a_nullable_unique_column_leave_its_index_alone(pair: psycopg.Connection[Any]) -> None:
+    pair.execute('INSERT INTO src."C" SELECT n, n, NULL, NULL, n FROM generate_series(1, 3) n')
+    carry(pair)
+    indexes = pair.execute("SELECT oid, relfilenode FROM pg_class WHERE relname LIKE 'C\\_%' ORDER BY 1").fetchall()
+    swap(pair, "C", "n")
+    assert carry(pair)["public", "C"] == Applied(updated=2)
+    assert rows(pair, "public", "C") == rows(pair, "src", "C")
+    pair.execute('UPDATE src."C" SET n = NULL WHERE x = 1')
+    pair.execute('INSERT INTO src."C" VALUES (9, 9, NULL, 9, 10)')
+    carry(pair)
+    assert rows(pair, "public", "C") == rows(pair, "src", "C")
+    now = pair.execute(
+        "SELECT oid, relfilenode FROM pg_class WHERE relname LIKE 'C\\_%' AND relnamespace = 'public'::regnamespace"
+    ).fetchall()
+    assert set(now) <= set(indexes), "no index was made again"

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from . import tokens as k
 from .browser import instance_port
@@ -27,6 +27,7 @@ from .packets import DEFAULT_PACKET_SIZE, PacketStream, PacketType, Transport
 from .prelogin import THREAD_ID, Encryption, Prelogin
 from .rpc import encode_batch
 from .tls import TDS8_ALPN, SocketTransport, TlsTransport, limit_to_prelogin
+from .values import RowDecoder
 
 DEFAULT_PORT = 1433
 TDS_80 = 0x08000000
@@ -92,6 +93,14 @@ class RowStream:
     columns: tuple[ColumnMetadata, ...]
     payload: bytes
     last: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The first result of a batch, whole: values in the Python forms of `values`."""
+
+    columns: tuple[ColumnMetadata, ...]
+    rows: list[list[Any]]
 
 
 @dataclass(frozen=True)
@@ -271,6 +280,54 @@ class Client:
         if errors:
             raise ServerFailure(errors)
         return None
+
+    def fetch(self, sql: str) -> Answer | None:
+        """Run a batch and read its answer whole; None when it returns no rows. For small results.
+
+        Further results of the batch are read past. Raises as `execute`.
+        """
+        stream = self.query(sql)
+        if stream is None:
+            return None
+        data = bytearray(stream.payload)
+        last = stream.last
+        while not last:
+            packet = self._stream.read_packet()
+            if packet is None:
+                raise ConnectionResetError("the server closed the connection")
+            header, payload = packet
+            last = header.is_last
+            data += payload
+        results = self._results(ByteReader(data, complete=True), stream.columns)
+        return Answer(stream.columns, results[0])
+
+    def _results(self, reader: ByteReader, columns: Sequence[ColumnMetadata]) -> list[list[list[Any]]]:
+        """The rows of every result of an answer whose first COLMETADATA has been read."""
+        results: list[list[list[Any]]] = [[]]
+        decoder = RowDecoder(columns)
+        errors: list[k.ServerMessage] = []
+        failed = False
+        while reader.remaining:
+            kind = reader.data[reader.pos]
+            if kind in (k.ROW, k.NBCROW):
+                reader.u8()
+                results[-1].append(decoder.row(reader) if kind == k.ROW else decoder.nbc_row(reader))
+                continue
+            token = k.read_token(reader)
+            if isinstance(token, k.Columns) and token.columns:
+                decoder = RowDecoder(token.columns)
+                results.append([])
+            elif isinstance(token, k.ServerMessage) and token.is_error:
+                errors.append(token)
+            elif isinstance(token, k.Done):
+                failed = failed or token.failed
+            else:
+                self.note(token)
+        if errors:
+            raise ServerFailure(errors)
+        if failed:
+            raise ServerFailure([k.ServerMessage(0, 0, 16, "The statement failed without a message of the server.")])
+        return results
 
     def _tokens(self) -> Iterator[tuple[k.Token, ByteReader, bool]]:
         """The tokens of the next message, each with the reader behind it and whether its packet is the last one."""

@@ -15,6 +15,8 @@ from functools import cache
 from typing import Any
 
 from ...errors import MigrationError, TransferError, TransientError
+from ...tds.buffer import ProtocolError
+from ...tds.client import ServerFailure
 
 TRANSIENT_NUMBERS = frozenset(
     {
@@ -133,6 +135,11 @@ def describe(error: BaseException, diagnostics: Sequence[tuple[str, str]] = ()) 
     """
     if isinstance(error, TransientError):
         return ServerError(message=error.message, sqlstate=_LOST_STATE)
+    if isinstance(error, ServerFailure):
+        return ServerError(message=error.error.text, number=error.error.number or number_of(error.error.text))
+    if isinstance(error, (OSError, ProtocolError)):
+        reason = "no data for too long" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+        return ServerError(message=f"the connection is lost ({reason})", sqlstate=_LOST_STATE)
     message = clean_message(getattr(error, "ddbc_error", None) or str(error))
     sqlstate = sqlstate_of(error)
     number = None

@@ -15,7 +15,7 @@ from servers import MssqlDatabase
 
 QUESTIONS = [
     "SELECT 1 AS a, CAST(2 AS bigint) AS b, CAST(3 AS tinyint) AS c, CAST(NULL AS int) AS d",
-    "SELECT CAST(1 AS bit) AS a, CAST(12.50 AS decimal(10,2)) AS b, CAST(-3.1234 AS money) AS c, CAST(0.5 AS real) AS d",
+    "SELECT CAST(1 AS bit) AS a, CAST(12.5 AS decimal(9,2)) AS b, CAST(-3.1234 AS money) AS c, CAST(0.5 AS real) AS d",
     "SELECT N'žluť 😀' AS a, CAST('é' AS varchar(10)) AS b, CAST(REPLICATE(N'x', 9000) AS nvarchar(max)) AS c",
     "SELECT 0x00FF AS a, CAST(0x01 AS varbinary(max)) AS b",
     "SELECT CAST('2024-02-29' AS date) AS a, CAST('10:11:12.1234567' AS time(7)) AS b",

@@ -57,10 +57,20 @@ class ConnectionFailed(MigrationError):
     kind = "connection"
     retryable = True
 
-    def __init__(self, message: str, *, side: str, hint: str | None = None, retryable: bool | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        side: str,
+        hint: str | None = None,
+        retryable: bool | None = None,
+        code: str | None = None,
+    ) -> None:
         super().__init__(message, hint=hint, retryable=retryable)
         self.side = side
         """``source`` or ``target``."""
+        self.code = code
+        """SQLSTATE of the target's refusal, None where there is none."""
 
 
 class TransferError(MigrationError):

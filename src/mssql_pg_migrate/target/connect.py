@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ConnectionFailed
+from .login import connection_failed
+from .pooler import refuse_loose_pooling
 
 if TYPE_CHECKING:
     import psycopg
@@ -68,7 +69,8 @@ def connect_target(settings: TargetSettings, *, purpose: str | None = None) -> p
     """Open a session in autocommit mode, with dates and times in one fixed form.
 
     ``purpose`` is appended to the application name, so that ``pg_stat_activity`` tells who is who. Raises
-    ConnectionFailed(side="target"), ``retryable`` unless the cause is a wrong password, user, database or certificate.
+    ConnectionFailed(side="target"), ``retryable`` unless the cause is a wrong password, user, database or certificate,
+    or a pooler that does not keep sessions.
     """
     import psycopg
 
@@ -78,7 +80,7 @@ def connect_target(settings: TargetSettings, *, purpose: str | None = None) -> p
     try:
         connection: psycopg.Connection[Any] = psycopg.connect(autocommit=True, **keywords)
     except psycopg.OperationalError as error:
-        raise _connection_failed(settings, error) from error
+        raise connection_failed(settings.label, keywords, redact(str(error).strip(), settings.password)) from error
     except UnicodeEncodeError as error:
         raise ConnectionFailed(
             f"cannot connect to PostgreSQL at {settings.label}: a connection parameter is not valid text",
@@ -86,59 +88,53 @@ def connect_target(settings: TargetSettings, *, purpose: str | None = None) -> p
             retryable=False,
         ) from error
     try:
-        # A session whose client vanished must not hold its locks for hours: PostgreSQL checks the socket itself.
-        connection.execute(
-            "SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, YMD', false),"
-            " set_config('IntervalStyle', 'postgres', false), set_config('extra_float_digits', '3', false),"
-            " set_config('statement_timeout', '0', false),"
-            " set_config('tcp_keepalives_idle', '20', false), set_config('tcp_keepalives_interval', '10', false),"
-            " set_config('tcp_keepalives_count', '3', false),"
-            " set_config('idle_in_transaction_session_timeout', '600000', false),"
-            " set_config('client_min_messages', 'warning', false),"
-            # The ledger's locks and questions are made for it; stricter levels would turn away chunks side by side.
-            " set_config('default_transaction_isolation', 'read committed', false),"
-            # What the run calls done must survive a crash; load sessions, whose ledger tells, switch it off again.
-            " CASE WHEN current_setting('synchronous_commit') = 'off'"
-            " THEN set_config('synchronous_commit', 'on', false) END,"
-            # Not every version has these. The control connection is idle while rows move, and holds the lock.
-            " CASE WHEN current_setting('idle_session_timeout', true) IS NOT NULL"
-            " THEN set_config('idle_session_timeout', '0', false) END,"
-            " CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL"
-            " THEN set_config('transaction_timeout', '0', false) END"
-        )
+        _set_up(settings, keywords, connection)
     except psycopg.OperationalError as error:
         connection.close()
-        raise _connection_failed(settings, error) from error
+        raise connection_failed(settings.label, keywords, redact(str(error).strip(), settings.password)) from error
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
-_PERMANENT = (
-    (r"password authentication failed|no password supplied", "check target.user and target.password"),
-    (r'database "[^"]*" does not exist', "create the database first, or correct target.database"),
-    (r'role "[^"]*" does not exist', "correct target.user"),
-    (r"no pg_hba\.conf entry", "the server's pg_hba.conf does not admit this user, address or encryption setting"),
-    (
-        r"certificate verify failed|root certificate file|does not match host name",
-        "check target.ssl_mode and target.ssl_root_cert",
-    ),
-    (r"server does not support SSL", "set target.ssl_mode to prefer or disable, or enable TLS on the server"),
-    (r"could not translate host name|Name or service not known|nodename nor servname", "correct target.host"),
-    (r"permission denied for database", "grant CONNECT on the database to the user"),
+_SETTINGS = (
+    # A session whose client vanished must not hold its locks for hours: PostgreSQL checks the socket itself.
+    "SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, YMD', false),"
+    " set_config('IntervalStyle', 'postgres', false), set_config('extra_float_digits', '3', false),"
+    " set_config('statement_timeout', '0', false),"
+    " set_config('tcp_keepalives_idle', '20', false), set_config('tcp_keepalives_interval', '10', false),"
+    " set_config('tcp_keepalives_count', '3', false),"
+    " set_config('idle_in_transaction_session_timeout', '600000', false),"
+    " set_config('client_min_messages', 'warning', false),"
+    # The ledger's locks and questions are made for it; stricter levels would turn away chunks side by side.
+    " set_config('default_transaction_isolation', 'read committed', false),"
+    # What the run calls done must survive a crash; load sessions, whose ledger tells, switch it off again.
+    " CASE WHEN current_setting('synchronous_commit') = 'off'"
+    " THEN set_config('synchronous_commit', 'on', false) END,"
+    # Not every version has these. The control connection is idle while rows move, and holds the lock.
+    " CASE WHEN current_setting('idle_session_timeout', true) IS NOT NULL"
+    " THEN set_config('idle_session_timeout', '0', false) END,"
+    " CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL"
+    " THEN set_config('transaction_timeout', '0', false) END"
 )
+_keeping: set[tuple[Any, ...]] = set()
+"""Servers behind a pooler that keeps a session on its server connection, as host, port, database and user."""
 
 
-def _connection_failed(settings: TargetSettings, error: Exception) -> ConnectionFailed:
-    text = redact(str(error).strip(), settings.password)
-    reason = "; ".join(line.strip() for line in text.splitlines() if line.strip())
-    for pattern, hint in _PERMANENT:
-        if re.search(pattern, text):
-            return ConnectionFailed(
-                f"cannot connect to PostgreSQL at {settings.label}: {reason}", side="target", hint=hint, retryable=False
-            )
-    hint = "check target.host and target.port, and that the server accepts TCP connections from here"
-    return ConnectionFailed(
-        f"cannot connect to PostgreSQL at {settings.label}: {reason}", side="target", hint=hint, retryable=True
-    )
+def _set_up(settings: TargetSettings, keywords: dict[str, Any], connection: psycopg.Connection[Any]) -> None:
+    """Fix the session's settings, in the same round trip that shows whether a pooler is in between.
+
+    A pooler answers the login with a process id of its own; nothing is set then before it is known to keep sessions.
+    """
+    direct = connection.execute(f"{_SETTINGS} WHERE pg_backend_pid() = {connection.info.backend_pid}".encode())
+    if direct.fetchone() is not None:
+        return
+    place = (settings.host, settings.port, settings.database, settings.user)
+    if place not in _keeping:
+        refuse_loose_pooling(settings.label, keywords, connection)
+        _keeping.add(place)
+    connection.execute(_SETTINGS)
 
 
 def redact(text: str, password: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -13,6 +12,7 @@ from ..events import EventSink, Retry
 from ..target import lock
 from ..target.classify import translated
 from ..target.connect import TargetSettings, connect_target
+from ..target.login import SOON
 from .retry import Backoff
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ..target.ledger import Ledger
 
 T = TypeVar("T")
-_SOON = re.compile("starting up|shutting down|recovery mode|too many (clients|connections)|connection slots")
-"""PostgreSQL's words for 57P03 and 53300, which a failed connection shows only as text."""
 
 
 class Control:
@@ -60,7 +58,7 @@ class Control:
             try:
                 return connect_target(self._settings, purpose="control")
             except ConnectionFailed as error:
-                if not error.retryable or not _SOON.search(error.message):
+                if error.code not in SOON:
                     raise
                 delay = backoff.next_delay(error)
                 self._emit(Retry(table=None, reason=error.message, attempt=backoff.failures, delay=delay))

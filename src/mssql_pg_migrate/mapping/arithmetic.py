@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..model import SqlType
 from . import casts
 from .nodes import BITWISE
 from .parse import Untranslatable
-from .values import INT, NUMERIC_KINDS, Value, as_decimal, collation_of, common_type, decimal_result, varchar
+from .scope import Scope
+from .values import (
+    FLOAT,
+    INT,
+    MONEY,
+    NUMERIC_KINDS,
+    REAL,
+    SMALLMONEY,
+    Value,
+    as_decimal,
+    collation_of,
+    common_type,
+    decimal_result,
+    is_unicode,
+    text_length,
+    varchar,
+)
 
 
-class Arithmetic:
+class Arithmetic(Scope):
     """The operators of `ExpressionTranslator`."""
-
-    when_read = False
-
-    def value(self, node: Any) -> Value:
-        """A scalar expression."""
-        raise NotImplementedError
-
-    def padded(self, value: Value) -> Value:
-        """Text with the trailing blanks that char(n) has in T-SQL."""
-        return casts.padded(value) if value.kind == "str" else value
 
     def _arithmetic(self, operator: str, node: Any) -> Value:
         left, right = self.value(node.this), self.value(node.expression)
@@ -47,7 +52,7 @@ class Arithmetic:
             if operator == "%":
                 raise Untranslatable("% on float")
             floats = {side.type.name for side in (left, right) if side.kind == "float"}
-            target = SqlType("real", 4, 24) if floats == {"real"} else SqlType("float", 8, 53)
+            target = REAL if floats == {"real"} else FLOAT
             both = [casts.convert(side, target) for side in (left, right)]
             return Value(f"{both[0].operand} {operator} {both[1].operand}", target, immutable, atomic=False)
         if kinds == {"int"}:
@@ -67,11 +72,22 @@ class Arithmetic:
         return Value(sql, target, immutable, atomic=cut)
 
     def _money_arithmetic(self, operator: str, left: Value, right: Value, sql: str) -> Value:
+        """Arithmetic in money, whose values are whole ten-thousandths.
+
+        A quotient is cut off there ("money and smallmoney": rounding errors through truncation; the averages on the
+        page of AVG end the same way), and so a tenth of a cent is lost before a later multiplication. The product of
+        two is rounded; what becomes of halves no page says.
+        """
         immutable = left.immutable and right.immutable
-        both_money = left.kind == right.kind == "money"
-        if operator in "+-" or (operator == "*" and not both_money):
-            return Value(sql, SqlType("money", 8, 19, 4), immutable, atomic=False)
-        raise Untranslatable(f"money {operator} {right.type} rounds in a way of its own")
+        target = MONEY if "money" in (left.type.name, right.type.name) else SMALLMONEY
+        if operator in "+-" or (operator == "*" and len({left.kind, right.kind}) == 2):
+            return Value(sql, target, immutable, atomic=False)
+        if operator == "/":
+            return Value(f"div({left.operand} * 10000.0, {right.sql}) * 0.0001", target, immutable, atomic=False)
+        if operator == "*" and not self.stored:
+            self.remark("a product of two amounts of money is rounded to four decimals, halves by PostgreSQL's rules")
+            return Value(f"round({sql}, 4)", target, immutable)
+        raise Untranslatable(f"{left.type} {operator} {right.type} rounds in a way of its own")
 
     def _shift_days(self, operator: str, left: Value, right: Value) -> Value:
         if left.type.name == "datetime2":
@@ -86,8 +102,8 @@ class Arithmetic:
 
     def concatenated(self, left: Value, right: Value) -> Value:
         """Text + text: NULL when either is NULL, as with ||."""
-        unicode = any(side.type.name in ("nchar", "nvarchar", "ntext") for side in (left, right))
-        lengths = [side.type.char_length for side in (left, right)]
+        unicode = any(is_unicode(side.type) for side in (left, right))
+        lengths = [text_length(side.type) for side in (left, right)]
         total = -1 if -1 in lengths else sum(lengths)
         limit = 4000 if unicode else 8000
         if total > limit:
@@ -97,7 +113,7 @@ class Arithmetic:
         sql = " || ".join(side.text for side in sides)
         return Value(
             sql,
-            varchar(total, unicode=unicode, collation=collation),
+            varchar(total, unicode=unicode, collation=collation, code_page=left.type.code_page or right.type.code_page),
             left.immutable and right.immutable,
             atomic=False,
             collated=left.collated or right.collated,

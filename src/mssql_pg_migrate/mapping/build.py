@@ -181,6 +181,11 @@ def _note_modules(context: Context) -> None:
             if context.catalog.tables and module.parent not in context.selected:
                 continue
             text = f"trigger on {module.parent}: T-SQL code is not translated"
+        elif module.kind == "trigger":
+            # A trigger on the database has no schema, one whose table is not known has one.
+            what = "trigger" if module.schema else "trigger on the database"
+            text = f"{what}: T-SQL code is not translated"
         elif module.kind == "synonym" and module.definition:
             text = f"synonym for {module.definition}: PostgreSQL has none"
-        context.note("not_carried", f"{module.schema}.{module.name}", text)
+        label = f"{module.schema}.{module.name}" if module.schema else module.name
+        context.note("not_carried", label, text)

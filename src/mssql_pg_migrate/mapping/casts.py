@@ -6,9 +6,11 @@ from dataclasses import replace
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 
 from ..model import SqlType
-from .literals import number_from_text, temporal_from_days, temporal_literal, text_literal
+from .collation_names import MULTIBYTE, UTF8, codec_of
+from .literals import number_from_text, text_literal
 from .parse import Untranslatable
-from .values import INT_DIGITS, INT_ORDER, PG_INTS, Value, fixed_length, kind_of, text_length
+from .timecasts import to_temporal
+from .values import INT_DIGITS, INT_ORDER, PG_INTS, Value, fixed_length, is_unicode, kind_of, text_length
 
 _INT_RANGES = {
     "tinyint": (0, 255),
@@ -58,7 +60,7 @@ def convert(value: Value, target: SqlType, *, style: int | None = None, explicit
     if kind == "str":
         return _to_text(value, target, style, explicit=explicit)
     if kind in ("date", "time", "datetime", "offset"):
-        return _to_temporal(value, target, style)
+        return to_temporal(value, target, style)
     if kind == "uuid":
         return _to_uuid(value, target)
     if kind == "bin":
@@ -191,13 +193,12 @@ def _must_fit(needed: int, length: int, value: Value, target: SqlType) -> None:
 
 def _text_to_text(value: Value, target: SqlType, length: int, *, explicit: bool) -> Value:
     collation = value.type.collation or target.collation
-    target = replace(target, collation=collation)
+    page = None if is_unicode(target) else target.code_page or value.type.code_page
+    target = replace(target, collation=collation, code_page=page)
     if isinstance(value.literal, str):
-        text = value.literal
-        if length >= 0 and len(text) > length:
-            if not explicit and text[length:].strip(" "):
-                raise Untranslatable(f"{text!r} is longer than {target}")
-            text = text[:length]
+        text = cut_constant(value.literal, target, length)
+        if text != value.literal and not explicit and value.literal[len(text) :].strip(" "):
+            raise Untranslatable(f"{value.literal!r} is longer than {target}")
         return Value(text_literal(text), target, literal=text)
     source_fixed, source_length = fixed_length(value.type), text_length(value.type)
     if length < 0 or 0 <= source_length <= length:
@@ -209,15 +210,45 @@ def _text_to_text(value: Value, target: SqlType, length: int, *, explicit: bool)
     return value.derived(f"left({padded(value).text}, {length})", target)
 
 
+def cut_constant(text: str, target: SqlType, length: int) -> str:
+    """The text cut to ``length`` as a constant of type ``target``: UTF-16 units, or bytes of its code page.
+
+    Raises:
+        Untranslatable: the code page lacks a character of it, of which the source may make another.
+    """
+    page = target.code_page
+    if not is_unicode(target) and page and not text.isascii():
+        try:
+            data = text.encode(codec_of(page))
+        except UnicodeEncodeError as error:
+            raise Untranslatable(f"{text!r} has characters that code page {page} lacks") from error
+        return text if length < 0 else data[:length].decode(codec_of(page), "ignore")
+    if length < 0:
+        return text
+    if is_unicode(target):
+        return text.encode("utf-16-le", "surrogatepass")[: 2 * length].decode("utf-16-le", "ignore")
+    return text[:length]
+
+
 def padded(value: Value) -> Value:
-    """A char(n) or nchar(n) value with its trailing blanks, which PostgreSQL drops from char on any use."""
+    """A char(n) or nchar(n) value with its trailing blanks, which PostgreSQL drops from char on any use.
+
+    Raises:
+        Untranslatable: its blanks fill bytes of a code page that PostgreSQL does not count.
+    """
     length = fixed_length(value.type)
     if length is None:
         return value
+    page = None if is_unicode(value.type) else value.type.code_page
     if isinstance(value.literal, str):
-        text = value.literal.ljust(length)
+        size = len(value.literal.encode(codec_of(page), "replace")) if page in MULTIBYTE else len(value.literal)
+        text = value.literal + " " * (length - size)
         return replace(value, sql=text_literal(text), literal=text)
     text = value.text if value.text.endswith("::text") else f"{value.text}::text"
+    if page == UTF8:
+        return value.derived(f"rpad({text}, {length} - octet_length({text}) + length({text}))")
+    if page in MULTIBYTE:
+        raise Untranslatable(f"the blanks at the end of {value.type} fill bytes of code page {page}")
     return value.derived(f"rpad({text}, {length})")
 
 
@@ -248,53 +279,7 @@ def _text_of(value: Value, style: int | None) -> tuple[str, int]:
     )
 
 
-# --- dates, times, others --------------------------------------------------------------------------------------------
-
-
-def _to_temporal(value: Value, target: SqlType, style: int | None) -> Value:
-    if isinstance(value.literal, str):
-        if style not in (None, 0, 20, 23, 112, 120, 121, 126):
-            raise Untranslatable(f"style {style} of CONVERT is not translated")
-        return temporal_literal(value.literal, target)
-    if isinstance(value.literal, int):
-        return temporal_from_days(value.literal, target)
-    kind = kind_of(target)
-    if value.kind == "offset" and kind != "offset":
-        if not value.clock:
-            raise Untranslatable("a datetimeoffset's local time is not kept in timestamptz")
-        value = Value("LOCALTIMESTAMP", SqlType("datetime2", 8, 27, 7), immutable=False, clock=True)
-    if kind == "date" and value.kind in ("date", "datetime"):
-        return value if value.kind == "date" else value.derived(f"{value.operand}::date", target)
-    if kind == "time" and value.kind in ("time", "datetime"):
-        return _rounded(value, target, f"{value.operand}::time" if value.kind == "datetime" else value.sql)
-    if kind == "datetime" and value.kind in ("date", "datetime"):
-        return _rounded(value, target, f"{value.operand}::timestamp" if value.kind == "date" else value.sql)
-    if kind == "offset" and value.kind == "offset":
-        return replace(value, type=target)
-    if kind == "offset" and value.kind in ("date", "datetime"):
-        # A value without an offset gets +00:00.
-        through = f"{value.operand}::timestamp" if value.kind == "date" else value.operand
-        return value.derived(f"({through} AT TIME ZONE 'UTC')", target)
-    raise _impossible(value, target)
-
-
-_TICK_SCALES = {"smalldatetime": 0, "datetime": 3}
-
-
-def _rounded(value: Value, target: SqlType, sql: str) -> Value:
-    """``sql`` as a date-time type, rounded where the type is coarser than the value's."""
-    if target.name == "smalldatetime" and value.kind == "datetime" and value.type.name != "smalldatetime":
-        return value.derived(f"date_trunc('minute', {sql} + interval '30 seconds')", target)
-    if value.kind == "date" or value.type.name == target.name == "datetime":
-        return replace(value, sql=sql, type=target)
-    have = _TICK_SCALES.get(value.type.name, value.type.scale)
-    want = _TICK_SCALES.get(target.name, target.scale)
-    if have <= want or (value.clock and want >= 3) or min(have, want) >= 6:
-        return replace(value, sql=sql, type=target)
-    if target.name == "datetime":
-        raise Untranslatable("datetime rounds to 1/300 s, PostgreSQL does not")
-    base = "time" if target.name == "time" else "timestamp"
-    return value.derived(f"({sql})::{base}({want})", target)
+# --- others ----------------------------------------------------------------------------------------------------------
 
 
 def _to_uuid(value: Value, target: SqlType) -> Value:

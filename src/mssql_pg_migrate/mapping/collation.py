@@ -3,48 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from .collation_names import Sensitivity, sensitivity
 from .objects import MappedIndex, MappedKey, MappedTable, Note
 from .options import MappingOptions
 from .quoting import qualified
 from .types import MappedColumn
 
-
-@dataclass(frozen=True, slots=True)
-class Sensitivity:
-    """How a SQL Server collation compares, read from its name.
-
-    Collation names say it in their suffixes: ``_CI``/``_CS`` case, ``_AI``/``_AS`` accents, ``_BIN``/``_BIN2`` code
-    points; ``_KS`` and ``_WS`` add kana type and width, which are insensitive otherwise.
-    """
-
-    case: bool = True
-    accent: bool = True
-    binary: bool = False
-
-    @property
-    def folds(self) -> bool:
-        """Whether any two different texts may be equal (trailing blanks aside)."""
-        return not (self.case and self.accent)
-
-
-def sensitivity(collation: str | None) -> Sensitivity:
-    """Read a collation's name; a column without a collation compares exactly."""
-    if collation is None:
-        return Sensitivity()
-    parts = collation.upper().split("_")
-    if "BIN" in parts or "BIN2" in parts:
-        return Sensitivity(binary=True)
-    return Sensitivity(case="CI" not in parts, accent="AI" not in parts)
-
-
-_ICU_NAMES = {
-    (False, True): ("mssql_ci_as", "und-u-ks-level2"),
-    (False, False): ("mssql_ci_ai", "und-u-ks-level1"),
-    (True, False): ("mssql_cs_ai", "und-u-ks-level1-kc-true"),
+_STRENGTHS = {
+    (False, True): ("ci_as", "u-ks-level2"),
+    (False, False): ("ci_ai", "u-ks-level1"),
+    (True, False): ("cs_ai", "u-ks-level1-kc-true"),
 }
-"""(case sensitive, accent sensitive) -> collation name and ICU locale (BCP 47, Unicode TR 35: ks strength, kc case)."""
+"""(case sensitive, accent sensitive) -> end of the name and of the ICU locale (BCP 47, Unicode TR 35: ks strength,
+kc case)."""
+
+
+def _icu(how: Sensitivity) -> tuple[str, str]:
+    """Name and locale of the ICU collation that folds as a source collation does: i and ı need the Turkish rules."""
+    name, strength = _STRENGTHS[how.case, how.accent]
+    return (f"mssql_tr_{name}", f"tr-{strength}") if how.turkic else (f"mssql_{name}", f"und-{strength}")
 
 
 class CollationPlan:
@@ -53,7 +31,7 @@ class CollationPlan:
     def __init__(self, options: MappingOptions, schema: str) -> None:
         self._option = options.collation
         self._schema = schema
-        self._used: dict[tuple[bool, bool], None] = {}
+        self._used: dict[tuple[str, str], None] = {}
         self._uses_citext = False
         self.notes: list[Note] = []
         abilities = options.abilities
@@ -82,9 +60,9 @@ class CollationPlan:
                 return pg_type, None
             self._uses_citext = True
             return "citext", None
-        key = (how.case, how.accent)
-        self._used[key] = None
-        return pg_type, qualified(self._schema, _ICU_NAMES[key][0])
+        made = _icu(how)
+        self._used[made] = None
+        return pg_type, qualified(self._schema, made[0])
 
     @property
     def extensions(self) -> tuple[str, ...]:
@@ -97,7 +75,7 @@ class CollationPlan:
         return tuple(
             f"CREATE COLLATION IF NOT EXISTS {qualified(self._schema, name)}"
             f" (provider = icu, locale = '{locale}', deterministic = false)"
-            for name, locale in (_ICU_NAMES[key] for key in self._used)
+            for name, locale in self._used
         )
 
 

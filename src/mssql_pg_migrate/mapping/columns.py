@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..model import HIDDEN, Column, Key, Table
-from .collation import sensitivity
+from .collation_names import sensitivity
 from .context import NOT_VISIBLE, Context
 from .names import default_object_name
 from .quoting import qualified, quote_literal
@@ -46,6 +46,8 @@ def _map_column(context: Context, table: Table, source: Column) -> MappedColumn 
         lossy = f"{lossy}; {declared}" if lossy else declared
     if lossy:
         context.note("lossy", label, lossy)
+    if pg_type == "citext" and sensitivity(source.type.collation).turkic:
+        context.note("warning", label, "citext folds case by the target's rules: i and I, not i and İ, are one letter")
     for bound in source.bound:
         context.note("not_carried", label, bound)
     if source.type.name == "timestamp" and not source.nullable:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from .parse import Untranslatable
+from .rules import Place, Rule, UnfitArguments, all_immutable, expect, int_argument
 from .values import DATE, DATETIME, INT, Value
-
-if TYPE_CHECKING:
-    from .expressions import ExpressionTranslator
-
-Rule: TypeAlias = "Callable[[ExpressionTranslator, list[Any]], Value]"
 
 _PARTS = {
     "year": "year", "yy": "year", "yyyy": "year",
@@ -49,28 +44,25 @@ def _part(node: Any) -> str:
     return part
 
 
-def _when(translator: ExpressionTranslator, node: Any) -> Value:
+def _when(place: Place, node: Any) -> Value:
     """A date or datetime; a constant text is read as datetime, as T-SQL does."""
-    value = translator.value(node)
+    value = place.value(node)
     if isinstance(value.literal, (str, int)):
-        from .casts import convert
-
-        value = convert(value, DATETIME)
+        value = place.convert(value, DATETIME)
     if value.kind not in ("date", "datetime"):
-        raise Untranslatable(f"date arithmetic on {value.type}")
+        raise UnfitArguments(f"of {value.type} is not translated")
     return value
 
 
-def _dateadd(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
-    if len(arguments) != 3:
-        raise Untranslatable("DATEADD needs three arguments")
+def _dateadd(place: Place, arguments: list[Any]) -> Value:
+    expect(arguments, 3)
     part = _part(arguments[0])
-    count, when = translator.value(arguments[1]), _when(translator, arguments[2])
+    count, when = place.value(arguments[1]), _when(place, arguments[2])
     if count.kind != "int" or part == "iso_week":
-        raise Untranslatable(f"DATEADD({part}) of {count.type}")
+        raise UnfitArguments(f"of the part {part} and a {count.type} is not translated")
     unit, factor = _INTERVALS[part]
     if when.kind == "date" and part in _CLOCK_PARTS:
-        raise Untranslatable(f"DATEADD({part}) on a date")
+        raise UnfitArguments(f"of the part {part} on a date is not translated")
     if isinstance(count.literal, int):
         number, word = unit.split()
         amount = count.literal * factor * int(number)
@@ -88,12 +80,11 @@ def _dateadd(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
     return Value(sql, when.type, immutable, atomic=False, clock=when.clock)
 
 
-def _datediff(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
+def _datediff(place: Place, arguments: list[Any]) -> Value:
     """DATEDIFF counts the boundaries between its two dates, not elapsed units."""
-    if len(arguments) != 3:
-        raise Untranslatable("DATEDIFF needs three arguments")
+    expect(arguments, 3)
     part = _part(arguments[0])
-    start, end = _when(translator, arguments[1]), _when(translator, arguments[2])
+    start, end = _when(place, arguments[1]), _when(place, arguments[2])
     immutable = start.immutable and end.immutable
 
     def field(name: str, value: Value) -> str:
@@ -115,7 +106,7 @@ def _datediff(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
         sql = f"(({ends[0]} - {ends[1]}) / {seconds})::integer"
         return Value(sql, INT, immutable)
     else:
-        raise Untranslatable(f"DATEDIFF({part}) is not translated")
+        raise UnfitArguments(f"of the part {part} is not translated")
     return Value(sql, INT, immutable, atomic=False)
 
 
@@ -130,34 +121,30 @@ def _datepart_of(part: str, value: Value) -> Value:
     return value.derived(f"extract({field} from {value.sql})::integer", INT)
 
 
-def _datepart(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
-    if len(arguments) != 2:
-        raise Untranslatable("DATEPART needs two arguments")
-    return _datepart_of(_part(arguments[0]), _when(translator, arguments[1]))
+def _datepart(place: Place, arguments: list[Any]) -> Value:
+    expect(arguments, 2)
+    return _datepart_of(_part(arguments[0]), _when(place, arguments[1]))
 
 
 def _one_part(part: str) -> Rule:
-    def rule(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
-        if len(arguments) != 1:
-            raise Untranslatable(f"{part.upper()} needs one argument")
-        return _datepart_of(part, _when(translator, arguments[0]))
+    def rule(place: Place, arguments: list[Any]) -> Value:
+        expect(arguments, 1)
+        return _datepart_of(part, _when(place, arguments[0]))
 
     return rule
 
 
-def _eomonth(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
-    if len(arguments) != 1:
-        raise Untranslatable("EOMONTH with an offset is not translated")
-    value = _when(translator, arguments[0])
+def _eomonth(place: Place, arguments: list[Any]) -> Value:
+    expect(arguments, 1)
+    value = _when(place, arguments[0])
     first = f"date_trunc('month', {value.operand}::timestamp)"
     return value.derived(f"({first} + interval '1 month' - interval '1 day')::date", DATE)
 
 
-def _datefromparts(translator: ExpressionTranslator, arguments: list[Any]) -> Value:
-    parts = [translator.value(node) for node in arguments]
-    if len(parts) != 3 or any(part.kind != "int" for part in parts):
-        raise Untranslatable("DATEFROMPARTS needs three integers")
-    return Value(f"make_date({', '.join(part.sql for part in parts)})", DATE, all(part.immutable for part in parts))
+def _datefromparts(place: Place, arguments: list[Any]) -> Value:
+    expect(arguments, 3)
+    parts = [int_argument(place, node) for node in arguments]
+    return Value(f"make_date({', '.join(part.sql for part in parts)})", DATE, all_immutable(*parts))
 
 
 DATE_RULES: dict[str, Rule] = {

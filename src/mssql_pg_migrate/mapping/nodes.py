@@ -67,7 +67,34 @@ def check_arguments(node: Any, allowed: frozenset[str] | None = None) -> None:
     known = allowed if allowed is not None else _NODE_ARGUMENTS.get(type(node).__name__)
     present = {name for name, value in node.args.items() if value not in (None, False, [], ())}
     if known is not None and present - known:
-        raise Untranslatable(f"{describe(node)} is not translated")
+        words = [_construct(node, name) for name in sorted(present - known)]
+        raise Untranslatable(f"{next((word for word in words if word), describe(node))} is not translated")
+
+
+_CONSTRUCTS = {
+    "sample": "TABLESAMPLE",
+    "version": "FOR SYSTEM_TIME",
+    "rollup": "WITH ROLLUP",
+    "cube": "WITH CUBE",
+    "grouping_sets": "GROUPING SETS",
+    "windows": "a named WINDOW",
+    "into": "INTO",
+    "method": "a join's method",
+    "percent": "TOP with PERCENT",
+}
+"""Arguments of sqlglot's nodes that stand for a clause of T-SQL."""
+
+
+def _construct(node: Any, argument: str) -> str | None:
+    """The T-SQL clause an argument stands for, where it has a name."""
+    value = node.args[argument]
+    if argument in ("for_", "for"):
+        return f"FOR {str(value.args.get('kind') or '').upper()}".rstrip()
+    if argument == "pivots":
+        return "UNPIVOT" if value[0].args.get("unpivot") else "PIVOT"
+    if argument in ("order", "partition_by") and type(node).__name__ == "NextValueFor":
+        return "NEXT VALUE FOR ... OVER"
+    return _CONSTRUCTS.get(argument)
 
 
 def number_literal(text: str) -> Value:
@@ -151,7 +178,45 @@ def sql_type_of(node: Any) -> SqlType:
     raise Untranslatable(f"the type {raw} is not translated")
 
 
+_NAMES = {
+    "Rollup": "ROLLUP",
+    "Cube": "CUBE",
+    "GroupingSets": "GROUPING SETS",
+    "AtTimeZone": "AT TIME ZONE",
+    "IgnoreNulls": "IGNORE NULLS",
+    "Select": "a subquery",
+    "Subquery": "a subquery",
+    "Exists": "EXISTS with a subquery",
+    "Values": "a table of VALUES",
+    "All": "ALL",
+    "Any": "ANY",
+    "TryCast": "TRY_CAST",
+    "Distinct": "DISTINCT",
+    "GroupConcat": "STRING_AGG",
+}
+"""Nodes that are called by their word in T-SQL rather than shown."""
+
+
 def describe(node: Any) -> str:
-    """A node's T-SQL, shortened, for messages."""
+    """What a message calls a node: a function or a construct by its name, anything else by its T-SQL, shortened."""
+    name = type(node).__name__
+    if name in _NAMES:
+        return _NAMES[name]
+    if name == "Anonymous":
+        return f"{node.name.upper()}()"
+    if name in ("WithinGroup", "Window"):
+        return describe(node.this)
     text = node.sql(dialect="tsql")
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def table_function(node: Any) -> str:
+    """The function a relation of FROM or APPLY calls, with its name: ``dbo.LinesOf``, ``OPENJSON``, ``nodes()``."""
+    if type(node).__name__ == "Anonymous":
+        return f"the table-valued function {str(node.this).upper()}"
+    if type(node).__name__ == "Dot":
+        names = [part.name for part in node.flatten()]
+        if type(node.expression).__name__ == "Anonymous" and names[-1].lower() == "nodes":
+            return "nodes() of an XML value"
+        return f"the table-valued function {'.'.join(names)}"
+    return f"the table-valued function {describe(node)}"

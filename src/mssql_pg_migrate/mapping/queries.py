@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from ..model import SqlType
-from . import aggregates
+from . import aggregates, windows
 from .context import Context
 from .expressions import ExpressionTranslator
-from .nodes import check_arguments, sql_type_of
+from .nodes import check_arguments, describe, table_function
 from .parse import Untranslatable
 from .quoting import quote_ident
 from .relations import (
@@ -31,6 +31,7 @@ from .relations import (
     result_column,
     united,
 )
+from .rules import UnfitArguments
 from .translate import find_sequence
 from .values import Predicate, Value, kind_of
 
@@ -80,7 +81,10 @@ class QueryTranslator(ExpressionTranslator):
 
     def _function(self, name: str, arguments: list[Any]) -> Value:
         if name in aggregates.AGGREGATES:
-            return aggregates.call(self, name, arguments)
+            try:
+                return aggregates.AGGREGATES[name](self, arguments, "")
+            except UnfitArguments as reason:
+                raise Untranslatable(f"{name.upper()} {reason}") from reason
         return super()._function(name, arguments)
 
     # -- queries ---------------------------------------------------------------------------------------------------
@@ -100,7 +104,7 @@ class QueryTranslator(ExpressionTranslator):
             return self._select(node)
         if kind in ("Union", "Except", "Intersect"):
             return self._set_operation(node, kind)
-        raise Untranslatable(f"a {kind.lower()} is not translated")
+        raise Untranslatable(f"{describe(node)} is not translated")
 
     def _child(self) -> QueryTranslator:
         return QueryTranslator(self._context, self._schema, self._lookup, self)
@@ -208,7 +212,7 @@ class QueryTranslator(ExpressionTranslator):
     def _apply(self, lateral: Any) -> str:
         check_arguments(lateral, frozenset({"this", "alias", "cross_apply"}))
         if type(lateral.this).__name__ != "Subquery":
-            raise Untranslatable("it calls a table-valued function")
+            raise Untranslatable(f"it calls {table_function(lateral.this)} by APPLY")
         inner = self._child()
         body = inner.query(lateral.this.this)
         text = self._derived(body, lateral.args.get("alias"))
@@ -233,12 +237,14 @@ class QueryTranslator(ExpressionTranslator):
             child = QueryTranslator(self._context, self._schema, self._lookup, self._outer)
             child._ctes, child.remarks = dict(self._ctes), self.remarks
             return self._derived(child.query(node.this), node.args.get("alias"))
-        raise Untranslatable(f"FROM a {kind.lower()} is not translated")
+        raise Untranslatable(f"{describe(node)} in FROM is not translated")
 
     def _table(self, node: Any) -> str:
-        check_arguments(node, frozenset({"this", "db", "catalog", "alias", "hints", "joins"}))
         if type(node.this).__name__ != "Identifier":
-            raise Untranslatable("it calls a table-valued function")
+            owners = [node.args[name].name for name in ("catalog", "db") if node.args.get(name) is not None]
+            called = table_function(node.this) if not owners else f"the table-valued function {'.'.join(owners)}"
+            raise Untranslatable(f"it calls {called}" + (f".{node.this.name}" if owners else ""))
+        check_arguments(node, frozenset({"this", "db", "catalog", "alias", "hints", "joins"}))
         parts = [part.name for part in node.parts]
         alias_node = node.args.get("alias")
         alias = alias_node.this.name if alias_node is not None else parts[-1]
@@ -305,8 +311,11 @@ class QueryTranslator(ExpressionTranslator):
     def ordering(self, order: Any) -> str:
         """The columns of ORDER BY: SQL Server sorts NULL first, before everything."""
         check_arguments(order, frozenset({"expressions"}))
+        return self._order_items(order.expressions)
+
+    def _order_items(self, items: Sequence[Any]) -> str:
         parts = []
-        for item in order.expressions:
+        for item in items:
             check_arguments(item, frozenset({"this", "desc", "nulls_first"}))
             parts.append(self._sort_key(item.this) + (" DESC NULLS LAST" if item.args.get("desc") else " NULLS FIRST"))
         return ", ".join(parts)
@@ -363,29 +372,18 @@ class QueryTranslator(ExpressionTranslator):
 
     # -- expressions only queries have -------------------------------------------------------------------------------
 
-    def _value_cast(self, node: Any) -> Value:
-        return self._rounded_cast(node.this, sql_type_of(node.args["to"])) or super()._value_cast(node)
+    def convert(self, value: Value, target: SqlType, style: int | None = None, *, explicit: bool = True) -> Value:
+        """Also float to money or decimal: by way of double precision, exact up to its 15th digit, which views may use.
 
-    def _value_convert(self, node: Any) -> Value:
-        return self._rounded_cast(node.expression, sql_type_of(node.this)) or super()._value_convert(node)
-
-    def _rounded_cast(self, node: Any, target: SqlType) -> Value | None:
-        """float to money or decimal: exact up to the last digit of the float, which a view may well use."""
-        if kind_of(target) not in ("money", "decimal"):
-            return None
-        value = self.value(node)
-        if value.kind != "float":
-            return None
-        self.remark("float and real are rounded by PostgreSQL's rules when they become decimals")
+        Directly, PostgreSQL makes a numeric of the six digits a real surely has, where SQL Server goes on with all of
+        its bits.
+        """
+        if kind_of(target) not in ("money", "decimal") or value.kind != "float":
+            return super().convert(value, target, style, explicit=explicit)
+        self.remark("float and real become decimals by PostgreSQL's rules: 15 digits, halves rounded up")
         scale = 4 if kind_of(target) == "money" else target.scale
-        return Value(f"round({value.operand}::numeric, {scale})", target, value.immutable)
-
-    def _money_arithmetic(self, operator: str, left: Value, right: Value, sql: str) -> Value:
-        if operator == "/" or (operator == "*" and left.kind == right.kind == "money"):
-            self.remark("money is rounded to four decimals by PostgreSQL's rules")
-            over = f"{left.operand}::numeric / {right.operand}" if operator == "/" else sql
-            return Value(f"round({over}, 4)", SqlType("money", 8, 19, 4), left.immutable and right.immutable)
-        return super()._money_arithmetic(operator, left, right, sql)
+        wide = f"{value.operand}::double precision" if value.type.name == "real" else value.operand
+        return Value(f"round({wide}::numeric, {scale})", target, value.immutable)
 
     def _value_subquery(self, node: Any) -> Value:
         check_arguments(node, frozenset({"this"}))
@@ -395,25 +393,41 @@ class QueryTranslator(ExpressionTranslator):
         return replace(inner.columns[0].value, sql=f"(\n{inner.sql}\n)", immutable=False, plain_text=None)
 
     def _value_window(self, node: Any) -> Value:
-        check_arguments(node, frozenset({"this", "partition_by", "order", "over"}))
-        value = aggregates.windowed(self, node.this)
+        if node.args.get("alias") is not None:
+            raise Untranslatable("a named WINDOW is not translated")
+        check_arguments(node, frozenset({"this", "partition_by", "order", "over", "spec"}))
+        value = windows.windowed(self, node.this)
         over = []
         if node.args.get("partition_by"):
             partition = [self.value(part) for part in node.args["partition_by"]]
             self._remark_text(partition)
             over.append(f"PARTITION BY {', '.join(part.sql for part in partition)}")
         if node.args.get("order") is not None:
-            outputs, self._outputs = self._outputs, {}
-            over.append(f"ORDER BY {self.ordering(node.args['order'])}")
-            self._outputs = outputs
+            over.append(f"ORDER BY {self._inner_ordering(node.args['order'])}")
+        if node.args.get("spec") is not None:
+            over.append(windows.frame(node.args["spec"]))
         window = f" OVER ({' '.join(over)})"
-        return replace(value, sql=value.sql.replace(aggregates.WINDOW_MARK, window))
+        return replace(value, sql=value.sql.replace(windows.MARK, window))
+
+    def _inner_ordering(self, order: Any) -> str:
+        """ORDER BY of a window or an aggregate, where the names of output columns are not known."""
+        outputs, self._outputs = self._outputs, {}
+        try:
+            return self.ordering(order)
+        finally:
+            self._outputs = outputs
 
     def _value_groupconcat(self, node: Any) -> Value:
         check_arguments(node, frozenset({"this", "separator"}))
-        if type(node.this).__name__ == "Order":
-            raise Untranslatable("STRING_AGG WITHIN GROUP")
-        return aggregates.string_agg(self, node.this, node.args["separator"])
+        inner, order = node.this, ""
+        if type(inner).__name__ == "Order":
+            check_arguments(inner, frozenset({"this", "expressions"}))
+            order = self._order_items(inner.expressions)
+            inner = inner.this
+        try:
+            return aggregates.string_agg(self, inner, node.args["separator"], order)
+        except UnfitArguments as reason:
+            raise Untranslatable(f"STRING_AGG {reason}") from reason
 
     def special_predicate(self, node: Any) -> Predicate | None:
         kind = type(node).__name__

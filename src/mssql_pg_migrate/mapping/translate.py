@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..model import Table
+from . import casts
 from .context import Context
 from .expressions import ExpressionTranslator, assigned
 from .parse import Untranslatable, bounded_depth, parse_expression
@@ -41,7 +42,7 @@ class Translator:
         """
         place = _TableExpressions(self._context, self._table, {})
         with bounded_depth():
-            value = assigned(place.value(parse_expression(text)), column.source.type)
+            value = _stored(place.value(parse_expression(text)), column)
         return Translation(value.sql, tuple(place.remarks))
 
     def check(self, text: str) -> Translation:
@@ -81,7 +82,7 @@ class Translator:
             value.kind == "decimal" and (given.precision, given.scale) != (wanted.precision, wanted.scale)
         ):
             raise Untranslatable(f"its type is {declared}, the translation gives {value.type}")
-        return Translation(assigned(value, declared).sql, tuple(place.remarks))
+        return Translation(_stored(value, column).sql, tuple(place.remarks))
 
     def not_null_columns(self, text: str) -> frozenset[str]:
         """Columns (source names) that the predicate of a filtered index keeps from being NULL."""
@@ -107,6 +108,12 @@ class Translator:
         if type(target).__name__ != "Column":
             return set()
         return {column for column in self._columns if column.lower() == target.name.lower()}
+
+
+def _stored(value: Value, column: MappedColumn) -> Value:
+    """The value as the column holds it: with the blanks of a char(n), which citext does not add by itself."""
+    value = assigned(value, column.source.type)
+    return casts.padded(value) if column.pg_type == "citext" else value
 
 
 class _TableExpressions(ExpressionTranslator):

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Literal, TypeAlias
 
 from ..model import SqlType
+from .collation_names import code_page_of
 from .parse import Untranslatable
 
 Kind: TypeAlias = Literal[
@@ -62,6 +63,9 @@ INT = SqlType("int", 4, 10)
 BIGINT = SqlType("bigint", 8, 19)
 BIT = SqlType("bit", 1, 1)
 FLOAT = SqlType("float", 8, 53)
+REAL = SqlType("real", 4, 24)
+MONEY = SqlType("money", 8, 19, 4)
+SMALLMONEY = SqlType("smallmoney", 4, 10, 4)
 DATE = SqlType("date", 3, 10)
 DATETIME = SqlType("datetime", 8, 23, 3)
 DATETIME2 = SqlType("datetime2", 8, 27, 7)
@@ -86,14 +90,17 @@ def decimal_type(precision: int, scale: int) -> SqlType:
     return SqlType("decimal", 17, precision, scale)
 
 
-def varchar(length: int, *, unicode: bool = False, collation: str | None = None) -> SqlType:
+def varchar(
+    length: int, *, unicode: bool = False, collation: str | None = None, code_page: int | None = None
+) -> SqlType:
     """varchar(n) or nvarchar(n); length in characters, -1 for max."""
-    name = "nvarchar" if unicode else "varchar"
-    return SqlType(name, length if length < 0 else length * (2 if unicode else 1), collation=collation)
+    if unicode:
+        return SqlType("nvarchar", length if length < 0 else length * 2, collation=collation)
+    return SqlType("varchar", length, collation=collation, code_page=code_page)
 
 
 def fixed_length(sql_type: SqlType) -> int | None:
-    """Characters of a char or nchar, None for other types."""
+    """Characters (bytes under a code page of several) of a char or nchar, None for other types."""
     return sql_type.char_length if sql_type.name in ("char", "nchar") else None
 
 
@@ -275,4 +282,5 @@ def collation_of(values: Sequence[Value]) -> str | None:
 
 def with_collation(value: Value, collation: str) -> Value:
     """The value under an explicit COLLATE."""
-    return replace(value, type=replace(value.type, collation=collation), collated=True)
+    page = None if is_unicode(value.type) else code_page_of(collation)
+    return replace(value, type=replace(value.type, collation=collation, code_page=page), collated=True, folded=None)

@@ -140,10 +140,17 @@ def _try_views(
             for table in trial.tables:
                 if table.full_name in read:
                     attempt(_bare(table))
+            refused: dict[str, str] = {}
             for view in trial.views:
-                reason = attempt(ddl.create_view(view))
-                if reason is not None:
+                read_in_vain = next((refused[name] for name in view.depends_on if name in refused), None)
+                if read_in_vain is not None:
+                    reason: str | None = f"it reads the view {read_in_vain}, which is not carried"
+                else:
+                    reason = attempt(ddl.create_view(view))
+                    reason = reason and f"PostgreSQL refuses its translation: {reason}"
+                if reason:
                     refusals.views[view.source.schema, view.source.name] = reason
+                    refused[f"{view.schema}.{view.name}"] = f"{view.source.schema}.{view.source.name}"
     except psycopg.errors.OutOfMemory as error:
         refusals.views.clear()
         text = f"the views were not tried out beforehand, they read too many tables: {_reason(error)}"
@@ -184,14 +191,21 @@ def _without(database: MappedDatabase, refusals: _Refusals) -> MappedDatabase:
     notes = list(refusals.notes)
     tables = tuple(_table_without(table, refusals, notes) for table in database.tables)
     views = []
+    refused = []
     for view in database.views:
         reason = refusals.views.get((view.source.schema, view.source.name))
         if reason is None:
             views.append(view)
         else:
-            label = f"{view.source.schema}.{view.source.name}"
-            notes.append(Note("not_carried", label, f"view: PostgreSQL refuses its translation: {reason}"))
-    return replace(database, tables=tables, views=tuple(views), notes=(*database.notes, *notes))
+            refused.append(f"{view.source.schema}.{view.source.name}")
+            notes.append(Note("not_carried", refused[-1], f"view: {reason}"))
+    # What was said of a refused view, its new name say, and of its columns, is about nothing now.
+    kept = [note for note in database.notes if not any(_is_about(note.object, label) for label in refused)]
+    return replace(database, tables=tables, views=tuple(views), notes=(*kept, *notes))
+
+
+def _is_about(label: str, view: str) -> bool:
+    return label == view or label.startswith(f"{view}.")
 
 
 def _table_without(table: MappedTable, refusals: _Refusals, notes: list[Note]) -> MappedTable:
@@ -230,4 +244,5 @@ def _table_without(table: MappedTable, refusals: _Refusals, notes: list[Note]) -
 
 
 def _reason(error: psycopg.Error) -> str:
-    return error.diag.message_primary or str(error).strip() or type(error).__name__
+    reason = error.diag.message_primary or str(error).strip() or type(error).__name__
+    return reason.replace(f"{_TEMPORARY}.", "")

@@ -84,6 +84,25 @@ def test_a_plan_the_server_accepts_is_unchanged(module_db: PgDatabase) -> None:
 
 
 @pytest.mark.usefixtures("wrong_rule")
+def test_a_refused_view_keeps_no_other_note_and_a_view_that_reads_it_names_it(module_db: PgDatabase) -> None:
+    long = "c" * 70
+    modules = (
+        Module("dbo", "Base", "view", f"create view Base as select sign(a) as {long}, newid() as i from T"),
+        Module("dbo", "Top", "view", f"create view Top as select max({long}) as m from Base"),
+        Module("dbo", "Base2", "view", f"create view Base2 as select a as {long} from T"),
+    )
+    before = build(replace(SOURCE, modules=modules), MappingOptions(create_views=True))
+    assert any(note.severity == "renamed" and note.object.startswith("dbo.Base.") for note in before.notes)
+    database = verified(module_db, replace(SOURCE, modules=modules), create_views=True)
+    assert [item.name for item in database.views] == ["Base2"]
+    about = {note.object: note for note in database.notes if note.object.startswith(("dbo.Base", "dbo.Top"))}
+    assert sorted(about) == ["dbo.Base", f"dbo.Base2.{long}", "dbo.Top"]
+    assert "no_such_function" in about["dbo.Base"].message
+    assert about["dbo.Top"].message == "view: it reads the view dbo.Base, which is not carried"
+    assert not any("pg_temp" in note.message for note in database.notes)
+
+
+@pytest.mark.usefixtures("wrong_rule")
 def test_nothing_stays_behind(module_db: PgDatabase) -> None:
     verified(module_db, SOURCE, create_views=True, collation="citext")
     left = module_db.execute(

@@ -179,12 +179,14 @@ def test_routines_triggers_and_synonyms_are_listed_with_a_reason() -> None:
         Module("dbo", "Total", "function", "create function ..."),
         Module("dbo", "OnInsert", "trigger", "create trigger ...", parent="dbo.T"),
         Module("dbo", "OnOther", "trigger", "create trigger ...", parent="dbo.Elsewhere"),
+        Module("", "OnDdl", "trigger"),
         Module("dbo", "Alias", "synonym", "[Other].[dbo].[T]"),
         Module("dbo", "V", "view", "create view V as select 1 as a"),
     )
     database = mapped(catalog(table("T", column("a", "int")), modules=modules))
     listed = {note.object: note.message for note in database.notes if note.severity == "not_carried"}
-    assert set(listed) == {"dbo.DoIt", "dbo.Total", "dbo.OnInsert", "dbo.Alias", "dbo.V"}
+    assert set(listed) == {"dbo.DoIt", "dbo.Total", "dbo.OnInsert", "OnDdl", "dbo.Alias", "dbo.V"}
+    assert listed["OnDdl"] == "trigger on the database: T-SQL code is not translated"
     assert "[Other].[dbo].[T]" in listed["dbo.Alias"]
     assert "create_views is false" in listed["dbo.V"]
 
@@ -234,6 +236,7 @@ def test_sequences_keep_their_bounds_and_position() -> None:
         ("icu", "varchar(9)", "Latin1_General_CI_AS", ("varchar(9)", '"public"."mssql_ci_as"')),
         ("icu", "nvarchar(max)", "Latin1_General_CI_AI", ("text", '"public"."mssql_ci_ai"')),
         ("icu", "char(4)", "Latin1_General_CS_AI", ("char(4)", '"public"."mssql_cs_ai"')),
+        ("icu", "varchar(9)", "Turkish_100_CI_AS", ("varchar(9)", '"public"."mssql_tr_ci_as"')),
         ("icu", "varchar(9)", "Latin1_General_CS_AS", ("varchar(9)", None)),
         ("icu", "xml", None, ("text", None)),
     ],

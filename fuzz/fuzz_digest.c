@@ -1,6 +1,6 @@
 /* Fuzz target of the digest: made-up COPY data, damaged at random, under AddressSanitizer.
  *
- * An input is one byte with the number of columns (0 to 7) and two flags, one byte for each column's kind and role, and
+ * An input is one byte with the number of columns (0 to 7) and three flags, one byte for each column's kind and role, and
  * the data. Every input is digested twice: whole, and in pieces whose rests are joined as a reader of a socket does.
  * Both must end alike. Built with -DSTANDALONE it makes its inputs itself (run with seconds and a seed); without, it is
  * a libFuzzer target.
@@ -58,7 +58,9 @@ static outcome digest(const uint8_t *kinds, const uint8_t *roles, int columns, i
     dg *d = dg_new(kinds, roles, columns, key, BITS, flags & 1);
     if (!d)
         FAIL("dg_new refused %d columns", columns);
-    if (flags & 2)
+    if (flags & 4)
+        dg_keep(d, chosen);
+    else if (flags & 2)
         dg_select(d, chosen);
     for (size_t at = 0; at <= size && o.status == DG_MORE;) {
         size_t more = piece ? piece : size;
@@ -83,7 +85,22 @@ static outcome digest(const uint8_t *kinds, const uint8_t *roles, int columns, i
     if (o.status == DG_MALFORMED)
         o.fault = dg_fault_at(d, &o.column, &o.detail);
     o.rows = dg_rows(d);
-    if (flags & 2) {
+    if (flags & 4) {
+        uint64_t rows, whole = 0;
+        const uint8_t *tuples = dg_kept(d, &count, &rows);
+        dg *again = dg_new(kinds, roles, columns, key, BITS, 0);
+        size_t used = 0;
+        uint8_t *input = exact(tuples, count);
+        if (!again || dg_update(again, input, count, &used) != DG_MORE || used != count)
+            FAIL("what was kept is not whole tuples");
+        whole = dg_rows(again);
+        free(input);
+        dg_free(again);
+        if (whole != rows)
+            FAIL("%llu tuples kept, %llu counted", (unsigned long long)whole, (unsigned long long)rows);
+        o.sum = summed(tuples, count);
+        dg_forget_listed(d);
+    } else if (flags & 2) {
         const uint8_t *listed = dg_listed(d, &count);
         for (size_t at = 0; at < count;) {
             uint32_t length;
@@ -123,7 +140,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 1)
         return 0;
     columns = data[0] & 7;
-    flags = data[0] >> 3 & 3;
+    flags = data[0] >> 3 & 7;
     if (size < 1 + (size_t)columns)
         return 0;
     for (int i = 0; i < columns; i++) {

@@ -81,6 +81,9 @@ typedef struct {
     size_t body_size;
 } canonical;
 
+/* What becomes of a row: added to its bucket, or, in the selected buckets, listed or kept as it is. */
+enum mode { SUMMING, LISTING, KEEPING };
+
 struct dg {
     int count;
     int bits;
@@ -88,7 +91,8 @@ struct dg {
     int ended;
     int keyed;     /* a column has the role DG_KEY */
     int plain;     /* all columns are DG_RAW */
-    int listing;
+    enum mode mode;
+    uint64_t kept_rows;
     uint64_t rows;
     uint8_t *kinds;
     uint8_t *roles;
@@ -162,7 +166,7 @@ const dg_bucket *dg_buckets(const dg *d, size_t *count)
     return d->buckets;
 }
 
-int dg_select(dg *d, const uint8_t *bitmap)
+static int choose(dg *d, const uint8_t *bitmap, enum mode mode)
 {
     size_t size = ((size_t)1 << d->bits) / 8;
     if (size == 0)
@@ -172,8 +176,18 @@ int dg_select(dg *d, const uint8_t *bitmap)
     if (!d->selected)
         return 0;
     memcpy(d->selected, bitmap, size);
-    d->listing = 1;
+    d->mode = mode;
     return 1;
+}
+
+int dg_select(dg *d, const uint8_t *bitmap) { return choose(d, bitmap, LISTING); }
+
+int dg_keep(dg *d, const uint8_t *bitmap) { return choose(d, bitmap, KEEPING); }
+
+const uint8_t *dg_kept(const dg *d, size_t *size, uint64_t *rows)
+{
+    *rows = d->kept_rows;
+    return dg_listed(d, size);
 }
 
 const uint8_t *dg_listed(const dg *d, size_t *size)
@@ -182,7 +196,11 @@ const uint8_t *dg_listed(const dg *d, size_t *size)
     return d->listed;
 }
 
-void dg_forget_listed(dg *d) { d->listed_size = 0; }
+void dg_forget_listed(dg *d)
+{
+    d->listed_size = 0;
+    d->kept_rows = 0;
+}
 
 int dg_fault_at(const dg *d, int *column, int64_t *detail)
 {
@@ -475,9 +493,12 @@ static int take_row(dg *d, const uint8_t *tuple, size_t size)
     if (!d->keyed)
         bucket = (uint32_t)d->hash[0] & (((uint32_t)1 << d->bits) - 1);
     d->rows++;
-    if (d->listing) {
-        if (d->selected[bucket >> 3] >> (bucket & 7) & 1 && !list_row(d, bucket))
+    if (d->mode != SUMMING) {
+        if (!(d->selected[bucket >> 3] >> (bucket & 7) & 1))
+            return DG_MORE;
+        if (d->mode == LISTING ? !list_row(d, bucket) : !list_bytes(d, tuple, size))
             return DG_MEMORY;
+        d->kept_rows++;
     } else {
         dg_bucket *b = &d->buckets[bucket];
         b->low += d->hash[0];

@@ -84,6 +84,11 @@ int dg_select(dg *d, const uint8_t *bitmap);
 const uint8_t *dg_listed(const dg *d, size_t *size);
 void dg_forget_listed(dg *d);
 
+/* From now on keep the tuples of the buckets whose bit is set as they came, one behind the other, instead of adding rows
+ * up. `dg_forget_listed` empties what was kept. */
+int dg_keep(dg *d, const uint8_t *bitmap);
+const uint8_t *dg_kept(const dg *d, size_t *size, uint64_t *rows);
+
 /* The fault of DG_MALFORMED; `column` is -1 where none is concerned. */
 int dg_fault_at(const dg *d, int *column, int64_t *detail);
 

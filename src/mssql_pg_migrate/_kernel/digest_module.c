@@ -183,7 +183,7 @@ static PyObject *digest_pump(Digest *self, PyObject *args)
     return PyLong_FromLong(status);
 }
 
-static PyObject *digest_select(Digest *self, PyObject *argument)
+static PyObject *choose(Digest *self, PyObject *argument, int (*with)(dg *, const uint8_t *))
 {
     Py_buffer bitmap;
     size_t count;
@@ -197,11 +197,30 @@ static PyObject *digest_select(Digest *self, PyObject *argument)
         PyErr_SetString(PyExc_ValueError, "the bitmap must have a bit per bucket");
         return NULL;
     }
-    done = dg_select(self->core, bitmap.buf);
+    done = with(self->core, bitmap.buf);
     PyBuffer_Release(&bitmap);
     if (!done)
         return PyErr_NoMemory();
     Py_RETURN_NONE;
+}
+
+static PyObject *digest_select(Digest *self, PyObject *bitmap) { return choose(self, bitmap, dg_select); }
+
+static PyObject *digest_keep(Digest *self, PyObject *bitmap) { return choose(self, bitmap, dg_keep); }
+
+static PyObject *digest_kept(Digest *self, PyObject *unused)
+{
+    size_t size;
+    uint64_t rows;
+    const uint8_t *data;
+    PyObject *result;
+    (void)unused;
+    ENTER(self);
+    data = dg_kept(self->core, &size, &rows);
+    result = Py_BuildValue("(y#K)", data ? (const char *)data : "", (Py_ssize_t)size, (unsigned long long)rows);
+    if (result)
+        dg_forget_listed(self->core);
+    return result;
 }
 
 static PyObject *digest_take(Digest *self, PyObject *unused)
@@ -251,6 +270,9 @@ static PyMethodDef digest_methods[] = {
      "pump(connection, PQgetCopyData, PQfreemem, max_bytes): digest what a COPY TO STDOUT sends; a status."},
     {"select", (PyCFunction)digest_select, METH_O,
      "select(bitmap): list the rows of these buckets from now on instead of adding rows up."},
+    {"keep", (PyCFunction)digest_keep, METH_O,
+     "keep(bitmap): keep the tuples of these buckets from now on instead of adding rows up."},
+    {"kept", (PyCFunction)digest_kept, METH_NOARGS, "kept(): tuples kept since the last call, and how many."},
     {"take", (PyCFunction)digest_take, METH_NOARGS, "take(): the records listed since the last call."},
     {"buckets", (PyCFunction)digest_buckets, METH_NOARGS, "buckets(): low, high, count of each as native uint64."},
     {NULL, NULL, 0, NULL},

@@ -76,6 +76,14 @@ class Digest(Protocol):
         """What was listed since the last call: bucket (4 bytes, little-endian), key or label fields, hash (16)."""
         ...
 
+    def keep(self, bitmap: Buffer, /) -> None:
+        """From now on keep the tuples of the buckets whose bit is set, as they came, instead of adding rows up."""
+        ...
+
+    def kept(self) -> tuple[bytes, int]:
+        """The tuples kept since the last call (without header and trailer), and how many they are."""
+        ...
+
     def buckets(self) -> bytes:
         """Sum (low, high) and count of each bucket, as native unsigned 64-bit integers."""
         ...

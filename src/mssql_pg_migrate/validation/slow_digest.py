@@ -80,6 +80,7 @@ class SlowDigest:
         self._ended = False
         self._selected: bytes | None = None
         self._listed: list[bytes] = []
+        self._keeping = False
 
     def update(self, data: Buffer, /) -> tuple[int, bool]:
         """See `digest.Digest.update`."""
@@ -110,10 +111,23 @@ class SlowDigest:
 
     def select(self, bitmap: Buffer, /) -> None:
         """See `digest.Digest.select`."""
+        self._choose(bitmap, keeping=False)
+
+    def keep(self, bitmap: Buffer, /) -> None:
+        """See `digest.Digest.keep`."""
+        self._choose(bitmap, keeping=True)
+
+    def kept(self) -> tuple[bytes, int]:
+        """See `digest.Digest.kept`."""
+        kept = self.take()
+        return b"".join(kept), len(kept)
+
+    def _choose(self, bitmap: Buffer, *, keeping: bool) -> None:
         chosen = bytes(bitmap)
         if len(chosen) != (len(self._sums) + 7) // 8:
             raise ValueError("the bitmap must have a bit per bucket")
         self._selected = chosen
+        self._keeping = keeping
 
     def take(self) -> list[bytes]:
         """See `digest.Digest.take`."""
@@ -176,7 +190,8 @@ class SlowDigest:
             self._sums[bucket] = (self._sums[bucket] + value) & _SUM
             self._counts[bucket] += 1
         elif self._selected[bucket >> 3] >> (bucket & 7) & 1:
-            self._listed.append(self._record(octets, starts, bucket, value))
+            whole = octets[starts[0] - 2 : starts[-1]]
+            self._listed.append(whole if self._keeping else self._record(octets, starts, bucket, value))
 
     def _form(self, octets: bytes, starts: list[int], position: int) -> bytes:
         """A field in canonical form, its length included."""

@@ -174,7 +174,16 @@ def test_both_digests_agree(
         added = made.buckets()
         made.select(chosen)
         made.update(data)
-        results.append((added, made.take(), made.take(), made.rows))
+        listed = made.take()
+        made.keep(chosen)
+        made.update(data)
+        kept, count = made.kept()
+        assert count == len(listed), "as many are kept as were listed"
+        assert made.kept() == (b"", 0)
+        again = make(bytes(kinds), bytes(roles), KEY, bits)
+        assert again.update(kept) == (len(kept), False)
+        assert again.rows == count
+        results.append((added, listed, made.take(), kept, made.rows))
     assert results[0] == results[1]
 
 

@@ -21,8 +21,9 @@ from ..source.sqlserver.health import access_problems, snapshot_allowed
 from ..target.ddl import has_identity
 from ..target.fit import KINDS, check_fit
 from ..target.inspect import ExistingTable, read_abilities, read_existing
-from ..target.ledger import LEDGER_TABLES, Action, Ledger, LedgerTable
+from ..target.ledger import LEDGER_RELATIONS, Action, Ledger, LedgerTable
 from ..target.prepare import dependents, foreign_keys_between, refuse_outside_references, unvalidated_constraints
+from ..target.taken import read_taken
 from ..target.verify import verify
 from ..transfer.plan import (
     RunPlan,
@@ -71,14 +72,20 @@ def make_plan(
     data_only = only == "data"
     catalog, selected = read_source(config, source)
     options = mapping_options(config, catalog, selected, target)
-    database = verify(target, catalog, options, build(catalog, options))
+    database = build(catalog, options)
+    if lock is not None:
+        lock(database.schemas)
+    unfinished = _unfinished_tables(target, database.schemas[0])
+    stopped_midway = Ledger(database.schemas[0], "").current_run(target) is not None
+    taken = read_taken(target, database, unfinished=stopped_midway)
+    if taken:
+        options = replace(options, taken=taken)
+        database = build(catalog, options)
+    database = verify(target, catalog, options, database)
     mode = config.migration.target_mode
     names = display_names(database.tables)
     notes = [*database.notes, *_selection(config, catalog, database), *_unreadable(config, source, database.tables)]
-    if lock is not None:
-        lock(database.schemas)
     existing = read_existing(target, database.tables)
-    unfinished = _unfinished_tables(target, database.schemas[0])
     plans: list[TablePlan] = []
     tables: list[MappedTable] = []
     for table in database.tables:
@@ -126,7 +133,7 @@ def _selection(config: Config, catalog: Catalog, database: MappedDatabase) -> It
     for pattern in idle_patterns(catalog.tables, config.migration.include_tables):
         yield Note("warning", "include_tables", f"the pattern {pattern} matches no table")
     for table in database.tables:
-        if table.name in LEDGER_TABLES:
+        if table.name in LEDGER_RELATIONS:
             text = f"the name {table.name} is that of a table this tool keeps; exclude it"
             yield Note("error", table.source.full_name, text)
 
@@ -139,6 +146,7 @@ def mapping_options(
     schemas = dict.fromkeys(table.schema for table in catalog.tables)
     return MappingOptions(
         schemas=config.schema_mapping(schemas),
+        reserved=LEDGER_RELATIONS,
         mode=migration.target_mode,
         identifier_case=migration.identifier_case,
         collation=migration.collation,

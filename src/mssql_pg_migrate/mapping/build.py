@@ -26,7 +26,14 @@ def build(catalog: Catalog, options: MappingOptions) -> MappedDatabase:
     The result's notes list every rename, every loss and everything that is not carried, by source name; a note of
     severity ``error`` means that the run must not start.
     """
-    names = NamePlan(catalog, options.schemas, options.identifier_case, views=options.create_views)
+    names = NamePlan(
+        catalog,
+        options.schemas,
+        options.identifier_case,
+        views=options.create_views,
+        taken=options.taken,
+        reserved=options.reserved,
+    )
     context = Context(catalog, options, names, CollationPlan(options, _collation_schema(catalog, options, names)))
     context.notes.extend(Note("warning", catalog.database, text) for text in catalog.notes)
     selected = _select(context)
@@ -89,8 +96,8 @@ def _map_table(context: Context, table: Table) -> MappedTable | None:
         return None
     if context.options.mode == "upsert" and (table.primary_key is None or table.primary_key.disabled):
         context.note("error", table.full_name, f"Table '{table.name}' {NO_PRIMARY_KEY}")
-    if len(table.columns) > MAX_COLUMNS:
-        context.note("error", table.full_name, f"has {len(table.columns)} columns, PostgreSQL allows {MAX_COLUMNS}")
+    if len(columns) > MAX_COLUMNS:
+        context.note("error", table.full_name, f"has {len(columns)} columns, PostgreSQL allows {MAX_COLUMNS}")
     mapped = MappedTable(
         source=table,
         schema=names.schema(table.schema),

@@ -71,6 +71,7 @@ def _map_column(context: Context, table: Table, source: Column) -> MappedColumn 
         collation_sql=collation_sql,
         lossy=lossy,
         comment=source.description,
+        not_null_name=names.not_null(table.schema, table.name, source.name),
     )
 
 
@@ -121,10 +122,13 @@ def _with_identity(context: Context, table: Table, column: MappedColumn) -> Mapp
     if not all(_BIGINT[0] <= value <= _BIGINT[1] for value in values):
         context.note("not_carried", label, "identity: its values lie beyond bigint; the column keeps its data only")
         return column
+    names = context.names
+    name = names.identity(table.schema, table.name, column.source.name)
+    context.notes.extend(names.note_for("identity", table.schema, table.name, column.source.name))
     if column.pg_type in _IDENTITY_TYPES:
-        return replace(column, identity=True)
-    target_table = context.names.table(table.schema, table.name)
-    name = default_object_name(target_table, column.name, "seq")
+        usual = default_object_name(names.table(table.schema, table.name), column.name, "seq")
+        own = None if name == usual else (names.schema(table.schema), name)
+        return replace(column, identity=True, sequence=own)
     sequence = stand_in_for_identity(context, table, column, identity, name)
     context.owned_sequences.append(sequence)
     context.note("info", label, f'identity of type {column.source.type}: fed by the sequence "{name}"')

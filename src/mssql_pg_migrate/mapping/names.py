@@ -8,9 +8,10 @@ Rules (documented for users in docs/schema-mapping.md):
   ``_`` and 8 hexadecimal digits, the start of the SHA-256 of the object's full source name.
 * A name already taken in its namespace gets the same suffix; whoever comes first in the catalog's sorted order keeps
   the plain name. The suffix depends on the source name alone, so that two runs agree.
-* Namespaces are PostgreSQL's: tables, views, sequences and indexes (also those of primary keys and unique
-  constraints) share one per schema (``pg_class``); columns have one per table; check and foreign key constraints
-  share one per table with the other constraints of that table.
+* Namespaces are PostgreSQL's: tables, views, sequences (also those behind identities) and indexes (also those of
+  primary keys and unique constraints) share one per schema (``pg_class``); columns have one per table; check and
+  foreign key constraints share one per table with the other constraints of that table, from PostgreSQL 18 on also
+  with its NOT NULL constraints. Array types step aside by themselves, TOAST tables have a schema of their own.
 """
 
 from __future__ import annotations
@@ -95,12 +96,17 @@ class Namespace:
         """Mark a name as taken that PostgreSQL will use by itself."""
         self._taken.add(name)
 
-    def allocate(self, name: str, identity: str) -> tuple[str, str | None]:
-        """A free name for the object whose full source name is ``identity``.
+    @property
+    def names(self) -> frozenset[str]:
+        """The names that are taken."""
+        return frozenset(self._taken)
+
+    def allocate(self, name: str, identity: str, *, folded: bool = False) -> tuple[str, str | None]:
+        """A free name for the object whose full source name is ``identity``; ``folded``: ``name`` is a target name.
 
         Returns the name and, where it is not just the folded source name, the reason as the end of a sentence.
         """
-        wanted = fold(name, self._case) or "_"
+        wanted = name if folded else fold(name, self._case) or "_"
         reason = None
         if byte_length(wanted) > MAX_BYTES:
             reason = f"its name is longer than {MAX_BYTES} bytes"

@@ -6,23 +6,36 @@ includes.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 from ..model import Catalog, Table
 from .names import SYSTEM_COLUMNS, IdentifierCase, Namespace, byte_length, default_object_name, fold
 from .objects import Note
 
+_NOT_NULL = re.compile(r"_not_null\d*$")
+"""How PostgreSQL 18 names the NOT NULL constraints that nobody named: table, column and this."""
+
 
 class NamePlan:
     """Source names to target names.
 
+    ``taken`` are names that only tables may have, by target schema; ``reserved`` the same in every schema of tables.
     Lookups raise KeyError for an object that is not in the catalog. ``notes`` maps the source object's key to the note
     of its renaming; `note_for` picks those of carried objects.
     """
 
     def __init__(
-        self, catalog: Catalog, schemas: Mapping[str, str], case: IdentifierCase, *, views: bool = False
+        self,
+        catalog: Catalog,
+        schemas: Mapping[str, str],
+        case: IdentifierCase,
+        *,
+        views: bool = False,
+        taken: Mapping[str, Collection[str]] = MappingProxyType({}),
+        reserved: Collection[str] = (),
     ) -> None:
         self._case = case
         self._explicit = dict(schemas)
@@ -33,6 +46,9 @@ class NamePlan:
         tables = sorted(catalog.tables, key=lambda table: (table.schema, table.name))
         for table in tables:
             self._relation(("table", table.schema, table.name), table.name, table.schema, table.full_name)
+        for schema in {*self._relations, *taken}:
+            for name in (*reserved, *taken.get(schema, ())):
+                self._relations[schema].reserve(name)
         if views:
             for module in sorted(catalog.modules, key=lambda module: (module.schema, module.name)):
                 if module.kind == "view":
@@ -95,6 +111,14 @@ class NamePlan:
         """Target name of a sequence."""
         return self._names["sequence", schema, name]
 
+    def identity(self, schema: str, table: str, column: str) -> str:
+        """Target name of the sequence behind an identity column."""
+        return self._names["identity", schema, table, column]
+
+    def not_null(self, schema: str, table: str, column: str) -> str | None:
+        """A name for the column's NOT NULL constraint, where the one PostgreSQL 18 would choose may be taken."""
+        return self._names.get(("not_null", schema, table, column))
+
     def view(self, schema: str, name: str) -> str:
         """Target name of a view."""
         return self._names["view", schema, name]
@@ -103,10 +127,6 @@ class NamePlan:
         """The renaming note of one object, as a list of none or one."""
         note = self._notes.get(key)
         return [] if note is None else [note]
-
-    def reserve_relation(self, schema: str, name: str) -> None:
-        """Mark a relation name of a target schema as taken."""
-        self._relations[schema].reserve(name)
 
     # -- allocation ------------------------------------------------------------------------------------------------
 
@@ -124,8 +144,10 @@ class NamePlan:
                 reason = "PostgreSQL uses that name for a system column"
             self._record(("column", table.schema, table.name, column.name), target, reason, label, "column")
             if column.identity is not None:
-                sequence = default_object_name(target_table, target, "seq")
-                self._relations[self.schema(table.schema)].reserve(sequence)
+                wanted = default_object_name(target_table, target, "seq")
+                sequence, reason = self._relations[self.schema(table.schema)].allocate(wanted, label, folded=True)
+                key = ("identity", table.schema, table.name, column.name)
+                self._record(key, sequence, reason, label, "the sequence of its identity")
 
     def _table_object(self, table: Table, kind: str, name: str, word: str) -> None:
         label = f"{table.full_name} {word} {name}"
@@ -140,6 +162,17 @@ class NamePlan:
             label = f"{table.full_name} constraint {name}"
             key = ("constraint", table.schema, table.name, name)
             self._record(key, target, reason, label, "constraint")
+        if any(_NOT_NULL.search(name) for name in namespace.names):
+            self._name_not_nulls(table, namespace)
+
+    def _name_not_nulls(self, table: Table, namespace: Namespace) -> None:
+        """One of the table's constraints is called as PostgreSQL 18 calls a NOT NULL: these get names of their own."""
+        target_table = self.table(table.schema, table.name)
+        for column in table.columns:
+            target_column = self.column(table.schema, table.name, column.name)
+            wanted = default_object_name(target_table, target_column, "not_null")
+            target, _ = namespace.allocate(wanted, f"{table.full_name}.{column.name}", folded=True)
+            self._names["not_null", table.schema, table.name, column.name] = target
 
     def _record(self, key: tuple[str, ...], target: str, reason: str | None, label: str, word: str) -> None:
         self._names[key] = target

@@ -61,6 +61,10 @@ class MappingOptions:
     create_foreign_keys: bool = True
     create_check_constraints: bool = True
     create_views: bool = False
+    taken: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Target schema -> names that the target has for something else: only tables of the source may have them."""
+    reserved: frozenset[str] = frozenset()
+    """The same for names of this tool, in every schema."""
     selected: frozenset[str] | None = None
     """``schema.table`` names (source) of this run; None takes every table of the catalog."""
     abilities: TargetAbilities = TargetAbilities()

@@ -92,7 +92,8 @@ def column_definition(column: MappedColumn, *, defaults: bool = True) -> str:
     elif column.default_sql is not None and defaults:
         parts.append(f"DEFAULT {column.default_sql}")
     if not column.nullable:
-        parts.append("NOT NULL")
+        named = column.not_null_name
+        parts.append("NOT NULL" if named is None else f"CONSTRAINT {quote_ident(named)} NOT NULL")
     return " ".join(parts)
 
 
@@ -109,7 +110,9 @@ def _identity_options(column: MappedColumn) -> str:
     assert identity is not None
     low, high = identity_bounds(column)
     last = identity.last_value
-    options = [f"START WITH {identity.seed}", f"INCREMENT BY {identity.increment}"]
+    # Not in the manual's list of sequence options; pg_dump writes it, for the same purpose.
+    options = [] if column.sequence is None else [f"SEQUENCE NAME {qualified(*column.sequence)}"]
+    options += [f"START WITH {identity.seed}", f"INCREMENT BY {identity.increment}"]
     # PostgreSQL's own bounds are 1..max upwards and min..-1 downwards; SQL Server uses the whole type.
     if identity.increment < 0 or min(identity.seed, identity.seed if last is None else last) < 1:
         options.append(f"MINVALUE {low}")

@@ -42,6 +42,9 @@ Action: TypeAlias = Literal["create", "recreate", "truncate", "merge", "create_m
 with its primary key and merged into."""
 LEDGER_TABLES = ("_mpm_chunk", "_mpm_chunk_unlogged", "_mpm_range", "_mpm_constraint", "_mpm_table", "_mpm_run")
 
+LEDGER_RELATIONS = frozenset((*LEDGER_TABLES, *(f"{name}_pkey" for name in LEDGER_TABLES)))
+"""All names the ledger uses in its schema."""
+
 
 class LedgerMovedError(Exception):
     """The ledger does not hold what the writer believed: its generation is over or its last chunk was lost."""

@@ -348,3 +348,11 @@ def test_what_the_login_may_not_see_is_named_and_nothing_is_made_up_for_it() -> 
     assert notes(database, "not_carried", "dbo.S") == ["sequence: unseen"]
     assert notes(database, "not_carried", "dbo.F constraint FK") == ["foreign key: unseen"]
     assert notes(database, "not_carried", "dbo.Elsewhere constraint FK") == []
+
+
+def test_a_column_set_does_not_count_towards_the_columns_postgresql_allows() -> None:
+    sparse = [column(f"c{number}", "int", sparse=True) for number in range(1600)]
+    repeated = column("everything", "xml", column_set=True)
+    assert notes(mapped(catalog(table("T", *sparse, repeated))), "error") == []
+    (message,) = notes(mapped(catalog(table("T", *sparse, column("one", "int"), repeated))), "error", "dbo.T")
+    assert "1601 columns" in message

@@ -76,11 +76,7 @@ def make_plan(
     if lock is not None:
         lock(database.schemas)
     unfinished = _unfinished_tables(target, database.schemas[0])
-    stopped_midway = Ledger(database.schemas[0], "").current_run(target) is not None
-    taken = read_taken(target, database, unfinished=stopped_midway)
-    if taken:
-        options = replace(options, taken=taken)
-        database = build(catalog, options)
+    options, database = _freely_named(target, catalog, options, database)
     database = verify(target, catalog, options, database)
     mode = config.migration.target_mode
     names = display_names(database.tables)
@@ -126,6 +122,18 @@ def make_plan(
         tuning=tuning,
         suspended=suspended,
     )
+
+
+def _freely_named(
+    target: psycopg.Connection[Any], catalog: Catalog, options: MappingOptions, database: MappedDatabase
+) -> tuple[MappingOptions, MappedDatabase]:
+    """The mapping with other names where the target has those of indexes, sequences or views for something else."""
+    stopped_midway = Ledger(database.schemas[0], "").current_run(target) is not None
+    taken = read_taken(target, database, unfinished=stopped_midway)
+    if not taken:
+        return options, database
+    options = replace(options, taken=taken)
+    return options, build(catalog, options)
 
 
 def _selection(config: Config, catalog: Catalog, database: MappedDatabase) -> Iterator[Note]:

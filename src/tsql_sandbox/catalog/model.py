@@ -298,6 +298,8 @@ class Database:
         self.name = name
         self.collation = collation
         self.snapshot_allowed = True
+        self.read_committed_snapshot = True
+        """Whether readers under READ COMMITTED read row versions: the default of Azure SQL Database."""
         self.created = dt.datetime.now().replace(microsecond=0)
         self.version = 0
         """Grows with every change, so that copies of the catalog can tell that they are stale."""

@@ -20,6 +20,7 @@ from ..values.sqltypes import SqlType
 from . import sysrows as rows
 from . import sysrows_keys as keys
 from . import sysrows_others as others
+from . import sysrows_running as running
 
 if TYPE_CHECKING:
     from ..engine.session import Session
@@ -233,6 +234,45 @@ _VIEWS: dict[str, tuple[str, Rows]] = {
         rows.sysobjects,
     ),
     "sysaltfiles": ("fileid smallint, dbid smallint, name sysname, filename nvarchar(260)", rows.sysaltfiles),
+    "dm_exec_sessions": (
+        "session_id smallint, login_time datetime, host_name nvarchar(128), program_name nvarchar(128), "
+        "host_process_id int, client_version int, client_interface_name nvarchar(32), login_name nvarchar(128), "
+        "nt_domain nvarchar(128), nt_user_name nvarchar(128), status nvarchar(30), total_elapsed_time int, "
+        "last_request_start_time datetime, last_request_end_time datetime, is_user_process bit, "
+        "language nvarchar(128), quoted_identifier bit, transaction_isolation_level smallint, lock_timeout int, "
+        "row_count bigint, prev_error int, original_login_name nvarchar(128), database_id smallint, "
+        "authenticating_database_id int, open_transaction_count int",
+        running.sessions,
+    ),
+    "dm_exec_requests": (
+        "session_id smallint, request_id int, start_time datetime, status nvarchar(30), command nvarchar(32), "
+        "sql_handle varbinary(64), database_id smallint, user_id int, blocking_session_id smallint, "
+        "wait_type nvarchar(60), wait_time int, last_wait_type nvarchar(60), wait_resource nvarchar(256), "
+        "open_transaction_count int, total_elapsed_time int, transaction_isolation_level smallint, lock_timeout int, "
+        "row_count bigint, prev_error int, nest_level int",
+        running.requests,
+    ),
+    "dm_os_waiting_tasks": (
+        "session_id smallint, exec_context_id int, wait_duration_ms bigint, wait_type nvarchar(60), "
+        "blocking_session_id smallint, resource_description nvarchar(3072)",
+        running.waiting_tasks,
+    ),
+    "dm_tran_locks": (
+        "resource_type nvarchar(60), resource_subtype nvarchar(60), resource_database_id int, "
+        "resource_description nvarchar(256), resource_associated_entity_id bigint, request_mode nvarchar(60), "
+        "request_type nvarchar(60), request_status nvarchar(60), request_session_id int, "
+        "request_owner_type nvarchar(60), request_owner_id bigint",
+        running.locks,
+    ),
+    "dm_tran_session_transactions": (
+        "session_id int, transaction_id bigint, is_user_transaction bit, is_local bit, open_transaction_count int",
+        running.session_transactions,
+    ),
+    "dm_tran_active_transactions": (
+        "transaction_id bigint, name nvarchar(32), transaction_begin_time datetime, transaction_type int, "
+        "transaction_state int",
+        running.active_transactions,
+    ),
     "spt_values": ("name nvarchar(35), number int, type nchar(3), low int, high int, status int", rows.spt_values),
     "sysdatabases": ("name sysname, dbid smallint, crdate datetime, cmptlevel tinyint", rows.sysdatabases),
 }
@@ -260,8 +300,15 @@ _INFORMATION: dict[str, tuple[str, Rows]] = {
     ),
 }
 _ANCESTORS = ("sysobjects", "sysdatabases", "sysaltfiles", "spt_values")
-VOLATILE = frozenset(("databases", "partitions", "allocation_units", "identity_columns", "sequences", "sysdatabases"))
+VOLATILE = frozenset(
+    (
+        *("databases", "partitions", "allocation_units", "identity_columns", "sequences", "sysdatabases"),
+        *(key for key in _VIEWS if key.startswith("dm_")),
+    )
+)
 """Views whose rows change without the catalog's version."""
+_UNLOCKED = frozenset(("databases", "sysdatabases", "spt_values", "sysaltfiles", "server_principals"))
+"""Views of the server, which DDL in a database does not lock."""
 
 
 def _all_objects(session: Session) -> Iterator[Mapping[str, Any]]:
@@ -324,6 +371,8 @@ def system_view(session: Session, name: n.Name) -> tuple[str, list[tuple[str, Sq
     columns = _columns(spec)
     with session.in_database(name[-3] if len(name) > 2 and name[-3] else None):
         database = session.database
+        if key not in _UNLOCKED and not key.startswith("dm_"):
+            session.await_catalog(database)
         relation = f"sys_{database.database_id}_{key}"
         stamp = (-1, -1) if key in VOLATILE else (database.version, session.server.rights_version)
         if stamp[0] < 0 or session.registered.get(relation) != stamp:

@@ -360,7 +360,7 @@ class QueryCompiler(ExprCompiler):
             return self._view(item, alias, name, scope)
         if not isinstance(item, Table):
             raise SqlError(208, f"Invalid object name '{'.'.join(name)}'.")
-        self.session.require("SELECT", item)
+        self.session.require("SELECT", item, source.hints)
         self.tables.append(item)
         text = self.table_source(item, alias, name, scope)
         return f"{text} TABLESAMPLE {source.sample}" if source.sample else text

@@ -14,11 +14,12 @@ from ..errors import SqlError, Unsupported
 from ..tsql import statements as sm
 from ..values import sqltypes as st
 from . import ddl, dml, insert, procedures
+from .locks import Relocked
 
 if TYPE_CHECKING:
     from .session import Session
 
-_CONTINUES = frozenset((515, 547, 2601, 2627, 2628, 8134, 3701, 50000, 15233, 15135))
+_CONTINUES = frozenset((515, 547, 1222, 2601, 2627, 2628, 8134, 3701, 50000, 15233, 15135))
 """Errors after which a batch goes on with its next statement."""
 
 
@@ -46,25 +47,73 @@ def run(session: Session, statements: Sequence[sm.Statement]) -> None:
         if len(together) > 1 and not session.xact_abort:
             _begin_implicitly(session)
             session.changed_data = True
-            if insert.run_together(session, together):
+            if _run_together(session, together):
                 position += len(together)
                 continue
         run_one(session, statements[position])
         position += 1
 
 
+def _run_together(session: Session, statements: Sequence[sm.Insert]) -> bool:
+    session.command = "INSERT"
+    try:
+        return insert.run_together(session, statements)
+    except Relocked:
+        return False
+    finally:
+        session.end_statement()
+
+
+def _attempt(session: Session, statement: sm.Statement) -> None:
+    while True:
+        try:
+            _dispatch(session, statement)
+            return
+        except Relocked:
+            # Nothing has been done: locks come first.
+            continue
+        finally:
+            session.end_statement()
+
+
+_COMMANDS: dict[type[sm.Statement], str] = {
+    sm.SelectStatement: "SELECT",
+    sm.Insert: "INSERT",
+    sm.Update: "UPDATE",
+    sm.Delete: "DELETE",
+    sm.Truncate: "TRUNCATE TABLE",
+    sm.CreateTable: "CREATE TABLE",
+    sm.AlterTable: "ALTER TABLE",
+    sm.CreateIndex: "CREATE INDEX",
+    sm.AlterIndex: "ALTER INDEX",
+    sm.Execute: "EXECUTE",
+}
+
+
+def _command(statement: sm.Statement) -> str:
+    """What sys.dm_exec_requests calls a statement."""
+    if isinstance(statement, sm.Simple):
+        return statement.verb
+    if isinstance(statement, sm.Drop):
+        return f"DROP {statement.kind}"
+    if isinstance(statement, sm.Transaction):
+        return f"{statement.verb} TRANSACTION"
+    return _COMMANDS.get(type(statement), "CONDITIONAL" if isinstance(statement, sm.If | sm.While) else "SET")
+
+
 def run_one(session: Session, statement: sm.Statement) -> None:
     """Run a statement. Errors a batch survives are sent, others are raised."""
     session.sink.check()
+    session.command = _command(statement)
     try:
-        _dispatch(session, statement)
+        _attempt(session, statement)
         if not isinstance(statement, sm.If | sm.While | sm.Block):
             session.last_error = 0
     except SqlError as error:
         error.line = error.line or statement.line
         session.last_error = error.number
         aborts = session.xact_abort or error.number not in _CONTINUES or session.try_depth
-        if session.xact_abort and session.transaction_depth:
+        if session.transaction_depth and (session.xact_abort or error.number == 1205):
             session.rollback()
         if aborts:
             raise

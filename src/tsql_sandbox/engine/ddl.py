@@ -36,6 +36,7 @@ def run(session: Session, statement: sm.Statement) -> None:
     Raises:
         SqlError: it cannot, or may not.
     """
+    _lock(session, statement)
     with session.server.lock:
         session.changing()
         if isinstance(statement, sm.CreateTable):
@@ -51,6 +52,38 @@ def run(session: Session, statement: sm.Statement) -> None:
         else:
             ddl_objects.run(session, statement)
         session.database.changed()
+
+
+def _lock(session: Session, statement: sm.Statement) -> None:
+    """Wait for the objects a statement changes before the catalog is held; Sch-M blocks all others until the end.
+
+    Raises:
+        Relocked: one had to be waited for.
+    """
+    names: list[n.Name] = []
+    if isinstance(statement, sm.CreateTable | sm.AlterTable):
+        names = [statement.name]
+    elif isinstance(statement, sm.CreateIndex | sm.AlterIndex):
+        names = [statement.table]
+    elif isinstance(statement, sm.Drop):
+        names = statement.parents if statement.kind == "INDEX" else statement.names if statement.kind in _HELD else []
+    elif isinstance(statement, sm.CreateModule):
+        names = [statement.name]
+    elif isinstance(statement, sm.CreateObject | sm.Permission):
+        return
+    kept = [name for name in names if not name[-1].startswith(("#", "@"))]
+    if names and not kept:
+        return
+    for name in kept:
+        item = session.find_object(name)
+        if item is not None:
+            session.lock(item, "Sch-M")
+            if isinstance(statement, sm.Drop) and statement.kind != "INDEX":
+                session.hidden.add((session.database.database_id, name[-1].lower()))
+    session.lock_catalog()
+
+
+_HELD = frozenset(("TABLE", "VIEW", "PROCEDURE", "FUNCTION", "TRIGGER", "SEQUENCE", "SYNONYM"))
 
 
 # --- tables ----------------------------------------------------------------------------------------------------
@@ -73,6 +106,7 @@ def create_table(session: Session, node: sm.CreateTable) -> Table:
         session.temporary[node.name[-1].lower()] = table
     else:
         database.add(table)
+        session.lock(table, "Sch-M")
     try:
         _complete(session, database, table, node)
     except SqlError:

@@ -117,8 +117,8 @@ def _create(session: Session, node: sm.CreateObject) -> None:
         database.add_schema(name[-1])
     elif kind == "DATABASE":
         session.server.create_database(name[-1], options.get("collation"))
-    elif kind == "SNAPSHOT OPTION":
-        database.snapshot_allowed = name[-1] == "ON"
+    elif kind == "DATABASE OPTION":
+        _set_database_option(session, name[-1], options)
     elif kind == "LOGIN":
         session.server.add_login(name[-1], options["password"])
     elif kind in ("USER", "ROLE"):
@@ -149,6 +149,18 @@ def _create(session: Session, node: sm.CreateObject) -> None:
                 child.schema_id = item.schema_id
     else:
         raise Unsupported(f"CREATE {kind}")
+
+
+def _set_database_option(session: Session, name: str, options: dict[str, Any]) -> None:
+    current = name.upper() == "CURRENT"
+    database = session.database if current else session.server.find_database(name)
+    if database is None:
+        message = f"User does not have permission to alter database '{name}', the database does not exist, or the "
+        raise SqlError(5011, message + "database is not in a state that allows access checks.", 14)
+    if options["option"] == "READ_COMMITTED_SNAPSHOT":
+        database.read_committed_snapshot = bool(options["on"])
+    else:
+        database.snapshot_allowed = bool(options["on"])
 
 
 def change_role(session: Session, role: str, member: str, add: bool) -> None:

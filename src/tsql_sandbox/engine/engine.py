@@ -21,6 +21,7 @@ from ..compiler.patterns import like_regex, like_regex_function
 from ..errors import SqlError
 from ..faults import Counters, Faults
 from ..values import clr, text
+from .locks import Locks
 
 if TYPE_CHECKING:
     from .session import Session
@@ -55,6 +56,7 @@ class Engine:
         """Grows with every change of rights on the server."""
         self._ids = itertools.count(1)
         self._spids = itertools.count(51)
+        self.locks = Locks()
         self.faults = Faults()
         self.counters = Counters()
         self.duckdb = duckdb.connect(":memory:", config={"threads": threads, "preserve_insertion_order": True})
@@ -161,6 +163,11 @@ class Engine:
     def databases(self) -> list[Database]:
         """All databases."""
         return list(self._databases.values())
+
+    def is_hidden(self, session: Session, database: Database, name: str) -> bool:
+        """Whether another session's open transaction has dropped or renamed something of that name."""
+        place = (database.database_id, name.lower())
+        return any(place in other.hidden for other in self.sessions.copy().values() if other is not session)
 
     def new_spid(self) -> int:
         """A fresh session id."""

@@ -53,6 +53,8 @@ def set_option(session: Session, statement: sm.SetOption) -> None:
             if on and session.identity_insert not in (None, table.object_id):
                 raise SqlError(8107, f"IDENTITY_INSERT is already ON for another table than '{table.name}'.")
             session.identity_insert = table.object_id if on else None
+        elif word == "LOCK_TIMEOUT":
+            session.options[word] = str(int(statement.value))
         elif word in _ACCEPTED:
             session.options[word] = statement.value
         else:
@@ -61,7 +63,7 @@ def set_option(session: Session, statement: sm.SetOption) -> None:
 
 _ACCEPTED = frozenset(
     """ANSI_NULLS ANSI_PADDING ANSI_WARNINGS ANSI_NULL_DFLT_ON ANSI_NULL_DFLT_OFF ANSI_DEFAULTS ARITHABORT ARITHIGNORE
-    CONCAT_NULL_YIELDS_NULL NUMERIC_ROUNDABORT TEXTSIZE LOCK_TIMEOUT DEADLOCK_PRIORITY ROWCOUNT DATEFORMAT DATEFIRST
+    CONCAT_NULL_YIELDS_NULL NUMERIC_ROUNDABORT TEXTSIZE DEADLOCK_PRIORITY ROWCOUNT DATEFORMAT DATEFIRST
     LANGUAGE CURSOR_CLOSE_ON_COMMIT STATISTICS SHOWPLAN_ALL SHOWPLAN_TEXT NOEXEC PARSEONLY CONTEXT_INFO NO_BROWSETABLE
     QUERY_GOVERNOR_COST_LIMIT FIPS_FLAGGER REMOTE_PROC_TRANSACTIONS FORCEPLAN""".split()  # noqa: SIM905
 )
@@ -86,7 +88,7 @@ def global_variable(session: Session, name: str) -> Ex:
         "@@langid": (0, st.make("smallint")),
         "@@max_precision": (38, st.make("tinyint")),
         "@@max_connections": (32767, st.INT),
-        "@@lock_timeout": (-1, st.INT),
+        "@@lock_timeout": (session.lock_timeout, st.INT),
         "@@textsize": (2147483647, st.INT),
         "@@datefirst": (7, st.make("tinyint")),
         "@@microsoftversion": (0x10000000 + 1000, st.INT),
@@ -293,6 +295,11 @@ def _rename(session: Session, arguments: Arguments) -> int:
     old = parse_name(_text(arguments, "@objname", 1) or "")
     new = _text(arguments, "@newname", 2) or ""
     kind = (_text(arguments, "@objtype", 3) or "OBJECT").upper()
+    held = session.find_object(old if kind == "OBJECT" else old[:-1]) if kind in ("OBJECT", "COLUMN", "INDEX") else None
+    if held is not None:
+        session.lock(held, "Sch-M")
+        session.lock_catalog()
+        session.hidden.add((session.database.database_id, held.name.lower()))
     session.changing()
     if kind == "COLUMN":
         session.table(old[:-1]).column(old[-1]).name = new

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import datetime as dt
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ from ..values import sqltypes as st
 from ..values.sqltypes import SqlType
 from . import control, dml, procedures
 from .engine import Engine, translate
+from .locks import CATALOG, Relocked
 from .results import Sink
 
 FETCH_ROWS = 2048
@@ -75,6 +77,13 @@ class Session:
         self._ready: dict[str, tuple[Table, ScopeSource]] = {}
         self.changed_data = False
         """Whether the transaction has changed anything."""
+        self.login_time = self.request_start = dt.datetime.now()
+        self.request_end: dt.datetime | None = None
+        self.command = ""
+        """What the request that is running does now; empty between requests."""
+        self.transaction_start: dt.datetime | None = None
+        self.hidden: set[tuple[int, str]] = set()
+        """Names of objects (database id, lower case) that the open transaction has dropped or renamed."""
         server.sessions[self.spid] = self
 
     def close(self) -> None:
@@ -84,6 +93,7 @@ class Session:
         for table in self.temporary.values():
             with contextlib.suppress(duckdb.Error):
                 self.connection.execute(f"DROP TABLE IF EXISTS {table.physical}")
+        self.server.locks.release(self.spid)
         self.server.sessions.pop(self.spid, None)
         self.connection.close()
 
@@ -98,6 +108,16 @@ class Session:
         self.identity_insert = None
         self.isolation = "READ COMMITTED"
         self.use(database)
+
+    def request_begins(self) -> None:
+        """A batch or call has arrived."""
+        self.request_start = dt.datetime.now()
+        self.command = "SELECT"
+
+    def request_ends(self) -> None:
+        """It has been answered."""
+        self.request_end = dt.datetime.now()
+        self.command = ""
 
     # --- place and rights ---
 
@@ -160,10 +180,88 @@ class Session:
         always = database is self.database or database.name in ("master", "tempdb")
         return always or self.server.holds(self.login, "VIEW ANY DATABASE")
 
-    def require(self, permission: str, item: SchemaObject) -> None:
-        """Check a right.
+    # --- locks ---
+
+    @property
+    def lock_timeout(self) -> int:
+        """SET LOCK_TIMEOUT: milliseconds, -1 for no end."""
+        return int(self.options.get("LOCK_TIMEOUT", "-1"))
+
+    def lock(self, item: SchemaObject, mode: str) -> None:
+        """Take a lock of an object, after waiting for it if need be.
 
         Raises:
+            Relocked: it was waited for, and what was known of the catalog may be wrong now.
+            SqlError: 1222, 1205, 3617.
+        """
+        number = getattr(item, "database_id", 0) or self.database.database_id
+        limit = self.lock_timeout
+        timeout = None if limit < 0 else limit / 1000
+        if self.server.locks.acquire(self.spid, (number, item.object_id), mode, timeout, self.sink.check):
+            raise Relocked
+
+    def lock_for(self, permission: str, item: SchemaObject, hints: Sequence[str] = ()) -> None:
+        """Take the lock that using an object with a permission needs ("Transaction Locking and Row Versioning Guide").
+
+        Raises:
+            Relocked: as `lock`.
+            SqlError: as `lock`.
+        """
+        if permission == "ALTER":
+            self.lock(item, "Sch-M")
+        elif permission in ("INSERT", "UPDATE", "DELETE"):
+            self.lock(item, "IX")
+        elif "TABLOCKX" in hints or ("TABLOCK" in hints and "XLOCK" in hints):
+            self.lock(item, "X")
+        elif "TABLOCK" in hints and not {"HOLDLOCK", "SERIALIZABLE", "REPEATABLEREAD"}.isdisjoint(hints):
+            self.lock(item, "S")
+        elif not {"UPDLOCK", "XLOCK"}.isdisjoint(hints):
+            self.lock(item, "IX")
+        else:
+            self.lock(item, "IS" if self._reads_locks(item, hints) else "Sch-S")
+
+    def _reads_locks(self, item: SchemaObject, hints: Sequence[str]) -> bool:
+        """Whether a reader waits for changed rows: not where it reads versions of them, or does not care."""
+        if not {"NOLOCK", "READUNCOMMITTED"}.isdisjoint(hints):
+            return False
+        if not {"READCOMMITTEDLOCK", "HOLDLOCK", "SERIALIZABLE", "REPEATABLEREAD"}.isdisjoint(hints):
+            return True
+        if self.isolation in ("READ UNCOMMITTED", "SNAPSHOT"):
+            return False
+        number = getattr(item, "database_id", 0)
+        database = self.database if number in (0, self.database.database_id) else self.server.database_by_id(number)
+        return self.isolation != "READ COMMITTED" or not (database or self.database).read_committed_snapshot
+
+    def await_catalog(self, database: Database) -> bool:
+        """Wait while another session's transaction has changed a database's catalog; returns whether it had to."""
+        resource = (database.database_id, CATALOG)
+        if not self.server.locks.held_by_others(self.spid, resource):
+            return False
+        limit = self.lock_timeout
+        self.server.locks.acquire(self.spid, resource, "IS", None if limit < 0 else limit / 1000, self.sink.check)
+        self.server.locks.release(self.spid, "Sch-S")
+        return True
+
+    def _release(self) -> None:
+        self.hidden.clear()
+        self.server.locks.release(self.spid)
+
+    def lock_catalog(self) -> None:
+        """Mark the current database's catalog as changed by this transaction."""
+        self.server.locks.acquire(self.spid, (self.database.database_id, CATALOG), "IX", None, self.sink.check)
+
+    def end_statement(self) -> None:
+        """Give back the locks that last as long as a statement."""
+        if self.transaction_depth:
+            self.server.locks.release(self.spid, "Sch-S")
+        else:
+            self._release()
+
+    def require(self, permission: str, item: SchemaObject, hints: Sequence[str] = ()) -> None:
+        """Check a right, then take the lock that goes with it.
+
+        Raises:
+            Relocked: the lock was waited for.
             SqlError: 229, it is denied or was never granted; what the isolation level does not allow.
         """
         self._check_isolation(item)
@@ -177,6 +275,7 @@ class Session:
                 f"'{self.database.name}', schema '{schema}'.",
                 14,
             )
+        self.lock_for(permission, item, hints)
 
     def _check_isolation(self, item: SchemaObject) -> None:
         """Raises SqlError: 3952, 41332."""
@@ -212,10 +311,15 @@ class Session:
             return self.temporary.get(short)
         if len(name) > 3 and name[0]:
             raise SqlError(7202, f"Could not find server '{name[0]}' in sys.servers.", 11)
+        database: Database | None = self.database
         if len(name) >= 3 and name[-3] and name[-3].lower() != self.database.name.lower():
             database = self.server.find_database(name[-3])
-            return None if database is None else database.find(name[-2:])
-        return self.database.find(name[-2:])
+        if database is None:
+            return None
+        found = database.find(name[-2:])
+        if found is None and self.server.is_hidden(self, database, short) and self.await_catalog(database):
+            found = database.find(name[-2:])
+        return found
 
     def table(self, name: n.Name) -> Table:
         """The table of a name, through a synonym if need be.
@@ -333,6 +437,7 @@ class Session:
         if self.transaction_depth == 0:
             self.execute_sql("BEGIN TRANSACTION")
             self.changed_data = False
+            self.transaction_start = dt.datetime.now()
         self.transaction_depth += 1
 
     def commit(self) -> None:
@@ -344,6 +449,8 @@ class Session:
                 self.connection.execute("COMMIT")
             except duckdb.Error as error:
                 raise translate(error) from None
+            finally:
+                self._release()
         elif self.transaction_depth:
             self.transaction_depth -= 1
 
@@ -362,6 +469,7 @@ class Session:
             for database in self.server.databases():
                 for table in database.tables():
                     table.key_sets.clear()
+            self._release()
 
     def changing(self) -> None:
         """To be called before the catalog changes: keeps what a rollback brings back."""

@@ -70,7 +70,7 @@ def slice_of(session: Session, query: n.Query) -> Slice | None:
     limits = Limits()
     if query.where is not None and not _limit(session, query.where, table, names, limits):
         return None
-    session.require("SELECT", table)
+    session.require("SELECT", table, query.source.hints)
     first, last = table.ready.rows_between(limits.low, limits.high)
     if query.top is not None:
         top = session.scalar(query.top)[0]

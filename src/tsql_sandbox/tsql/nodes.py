@@ -257,11 +257,12 @@ class Source:
 
 @dataclass(frozen=True)
 class TableSource(Source):
-    """A table or view by name; `sample` is the text of a TABLESAMPLE for DuckDB."""
+    """A table or view by name; `sample` is the text of a TABLESAMPLE for DuckDB, `hints` are table hints."""
 
     name: Name
     alias: str | None = None
     sample: str = ""
+    hints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -245,8 +245,7 @@ class QueryParser(ExprParser):
             self.expect("ALL")
         alias = self._alias()
         sample = self._sample()
-        self._hints()
-        return n.TableSource(name, alias, sample)
+        return n.TableSource(name, alias, sample, self._hints())
 
     def _sample(self) -> str:
         """TABLESAMPLE as DuckDB wants it, empty without one.
@@ -264,12 +263,20 @@ class QueryParser(ExprParser):
             self.skip_parentheses()
         return f"bernoulli({amount}%)" if unit == "PERCENT" else f"reservoir({amount} ROWS)"
 
-    def _hints(self) -> None:
+    def _hints(self) -> tuple[str, ...]:
+        """Table hints by their words; those of INDEX and the like only by their first one."""
         if self.at("WITH", "("):
             self.take()
-            self.skip_parentheses()
-        elif self.at("(") and self.peek().upper in ("NOLOCK", "READPAST", "HOLDLOCK", "INDEX"):
-            self.skip_parentheses()
+        elif not (self.at("(") and self.peek().upper in ("NOLOCK", "READPAST", "HOLDLOCK", "INDEX")):
+            return ()
+        self.expect("(")
+        found: list[str] = []
+        while not self.accept(")"):
+            if self.at("("):
+                self.skip_parentheses()
+            elif not self.accept(","):
+                found.append(self.take().upper)
+        return tuple(found)
 
     def _parenthesised_source(self) -> n.Source:
         if self._nested_select() or self.peek().upper == "VALUES":

@@ -404,12 +404,28 @@ class BatchParser(ControlParser):
             schema = self.identifier()
             self.expect("TRANSFER")
             return sm.CreateObject("SCHEMA TRANSFER", (schema,), {"object": self.name()})
-        if self.accept("DATABASE", "CURRENT", "SET", "ALLOW_SNAPSHOT_ISOLATION"):
-            return sm.CreateObject("SNAPSHOT OPTION", (self.take().upper,))
-        if self.at_any("DATABASE", "AUTHORIZATION", "LOGIN", "USER"):
+        if self.accept("DATABASE"):
+            return self._alter_database()
+        if self.at_any("AUTHORIZATION", "LOGIN", "USER"):
             self._skip_statement()
             return sm.Simple("NOTHING")
         raise Unsupported(f"ALTER {self.token.value.upper()}")
+
+    def _alter_database(self) -> sm.Statement:
+        name = self.identifier()
+        if self.accept("SET"):
+            for option in ("ALLOW_SNAPSHOT_ISOLATION", "READ_COMMITTED_SNAPSHOT"):
+                if self.accept(option):
+                    value = self.take().upper
+                    if self.accept("WITH") and not self.accept("NO_WAIT"):
+                        self.expect("ROLLBACK")
+                        if not self.accept("IMMEDIATE"):
+                            self.expect("AFTER")
+                            self.take()
+                            self.accept_any("SECONDS", "SECOND")
+                    return sm.CreateObject("DATABASE OPTION", (name,), {"option": option, "on": value == "ON"})
+        self._skip_statement()
+        return sm.Simple("NOTHING")
 
     def _skip_statement(self) -> None:
         while not self.at_end and not self.at(";"):

@@ -193,8 +193,12 @@ class Conversation:
             database = self.server.engine.find_database(self.login.database or "master")
             self.session.reset(database or self.session.database)
             sink.write(EnvChange(tokens.ENV_RESET_ACK, b"", b"").encode())
-        with self.server.watching(self):
-            self._answer(header.type, payload, sink, self.session)
+        self.session.request_begins()
+        try:
+            with self.server.watching(self):
+                self._answer(header.type, payload, sink, self.session)
+        finally:
+            self.session.request_ends()
         return True
 
     def _answer(self, kind: int, payload: bytes, sink: TdsSink, session: Session) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from sandbox_tools import Answer, RawClient
 from servers import MssqlDatabase, MssqlServer
+from tsql_sandbox.process import wait_for
 
 pytestmark = pytest.mark.sandbox_only
 PASSWORD = "R3ader!pw"
@@ -197,12 +198,10 @@ def test_the_views_show_locks_and_transactions(one: RawClient, eye: RawClient) -
     assert eye.rows(
         "SELECT DATEDIFF(second, a.transaction_begin_time, GETDATE()) FROM sys.dm_tran_session_transactions t"
         f" JOIN sys.dm_tran_active_transactions a ON a.transaction_id = t.transaction_id WHERE t.session_id = {holder}"
-    ) in ([[0]], [[1]])
-    asking = Asking(one, "WAITFOR DELAY '00:00:00.5'")
-    time.sleep(0.1)
-    assert eye.rows(f"SELECT command, wait_type FROM sys.dm_exec_requests WHERE session_id = {holder}") == [
-        ["WAITFOR", "WAITFOR"]
-    ]
+    )[0][0] in range(10)
+    asking = Asking(one, "WAITFOR DELAY '00:00:01.5'")
+    seen = f"SELECT command, wait_type, status FROM sys.dm_exec_requests WHERE session_id = {holder}"
+    assert wait_for(lambda: eye.rows(seen) == [["WAITFOR", "WAITFOR", "suspended"]])
     asking.result()
 
 

@@ -71,6 +71,7 @@ def _map_column(context: Context, table: Table, source: Column) -> MappedColumn 
         collation_sql=collation_sql,
         lossy=lossy,
         comment=source.description,
+        type_schema=context.options.abilities.extension_schemas.get(pg_type),
         not_null_name=names.not_null(table.schema, table.name, source.name),
     )
 

@@ -20,6 +20,8 @@ class TargetAbilities:
     """``SHOW server_version_num``."""
     extensions: frozenset[str] = frozenset({"citext"})
     """Extensions that are installed or can be created (``pg_available_extensions``)."""
+    extension_schemas: Mapping[str, str] = field(default_factory=dict)
+    """Installed extension -> the schema of its types, which need not be on the search path."""
     icu: bool = True
     """Whether the server was built with ICU."""
     encoding: str = "UTF8"

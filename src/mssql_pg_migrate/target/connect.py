@@ -116,7 +116,12 @@ _SETTINGS = (
     " CASE WHEN current_setting('idle_session_timeout', true) IS NOT NULL"
     " THEN set_config('idle_session_timeout', '0', false) END,"
     " CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL"
-    " THEN set_config('transaction_timeout', '0', false) END"
+    " THEN set_config('transaction_timeout', '0', false) END,"
+    # The operators of a type are found by the search path: without its schema, citext would compare as text does.
+    " (SELECT set_config('search_path', concat_ws(', ', nullif(nullif(current_setting('search_path'), ''), '\"\"'),"
+    " string_agg(DISTINCT quote_ident(n.nspname), ', ')), false) FROM pg_catalog.pg_extension e"
+    " JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname IN ('citext', 'vector')"
+    " AND n.nspname <> ALL (current_schemas(true)) AND has_schema_privilege(n.oid, 'USAGE') HAVING count(*) > 0)"
 )
 _keeping: set[tuple[Any, ...]] = set()
 """Servers behind a pooler that keeps a session on its server connection, as host, port, database and user."""

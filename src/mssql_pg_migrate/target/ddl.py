@@ -82,7 +82,7 @@ def create_table(
 
 def column_definition(column: MappedColumn, *, defaults: bool = True) -> str:
     """One column of CREATE TABLE."""
-    parts = [quote_ident(column.name), column.pg_type]
+    parts = [quote_ident(column.name), type_name(column)]
     if column.collation_sql is not None:
         parts.append(f"COLLATE {column.collation_sql}")
     if column.generated_sql is not None:
@@ -95,6 +95,11 @@ def column_definition(column: MappedColumn, *, defaults: bool = True) -> str:
         named = column.not_null_name
         parts.append("NOT NULL" if named is None else f"CONSTRAINT {quote_ident(named)} NOT NULL")
     return " ".join(parts)
+
+
+def type_name(column: MappedColumn) -> str:
+    """The column's type, qualified where it may lie outside the search path."""
+    return column.pg_type if column.type_schema is None else f"{quote_ident(column.type_schema)}.{column.pg_type}"
 
 
 def identity_bounds(column: MappedColumn) -> tuple[int, int]:

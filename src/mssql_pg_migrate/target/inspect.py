@@ -234,9 +234,14 @@ def read_abilities(connection: psycopg.Connection[Any]) -> TargetAbilities:
             hint="create it with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0",
         )
     row = connection.execute("SELECT lower('ÜÉЖ') = 'üéж'").fetchone()
+    installed = connection.execute(
+        "SELECT e.extname, n.nspname FROM pg_catalog.pg_extension e"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname IN ('citext', 'vector')"
+    ).fetchall()
     return TargetAbilities(
         version_num=facts.version_num,
         extensions=facts.extensions,
+        extension_schemas=dict(installed),
         icu=facts.icu,
         encoding=facts.encoding,
         folds_unicode=row is not None and bool(row[0]),

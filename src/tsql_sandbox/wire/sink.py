@@ -114,6 +114,7 @@ class TdsSink(Sink):
 
     def finish(self) -> None:
         """End the answer."""
+        self.session.request_ends()
         if self._pending is None:
             kind = tokens.DONEPROC if self.in_procedure else tokens.DONE
             self._pending = Done(tokens.DONE_ERROR if self._failed else 0, token=kind)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from .ddl import quote_ident
+from .exchange import StatementError, exchange
 
 if TYPE_CHECKING:
     import psycopg
@@ -24,6 +26,19 @@ def copy_statement(relation: str, columns: tuple[str, ...], copy_format: Literal
     return f"COPY {relation} ({names}) FROM STDIN (FORMAT text, ENCODING 'UTF8')"
 
 
+def copy_pieces(
+    data: bytes | bytearray | memoryview, copy_format: Literal["binary", "text"]
+) -> Iterator[bytes | memoryview]:
+    """All that a COPY ... FROM STDIN of whole tuples reads, in pieces."""
+    view = memoryview(data)
+    if copy_format == "binary":
+        yield BINARY_HEADER
+    for start in range(0, len(view), _SLICE):
+        yield view[start : start + _SLICE]
+    if copy_format == "binary":
+        yield BINARY_TRAILER
+
+
 def copy_tuples(
     connection: psycopg.Connection[Any],
     statement: str,
@@ -31,13 +46,7 @@ def copy_tuples(
     copy_format: Literal["binary", "text"],
 ) -> int:
     """Send whole tuples; returns the number of rows the server counted. Raises psycopg errors."""
-    with connection.cursor() as cursor:
-        with cursor.copy(statement) as copy:
-            view = memoryview(data)
-            if copy_format == "binary":
-                copy.write(BINARY_HEADER)
-            for start in range(0, len(view), _SLICE):
-                copy.write(view[start : start + _SLICE])
-            if copy_format == "binary":
-                copy.write(BINARY_TRAILER)
-        return cursor.rowcount
+    try:
+        return exchange(connection, [statement], copy_pieces(data, copy_format))[0].rows
+    except StatementError as failed:
+        raise failed.error from None

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..errors import StateError
 from ..model import KeyRange, KeyValue
-from .ddl import quote_ident
+from .ddl import quote_ident, quote_literal
 
 if TYPE_CHECKING:
     import psycopg
@@ -311,48 +311,46 @@ class Ledger:
 
     # -- chunks ----------------------------------------------------------------------------------------------------
 
-    def fence(self, connection: Connection, position: ChunkPosition) -> None:
+    def fence(self, position: ChunkPosition) -> str:
         """First statement of a chunk transaction: hold off a new generation until this one commits.
 
-        Raises LedgerMovedError when the table has begun anew, or the run is over.
+        It fails, by a division by zero, when the table has begun anew or the run is over.
         """
-        row = connection.execute(
-            f"SELECT generation FROM {self.name('_mpm_table')} WHERE table_id = %s AND {self._ours} FOR SHARE",
-            (position.table_id, self.run_id),
-        ).fetchone()
-        if row is None or row[0] != position.generation:
-            raise LedgerMovedError("the table began anew in another attempt")
+        return (
+            f"SELECT 1 / count(*) FROM (SELECT FROM {self.name('_mpm_table')} WHERE table_id = {position.table_id}"
+            f" AND generation = {position.generation} AND EXISTS (SELECT FROM {self.name('_mpm_run')}"
+            f" WHERE run_id = {quote_literal(self.run_id)}::uuid) FOR SHARE) AS mine"
+        )
 
     def add_chunk(
         self,
-        connection: Connection,
         position: ChunkPosition,
         *,
         last_key: KeyValue | None,
         rows: int,
-        skipped: int,
         done: bool,
-    ) -> None:
-        """Last statement of a chunk transaction. Raises LedgerMovedError when the chunk before is not there."""
+        skipped: str = "0",
+        unless: str = "false",
+    ) -> str:
+        """Last statement of a chunk transaction: its ledger row. ``skipped`` is an SQL expression.
+
+        It fails for lack of a value: in column ``rows`` when the chunk before is not there, in column ``skipped`` when
+        the condition ``unless`` holds. See `refused_chunk`.
+        """
         chunks = self._chunks(position.unlogged)
-        inserted = connection.execute(
-            f"INSERT INTO {chunks} (table_id, generation, range_id, seq, last_key, rows, skipped, done)"
-            " SELECT %(table)s, %(generation)s, %(range)s, %(seq)s, %(key)s, %(rows)s, %(skipped)s, %(done)s"
-            f" WHERE %(seq)s = 0 OR EXISTS (SELECT 1 FROM {chunks} WHERE table_id = %(table)s"
-            " AND generation = %(generation)s AND range_id = %(range)s AND seq = %(seq)s - 1)",
-            {
-                "table": position.table_id,
-                "generation": position.generation,
-                "range": position.range_id,
-                "seq": position.seq,
-                "key": _encode_key(last_key),
-                "rows": rows,
-                "skipped": skipped,
-                "done": done,
-            },
+        place = f"{position.table_id}, {position.generation}, {position.range_id}"
+        chained = "true"
+        if position.seq > 0:
+            chained = (
+                f"EXISTS (SELECT FROM {chunks} WHERE (table_id, generation, range_id, seq)"
+                f" = ({place}, {position.seq - 1}))"
+            )
+        key = _encode_key(last_key)
+        return (
+            f"INSERT INTO {chunks} (table_id, generation, range_id, seq, last_key, rows, skipped, done) VALUES"
+            f" ({place}, {position.seq}, {'NULL' if key is None else quote_literal(key)},"
+            f" CASE WHEN {chained} THEN {rows} END, CASE WHEN {unless} THEN NULL ELSE {skipped} END, {done})"
         )
-        if inserted.rowcount != 1:
-            raise LedgerMovedError("the chunk before this one is missing from the ledger")
 
     def committed_chunk(
         self, connection: Connection, position: ChunkPosition, *, last_key: KeyValue | None, rows: int, done: bool
@@ -387,6 +385,20 @@ class Ledger:
 
     def _chunks(self, unlogged: bool) -> str:
         return self.name("_mpm_chunk_unlogged" if unlogged else "_mpm_chunk")
+
+
+def refused_chunk(error: psycopg.Error) -> Literal["doubled", "unchained", "condition"] | None:
+    """Why `Ledger.add_chunk` failed: the chunk is there already, the one before is not, or the condition held.
+
+    None for an error that is not the ledger's.
+    """
+    if not (error.diag.table_name or "").startswith("_mpm_chunk"):
+        return None
+    if error.sqlstate == "23505":
+        return "doubled"
+    if error.sqlstate == "23502":
+        return "unchained" if error.diag.column_name == "rows" else "condition"
+    return None
 
 
 def take_over(connection: Connection, mine: Ledger, targets: list[str]) -> list[str]:

@@ -25,29 +25,31 @@ class LoadSession:
         """Connect; raises ConnectionFailed."""
         return cls(connect_target(settings, purpose="load"))
 
-    def prepare(self, *, lz4: bool, merge: MergeStatements | None) -> None:
-        """Settings of a load session, once, and the staging table of the table it serves now.
+    def preparation(self, *, lz4: bool, merge: MergeStatements | None) -> list[str]:
+        """Statements due before a chunk: settings of a load session, and the staging table of the table it serves now.
 
+        They are to be part of the chunk's message, and of its transaction: call `prepared` when that is committed.
         ``synchronous_commit = off`` is safe here: rows and ledger row are lost together in a crash, and the chain of
         chunk numbers shows it.
         """
+        due = []
         if not self._prepared:
-            self.connection.execute("SET synchronous_commit = off")
+            due.append("SET synchronous_commit = off")
             if lz4:
-                self.connection.execute("SET default_toast_compression = 'lz4'")
-            self._prepared = True
+                due.append("SET default_toast_compression = 'lz4'")
         stage = merge.stage_name if merge else None
-        if stage == self._stage:
-            return
-        if self._stage is not None:
-            self.connection.execute(f"DROP TABLE IF EXISTS pg_temp.{self._stage}")
-            self._stage = None
-        if merge is not None:
-            if not self._merges:
-                self.connection.execute("; ".join(MERGE_SETTINGS))
-                self._merges = True
-            self.connection.execute(merge.create_stage)
-            self._stage = merge.stage_name
+        if stage != self._stage:
+            if self._stage is not None:
+                due.append(f"DROP TABLE IF EXISTS pg_temp.{self._stage}")
+            if merge is not None:
+                due += [*(() if self._merges else MERGE_SETTINGS), merge.create_stage]
+        return due
+
+    def prepared(self, merge: MergeStatements | None) -> None:
+        """What `preparation` named is done."""
+        self._prepared = True
+        self._merges = self._merges or merge is not None
+        self._stage = merge.stage_name if merge else None
 
     @property
     def usable(self) -> bool:

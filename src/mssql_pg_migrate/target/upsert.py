@@ -7,11 +7,13 @@ another session inserts at the same moment.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..mapping.objects import MappedTable
 from .ddl import quote_ident, relation
+from .exchange import Reply
 
 if TYPE_CHECKING:
     import psycopg
@@ -21,11 +23,26 @@ _PAGE = 8192
 
 @dataclass(frozen=True, slots=True)
 class MergeStatements:
-    """The SQL of one table's merge; ``merge`` takes the parameters ``first`` and ``last`` (tid bounds as text)."""
+    """The SQL of one table's merge; between ``before`` and ``after`` comes the choice of staged rows."""
 
     stage_name: str
     create_stage: str
-    merge: str
+    before: str
+    after: str
+
+    def batches(self, rows: int, batch_rows: int) -> list[str]:
+        """Statements that merge ``rows`` staged rows in batches of about ``batch_rows``, cut by the pages (TID ranges).
+
+        Each answers how many rows it touched and how many of those were new. All they touched is counted in the
+        transaction's setting `TOUCHED`, for the ledger row that follows in the same message.
+        """
+        count = max(1, -(-rows // max(1, batch_rows)))
+        pages = f"pg_relation_size('pg_temp.{self.stage_name}'::regclass) / {_PAGE}"
+        return [
+            f"{self.before}s.ctid >= (SELECT format('(%s,0)', {pages} * {number} / {count}))::tid"
+            f" AND s.ctid < (SELECT format('(%s,0)', {pages} * {number + 1} / {count}))::tid{self.after}"
+            for number in range(count)
+        ]
 
 
 def merge_statements(table: MappedTable, table_id: int, *, partitioned: bool = False) -> MergeStatements:
@@ -62,23 +79,28 @@ def merge_statements(table: MappedTable, table_id: int, *, partitioned: bool = F
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {stage} ON COMMIT DELETE ROWS AS"
             f" SELECT {names} FROM {target} WITH NO DATA"
         ),
-        merge=_escaped(
+        before=(
             f"WITH merged AS (INSERT INTO {target} AS d ({names}){overriding}"
             f" SELECT {', '.join(f's.{quote_ident(name)}' for name in columns)}"
             f" FROM pg_temp.{stage} s LEFT JOIN {target} t ON {join} WHERE "
-        )
-        + "s.ctid >= %(first)s::tid AND s.ctid < %(last)s::tid"
-        + _escaped(
+        ),
+        after=(
             f" AND (t.{quote_ident(key[0])} IS NULL OR {changed})"
             f" ON CONFLICT ({', '.join(quote_ident(name) for name in key)}) {action} RETURNING {new} AS new)"
-            " SELECT count(*), count(*) FILTER (WHERE new) FROM merged"
+            " SELECT count(*), count(*) FILTER (WHERE new),"
+            f" set_config('{TOUCHED}', ({touched_so_far()} + count(*))::text, true) FROM merged"
         ),
     )
 
 
-def _escaped(text: str) -> str:
-    """Part of a statement with parameters, in which a % of a name would begin one."""
-    return text.replace("%", "%%")
+TOUCHED = "mpm.touched"
+"""A setting of the chunk's transaction: rows that its merges have inserted or updated."""
+TOUCHED_NONE = f"SET LOCAL {TOUCHED} = 0"
+
+
+def touched_so_far() -> str:
+    """An SQL expression for the value of `TOUCHED`."""
+    return f"current_setting('{TOUCHED}')::bigint"
 
 
 def key_columns(table: MappedTable) -> tuple[str, ...]:
@@ -110,21 +132,10 @@ class Merged:
     updated: int
 
 
-def merge_staged(
-    connection: psycopg.Connection[Any], statements: MergeStatements, rows: int, batch_rows: int
-) -> Merged:
-    """Merge the staged rows in batches of about ``batch_rows``, cut by the staging table's pages (TID ranges)."""
-    found = connection.execute(f"SELECT pg_relation_size('pg_temp.{statements.stage_name}'::regclass)").fetchone()
-    pages = (found[0] if found else 0) // _PAGE
-    step = max(1, round(pages * min(1.0, batch_rows / rows)))
-    touched = inserted = 0
-    for first in range(0, pages, step):
-        done = connection.execute(
-            statements.merge, {"first": f"({first},0)", "last": f"({min(first + step, pages)},0)"}
-        ).fetchone()
-        assert done is not None
-        touched += done[0]
-        inserted += done[1]
+def merged(replies: Sequence[Reply]) -> Merged:
+    """What the statements of `MergeStatements.batches` did."""
+    touched = sum(int(reply.first[0] or 0) for reply in replies)
+    inserted = sum(int(reply.first[1] or 0) for reply in replies)
     return Merged(inserted, touched - inserted)
 
 

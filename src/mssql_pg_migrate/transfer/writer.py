@@ -1,4 +1,8 @@
-"""Writing chunks: rows and ledger row in one transaction, again after a failure, never twice."""
+"""Writing chunks: rows and ledger row in one transaction, again after a failure, never twice.
+
+A chunk is one message: the transaction's beginning, the ledger's fence, COPY, merges, the ledger row, COMMIT. It costs
+two waits for the server: for COPY's go-ahead and for the answers to all of it.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,12 @@ from ..errors import MigrationError, TransferError, TransientError
 from ..mapping.objects import MappedTable
 from ..source.reader import Chunk
 from ..target.classify import translate
-from ..target.copy import copy_statement, copy_tuples
-from ..target.ddl import relation
-from ..target.ledger import ChunkPosition, Ledger
+from ..target.copy import copy_pieces, copy_statement
+from ..target.ddl import quote_literal, relation
+from ..target.exchange import Reply, StatementError, exchange
+from ..target.ledger import ChunkPosition, Ledger, LedgerMovedError, refused_chunk
 from ..target.session import LoadSession
-from ..target.upsert import MergeStatements, NewRows, merge_staged, merge_statements
+from ..target.upsert import TOUCHED_NONE, MergeStatements, NewRows, merge_statements, merged, touched_so_far
 
 if TYPE_CHECKING:
     from .pool import Pool
@@ -54,6 +59,10 @@ class ChunkWriter:
         columns = tuple(column.name for column in table.copied_columns)
         into = relation(table)
         self._copy = copy_statement(into, columns, options.copy_format)
+        self._may_discard = _discarding_triggers(table, partitioned=options.partitioned)
+        self._discards = False
+        """A trigger was found that may discard rows: they are counted before the transaction is committed."""
+        self._fence_position = 0
         self._merge: MergeStatements | None = None
         if options.upsert:
             self._merge = merge_statements(table, table_id, partitioned=options.partitioned)
@@ -91,65 +100,132 @@ class ChunkWriter:
     ) -> int:
         import psycopg
 
-        connection = session.connection
         doing = f"{'merging' if self._merge else 'copying'} chunk {position.seq} of range {position.range_id}"
+        entry = _Entry(position, chunk, done)
         try:
             if uncertain:
                 committed = self._ledger.committed_chunk(
-                    connection, position, last_key=chunk.last_key, rows=chunk.rows, done=done
+                    session.connection, position, last_key=chunk.last_key, rows=chunk.rows, done=done
                 )
                 if committed is not None:
                     return committed
-            session.prepare(lz4=self._options.lz4, merge=self._merge)
-            with connection.transaction():
-                self._ledger.fence(connection, position)
-                skipped = self._put_rows(session, chunk) if chunk.rows else 0
-                self._ledger.add_chunk(
-                    connection, position, last_key=chunk.last_key, rows=chunk.rows, skipped=skipped, done=done
-                )
-            return skipped
-        except psycopg.errors.UniqueViolation as error:
-            if (error.diag.table_name or "").startswith("_mpm_chunk"):
-                # A session believed dead has committed this chunk: the next attempt finds it in the ledger.
-                raise TransientError(
-                    f"table {self._table.full_name}: {doing}: another session was faster",
-                    side="target",
-                    code=error.sqlstate,
-                    table=self._table.full_name,
-                ) from error
-            raise translate(error, table=self._table.full_name, doing=doing) from error
+            return self._put(session, entry)
+        except StatementError as failed:
+            raise self._meaning(failed, doing) from failed.error
         except psycopg.Error as error:
             raise translate(error, table=self._table.full_name, doing=doing) from error
 
-    def _put_rows(self, session: LoadSession, chunk: Chunk) -> int:
+    def _meaning(self, failed: StatementError, doing: str) -> Exception:
+        """What a failed statement says of the chunk."""
+        if failed.position == self._fence_position and failed.error.sqlstate == _DIVISION_BY_ZERO:
+            return LedgerMovedError("the table began anew in another attempt")
+        refused = refused_chunk(failed.error)
+        if refused == "unchained":
+            return LedgerMovedError("the chunk before this one is missing from the ledger")
+        if refused == "doubled":
+            # A session believed dead has committed this chunk: the next attempt finds it in the ledger.
+            return TransientError(
+                f"table {self._table.full_name}: {doing}: another session was faster",
+                side="target",
+                code=failed.error.sqlstate,
+                table=self._table.full_name,
+            )
+        return translate(failed.error, table=self._table.full_name, doing=doing)
+
+    # -- the ways of a chunk, each one transaction ----------------------------------------------------------------
+
+    def _put(self, session: LoadSession, entry: _Entry) -> int:
         """Copy or merge the chunk; returns how many of its rows were there unchanged."""
+        rows = entry.chunk.rows
+        if not rows:
+            self._exchange(session, [], self._entered(entry), entry)
+            return 0
         if self._merge is None:
-            self._copy_in(session, self._copy, chunk)
+            self._copied(session, entry)
             return 0
-        if self._new_rows.guess(session.connection, self._table) and self._copied_as_new(session, chunk):
+        if self._new_rows.guess(session.connection, self._table) and self._copied_as_new(session, entry):
             return 0
-        self._copy_in(session, self._stage, chunk)
-        merged = merge_staged(session.connection, self._merge, chunk.rows, self._options.upsert_batch_rows)
-        self._new_rows.merged(merged, chunk.rows)
-        return chunk.rows - merged.inserted - merged.updated
+        batches = self._merge.batches(rows, self._options.upsert_batch_rows)
+        skipped = f"{rows} - {touched_so_far()}"
+        replies = self._exchange(
+            session, [TOUCHED_NONE, self._stage, *batches], self._entered(entry, skipped=skipped), entry
+        )
+        done = merged(replies[-len(batches) - 2 : -2])
+        self._new_rows.merged(done, rows)
+        return rows - done.inserted - done.updated
 
-    def _copied_as_new(self, session: LoadSession, chunk: Chunk) -> bool:
+    def _copied_as_new(self, session: LoadSession, entry: _Entry) -> bool:
         """COPY straight into the target; False, with nothing changed, when a row of the chunk is there already."""
-        import psycopg
-
         try:
-            with session.connection.transaction():
-                self._copy_in(session, self._copy, chunk)
-        except psycopg.errors.UniqueViolation:
+            self._copied(session, entry)
+        except StatementError as failed:
+            if failed.error.sqlstate != _UNIQUE_VIOLATION or refused_chunk(failed.error):
+                raise
+            session.connection.execute("ROLLBACK")
             self._new_rows.wrong()
             return False
         return True
 
-    def _copy_in(self, session: LoadSession, statement: str, chunk: Chunk) -> None:
-        copied = copy_tuples(session.connection, statement, chunk.data, self._options.copy_format)
-        if copied != chunk.rows:
+    def _copied(self, session: LoadSession, entry: _Entry) -> None:
+        """COPY straight into the target, and see that every row stayed."""
+        if not self._discards:
+            try:
+                self._exchange(session, [self._copy], self._entered(entry, unless=self._may_discard), entry)
+                return
+            except StatementError as failed:
+                if refused_chunk(failed.error) != "condition":
+                    raise
+            session.connection.execute("ROLLBACK")
+            self._discards = True
+        # A trigger may drop rows: the server's count is looked at before anything is committed.
+        (*_, copied) = self._exchange(session, [self._copy], [], entry)
+        if copied.rows != entry.chunk.rows:
             raise TransferError(
-                f"table {self._table.full_name}: the server kept {copied} of {chunk.rows} rows of a chunk",
+                f"table {self._table.full_name}: the server kept {copied.rows} of {entry.chunk.rows} rows of a chunk",
                 table=self._table.full_name,
                 hint="a trigger or rule on the target table discards rows; disable it for the migration",
             )
+        exchange(session.connection, self._entered(entry))
+
+    def _entered(self, entry: _Entry, *, skipped: str = "0", unless: str = "false") -> list[str]:
+        """The end of the chunk's transaction."""
+        chunk = entry.chunk
+        row = self._ledger.add_chunk(
+            entry.position, last_key=chunk.last_key, rows=chunk.rows, done=entry.done, skipped=skipped, unless=unless
+        )
+        return [row, "COMMIT"]
+
+    def _exchange(self, session: LoadSession, rows: list[str], end: list[str], entry: _Entry) -> list[Reply]:
+        """One message: what the session lacks, the beginning of the transaction, ``rows``, ``end``."""
+        due = session.preparation(lz4=self._options.lz4, merge=self._merge)
+        self._fence_position = len(due) + 1
+        statements = [*due, "BEGIN", self._ledger.fence(entry.position), *rows, *end]
+        replies = exchange(session.connection, statements, copy_pieces(entry.chunk.data, self._options.copy_format))
+        session.prepared(self._merge)
+        return replies
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A chunk and its place in the ledger."""
+
+    position: ChunkPosition
+    chunk: Chunk
+    done: bool
+
+
+_DIVISION_BY_ZERO = "22012"
+_UNIQUE_VIOLATION = "23505"
+
+
+def _discarding_triggers(table: MappedTable, *, partitioned: bool) -> str:
+    """A condition: a trigger of the table fires before rows are inserted, and so can discard them.
+
+    pg_trigger.tgtype has bits for row (1), before (2) and insert (4). COPY holds a lock that keeps others from being
+    created until the transaction's end.
+    """
+    name = f"{quote_literal(relation(table))}::regclass"
+    members = f"tgrelid = {name}"
+    if partitioned:
+        members += f" OR tgrelid IN (SELECT relid FROM pg_partition_tree({name}))"
+    return f"EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgtype & 7 = 7 AND tgenabled <> 'D' AND ({members}))"

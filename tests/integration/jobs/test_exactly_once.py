@@ -117,9 +117,9 @@ def belated(bench: Bench, seq: int, *ids: int) -> psycopg.Connection[Any]:
     connection = bench.connect()
     connection.autocommit = False
     ledger, position = Ledger("public", RUN), ChunkPosition(0, 0, 0, seq, False)
-    ledger.fence(connection, position)
+    connection.execute(ledger.fence(position))
     connection.execute("INSERT INTO numbers SELECT unnest(%s::int[])", (list(ids),))
-    ledger.add_chunk(connection, position, last_key=(str(ids[-1]),), rows=len(ids), skipped=0, done=False)
+    connection.execute(ledger.add_chunk(position, last_key=(str(ids[-1]),), rows=len(ids), done=False))
     return connection
 
 

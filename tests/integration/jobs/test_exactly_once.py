@@ -7,15 +7,17 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from benchmarks.line import Line
 
 from mssql_pg_migrate import Config, Migration
-from mssql_pg_migrate.errors import StateError
+from mssql_pg_migrate.errors import StateError, TransferError
 from mssql_pg_migrate.model import KeyRange
 from mssql_pg_migrate.source.reader import Chunk
 from mssql_pg_migrate.target.connect import connect_target
@@ -70,8 +72,8 @@ class Bench:
             preparation.prepare_tables(connection)
         return ledger
 
-    def writer(self, run_id: str) -> ChunkWriter:
-        settings = self.config.target.settings()
+    def writer(self, run_id: str, **changes: Any) -> ChunkWriter:
+        settings = replace(self.config.target.settings(), **changes)
         pool: Pool[LoadSession] = Pool(1, usable=lambda session: session.usable)
         self.pools.append(pool)
         return ChunkWriter(
@@ -82,7 +84,7 @@ class Bench:
         data = b"".join(struct.pack(">hii", 1, 4, number) for number in ids)
         return writer.write(
             ChunkPosition(0, 0, 0, seq, False),
-            Chunk(data, len(ids), (str(ids[-1]),)),
+            Chunk(data, len(ids), (str(ids[-1]),) if ids else None),
             done=False,
             backoff=Backoff(5, briefly),
             on_retry=ignore,
@@ -263,3 +265,42 @@ def test_errors_of_a_worker_process_arrive_whole() -> None:
         again = pickle.loads(pickle.dumps(error))
         assert type(again) is type(error)
         assert (str(again), again.args, vars(again)) == (str(error), error.args, vars(error))
+
+
+def test_a_chunk_costs_two_turns_of_the_line(bench: Bench) -> None:
+    """The go-ahead of its COPY, and the answer to everything."""
+    settings = bench.config.target.settings()
+    with Line(settings.host, settings.port) as line:
+        writer = bench.writer(RUN, host=line.host, port=line.port)
+        bench.write(writer, 0, 1)
+        before = line.traffic()
+        bench.write(writer, 1, *range(2, 5000))
+        assert line.traffic().since(before).turns == 2
+        before = line.traffic()
+        bench.write(writer, 2)  # an empty chunk, as at the end of a range
+        assert line.traffic().since(before).turns == 1
+    assert bench.ids() == list(range(1, 5000))
+
+
+def _trigger(bench: Bench, body: str) -> None:
+    bench.target.execute(
+        f"CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$;"
+        "CREATE TRIGGER watch BEFORE INSERT ON numbers FOR EACH ROW EXECUTE FUNCTION watch()"
+    )
+
+
+def test_rows_that_a_trigger_discards_are_missed_before_the_commit(bench: Bench) -> None:
+    writer = bench.writer(RUN)
+    bench.write(writer, 0, 1, 2)
+    _trigger(bench, "IF new.id = 4 THEN RETURN NULL; END IF; RETURN new;")
+    with pytest.raises(TransferError, match="kept 2 of 3 rows"):
+        bench.write(writer, 1, 3, 4, 5)
+    assert bench.ids() == [1, 2]
+    bench.write(writer, 1, 3, 5)
+    assert bench.ids() == [1, 2, 3, 5]
+
+
+def test_a_trigger_that_keeps_every_row_is_let_be_and_may_talk(bench: Bench) -> None:
+    _trigger(bench, "RAISE WARNING '%', repeat('listen ', 1000); RETURN new;")
+    bench.write(bench.writer(RUN), 0, *range(2000))
+    assert len(bench.ids()) == 2000

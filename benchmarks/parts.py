@@ -14,15 +14,15 @@ import psycopg
 
 from mssql_pg_migrate.mapping.objects import MappedTable
 from mssql_pg_migrate.model import KeyRange
+from mssql_pg_migrate.source.open import open_source
 from mssql_pg_migrate.source.reader import ReadRequest
-from mssql_pg_migrate.source.sqlserver.connect import SourceSettings
+from mssql_pg_migrate.source.settings import SqlServerSettings
 from mssql_pg_migrate.source.sqlserver.query import build_select
 from mssql_pg_migrate.source.sqlserver.wire_connect import open_client
 from mssql_pg_migrate.target import ddl
 from mssql_pg_migrate.target.connect import TargetSettings, connect_target, read_server_facts
 from mssql_pg_migrate.target.copy import copy_statement, copy_tuples
 from mssql_pg_migrate.target.finalize import maintenance_settings
-from mssql_pg_migrate.transfer.context import open_reader
 
 from .meters import ProcessMeter, difference
 
@@ -69,18 +69,21 @@ class Recording:
                 yield file.read(size)
 
 
-def record(table: MappedTable, settings: SourceSettings, reader: str, path: Path) -> Recording:
+def record(table: MappedTable, settings: SqlServerSettings, reader: str, path: Path) -> Recording:
     """Read a table once, as a migration would, into a file."""
     chunks = []
     request = ReadRequest(table=table, range=KeyRange(0), chunk_bytes=_CHUNK_BYTES)
-    with closing(open_reader("driver" if reader == "driver" else "wire", settings)) as source, path.open("wb") as file:
+    with (
+        closing(open_source(settings).open_reader("driver" if reader == "driver" else "wire")) as source,
+        path.open("wb") as file,
+    ):
         for chunk in source.chunks(request):
             file.write(chunk.data)
             chunks.append((chunk.rows, len(chunk.data)))
     return Recording(table, path, tuple(chunks))
 
 
-def drain(recordings: Sequence[Recording], settings: SourceSettings, server: ProcessMeter) -> Part:
+def drain(recordings: Sequence[Recording], settings: SqlServerSettings, server: ProcessMeter) -> Part:
     """Ask for the rows of each table, one after the other on one connection, and look at packet headers only."""
     with closing(open_client(settings)) as client:
         before, began, own = server.cpu(), time.monotonic(), time.process_time()

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
-from mssql_pg_migrate.source.sqlserver.connect import SourceSettings
+from mssql_pg_migrate.source.settings import SqlServerSettings
 from mssql_pg_migrate.tds.login7 import Login7
 from mssql_pg_migrate.tds.metadata import ColumnMetadata, encode_colmetadata
 from mssql_pg_migrate.tds.packets import PacketStream, PacketType
@@ -55,9 +55,9 @@ class ScriptedServer:
         self._process.start()
         self._listener.close()
 
-    def settings(self, **more: Any) -> SourceSettings:
+    def settings(self, **more: Any) -> SqlServerSettings:
         """How to connect."""
-        return SourceSettings(
+        return SqlServerSettings(
             host="127.0.0.1", port=self.port, database="db", user="u", password="p", encrypt=False, **more
         )
 

@@ -11,12 +11,13 @@ from mssql_pg_migrate.mapping.range_keys import choose_range_key
 from mssql_pg_migrate.mapping.types import MappedColumn, UnsupportedColumn, map_type
 from mssql_pg_migrate.model import Table
 from mssql_pg_migrate.source.reader import Chunk
+from mssql_pg_migrate.source.settings import SqlServerSettings
 from mssql_pg_migrate.source.sqlserver.catalog import read_catalog
-from mssql_pg_migrate.source.sqlserver.connect import SourceSettings, connect_source
+from mssql_pg_migrate.source.sqlserver.connect import connect_source
 from servers import MssqlDatabase
 
 
-def settings_of(database: MssqlDatabase, **more: Any) -> SourceSettings:
+def settings_of(database: MssqlDatabase, **more: Any) -> SqlServerSettings:
     """How to connect to a test database."""
     server = database.server
     wanted: dict[str, Any] = {
@@ -28,7 +29,7 @@ def settings_of(database: MssqlDatabase, **more: Any) -> SourceSettings:
         "encrypt": server.encrypt,
         "trust_server_cert": True,
     }
-    return SourceSettings(**(wanted | more))
+    return SqlServerSettings(**(wanted | more))
 
 
 def tables_of(database: MssqlDatabase) -> dict[str, MappedTable]:

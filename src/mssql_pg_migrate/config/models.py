@@ -16,7 +16,7 @@ from .hooks import Hook, parse_hooks
 from .keys import AnyCase, Auto, ExistingFile, Host, Key, KeyProblems, Kind, OneOrMany, Port, Secret, Section, Text
 
 if TYPE_CHECKING:
-    from ..source.sqlserver.connect import SourceSettings
+    from ..source.settings import SourceSettings
     from ..target.connect import TargetSettings
 
 TargetMode: TypeAlias = Literal["drop_recreate", "truncate", "upsert"]
@@ -193,10 +193,10 @@ class Source(Section):
         return None if self.schema_ == ("*",) else self.schema_
 
     def settings(self) -> SourceSettings:
-        """The connection's parameters for ``source.connect``."""
-        from ..source.sqlserver.connect import SourceSettings
+        """How to reach and read it: for ``source.open``."""
+        from ..source.settings import SqlServerSettings
 
-        return SourceSettings(
+        return SqlServerSettings(
             host=self.host,
             port=self.port,
             database=self.database,
@@ -211,6 +211,7 @@ class Source(Section):
             isolation=self.isolation,
             authentication=None if self.authentication == "sql" else self.authentication,
             options=tuple(self.options.items()),
+            reader=self.reader,
         )
 
 

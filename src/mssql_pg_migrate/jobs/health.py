@@ -8,6 +8,7 @@ should know a warning.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ..config.models import Config
     from ..mapping.objects import MappedDatabase
     from ..model import Catalog
+    from ..source.source import Source, SourceSession
 
 _LISTED = 10
 """Problems of one side that are written out."""
@@ -43,66 +45,35 @@ def health_check(config: Config) -> HealthReport:
 
 
 def _check_source(config: Config) -> tuple[SideHealth, _Selection | None]:
-    from ..source.sqlserver.connect import connect_source
+    from ..source.open import open_source
 
-    settings = config.source.settings()
-    side = SideHealth("source", ok=False, server=f"{settings.address}/{settings.database}")
+    source = open_source(config.source.settings())
+    side = SideHealth("source", ok=False, server=source.label)
     try:
-        connection = connect_source(settings)
+        with closing(source.connect()) as session:
+            return side, _ask_source(config, source, session, side)
     except MigrationError as error:
         side.error, side.retryable = str(error), error.retryable
         return side, None
-    try:
-        return side, _ask_source(config, connection, side)
-    except MigrationError as error:
-        side.error, side.retryable = str(error), error.retryable
-        return side, None
-    finally:
-        connection.close()
 
 
-def _ask_source(config: Config, connection: Any, side: SideHealth) -> _Selection:
-    from ..source.sqlserver.health import access_problems, check_health
+def _ask_source(config: Config, source: Source, session: SourceSession, side: SideHealth) -> _Selection:
     from .plan import read_source
 
-    found = check_health(connection, config.source.settings())
-    side.version = found.version
-    side.latency_ms = found.latency_ms
-    side.tls = _source_tls(encrypted=found.encrypted, known=found.encryption_known)
-    side.facts = {"product": found.product, "database": found.database, "login": found.login or "unknown"}
-    catalog, names = read_source(config, connection)
+    found = session.health()
+    side.version, side.latency_ms, side.tls = found.version, found.latency_ms, found.tls
+    side.facts = dict(found.facts)
+    catalog, names = read_source(config, session)
     tables = [table for table in catalog.tables if table.full_name in names]
     side.facts["tables"] = f"{len(tables)}, about {sum(table.row_estimate for table in tables):,} rows"
-    side.facts["reader"] = _reader(config)
+    side.facts["reader"] = source.readers
     side.warnings.extend(catalog.notes)
-    problems = []
-    if config.source.isolation == "snapshot" and found.snapshot_allowed is False:
-        problems.append(
-            "isolation is snapshot, but the database does not allow it"
-            " (ALTER DATABASE ... SET ALLOW_SNAPSHOT_ISOLATION ON)"
-        )
-    for problem in access_problems(connection, tables):
-        text = f"table {problem.table} {problem.reason}"
-        (side.warnings if problem.readable else problems).append(text)
+    problems: list[str] = []
+    for obstacle in session.obstacles(tables):
+        text = f"{obstacle.kind} {obstacle.name} {obstacle.clause}"
+        (side.warnings if obstacle.readable else problems).append(text)
     _conclude(side, problems)
     return _Selection(catalog, names)
-
-
-def _source_tls(*, encrypted: bool, known: bool) -> str:
-    text = "in use" if encrypted else "none after the login"
-    return text if known else f"{text} (by the settings; the server does not tell)"
-
-
-def _reader(config: Config) -> str:
-    wanted = config.source.reader
-    if wanted == "driver":
-        return "driver, as configured"
-    from ..source.sqlserver.wire import unavailable
-
-    reason = unavailable()
-    if reason is not None:
-        return f"driver: {reason}"
-    return "wire" if wanted == "wire" else "wire where it proves itself, else driver"
 
 
 # --- target -----------------------------------------------------------------------------------------------------------

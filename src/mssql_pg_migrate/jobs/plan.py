@@ -15,9 +15,8 @@ from ..mapping.build import build
 from ..mapping.objects import MappedDatabase, MappedTable, Note
 from ..mapping.options import MappingOptions
 from ..model import Catalog
-from ..source.sqlserver.catalog import idle_patterns, read_catalog, select_tables
-from ..source.sqlserver.collisions import key_collision
-from ..source.sqlserver.health import access_problems, snapshot_allowed
+from ..source.selection import idle_patterns, select_tables
+from ..source.source import SourceSession
 from ..target.ddl import has_identity
 from ..target.fit import KINDS, check_fit
 from ..target.inspect import ExistingTable, read_abilities, read_existing
@@ -42,9 +41,9 @@ if TYPE_CHECKING:
     from ..state import Part
 
 
-def read_source(config: Config, source: Any) -> tuple[Catalog, frozenset[str]]:
+def read_source(config: Config, source: SourceSession) -> tuple[Catalog, frozenset[str]]:
     """The catalog of the configured schemas and the full names of the selected tables."""
-    catalog = read_catalog(source, config.source.schemas)
+    catalog = source.catalog(config.source.schemas)
     selected = select_tables(catalog.tables, config.migration.include_tables, config.migration.exclude_tables)
     if not selected:
         wanted = ", ".join(config.source.schemas or ["any schema"])
@@ -58,7 +57,7 @@ def read_source(config: Config, source: Any) -> tuple[Catalog, frozenset[str]]:
 def make_plan(
     config: Config,
     tuning: Tuning,
-    source: Any,
+    source: SourceSession,
     target: psycopg.Connection[Any],
     *,
     only: Part | None = None,
@@ -80,7 +79,7 @@ def make_plan(
     database = verify(target, catalog, options, database)
     mode = config.migration.target_mode
     names = display_names(database.tables)
-    notes = [*database.notes, *_selection(config, catalog, database), *_unreadable(config, source, database.tables)]
+    notes = [*database.notes, *_selection(config, catalog, database), *_unreadable(source, database.tables)]
     existing = read_existing(target, database.tables)
     plans: list[TablePlan] = []
     tables: list[MappedTable] = []
@@ -90,7 +89,8 @@ def make_plan(
         fitted, fit_notes = _fit(found, table, mode, begun, data_only=data_only)
         notes.extend(fit_notes)
         tables.append(fitted)
-        plans.append(_plan_table(config, fitted, found, begun, len(plans), names, only=only))
+        plan = _plan_table(config, fitted, found, begun, len(plans), names, only=only)
+        plans.append(replace(plan, resumable=source.resumable(fitted)))
     database = replace(database, tables=tuple(tables))
     if mode == "upsert" and only != "schema":
         refused = {note.object for note in notes if note.severity == "error"}
@@ -167,30 +167,16 @@ def mapping_options(
     )
 
 
-def _unreadable(config: Config, source: Any, tables: tuple[MappedTable, ...]) -> Iterator[Note]:
-    """What the login, or the isolation level, keeps from being read: told before the target is prepared."""
-    isolation = config.source.isolation
-    if isolation == "snapshot" and snapshot_allowed(source) is False:
-        text = "does not allow isolation: snapshot (ALTER DATABASE ... SET ALLOW_SNAPSHOT_ISOLATION ON)"
-        yield Note("error", config.source.database, text)
-    special = {
-        table.source.full_name for table in tables if table.source.memory_optimized and isolation != "read_committed"
-    }
-    problems = access_problems(source, [table.source for table in tables])
-    for problem in problems:
-        if problem.table not in special:
-            text = f"{problem.reason} (grant the login what it lacks, or exclude the table)"
-            yield Note("error", problem.table, text)
-    # Under read_uncommitted it depends on MEMORY_OPTIMIZED_ELEVATE_TO_SNAPSHOT, which the attempt to read has shown.
-    refused = special if isolation == "snapshot" else special & {problem.table for problem in problems}
-    for name in sorted(refused):
-        yield Note("error", name, f"is memory-optimized, which isolation: {isolation} cannot read")
+def _unreadable(source: SourceSession, tables: tuple[MappedTable, ...]) -> Iterator[Note]:
+    """What cannot be read as it is: told before the target is prepared."""
+    for obstacle in source.obstacles([table.source for table in tables]):
+        yield Note("error", obstacle.name, obstacle.clause)
 
 
-def _collisions(config: Config, source: Any, tables: list[MappedTable]) -> Iterator[Note]:
+def _collisions(config: Config, source: SourceSession, tables: list[MappedTable]) -> Iterator[Note]:
     """Primary keys that the target could not tell apart: upsert would lose rows without a word."""
     for table in tables:
-        found = key_collision(source, table, config.migration.on_nul)
+        found = source.key_collision(table, config.migration.on_nul)
         if found is not None:
             yield Note("error" if found.certain else "warning", table.source.full_name, found.message)
 

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ..config.models import Config
     from ..results import HealthReport, ValidationReport
+    from ..source.source import SourceSession
     from ..target.finalize import Finalizer
     from ..target.ledger import Ledger
     from ..transfer.context import WorkerContext
@@ -294,7 +295,6 @@ class Migration:
             chunk_rows=tuning.chunk_size,
             chunk_bytes=tuning.chunk_bytes,
             on_nul=migration.on_nul,
-            reader=self.config.source.reader,
         )
         context = self._context = contexts.WorkerContext(limits, self._emit)
         contexts.install(state.run_id, context)
@@ -446,15 +446,10 @@ class Migration:
 
     # -- small things ----------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _source(self) -> Iterator[Any]:
-        from ..source.sqlserver.connect import connect_source
+    def _source(self) -> AbstractContextManager[SourceSession]:
+        from ..source.open import open_source
 
-        connection = connect_source(self.config.source.settings())
-        try:
-            yield connection
-        finally:
-            connection.close()
+        return closing(open_source(self.config.source.settings()).connect())
 
     def _run_hooks(self, control: Control, moment: str) -> None:
         from .hooks import run_hooks

@@ -23,7 +23,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from ..errors import Cancelled, ConnectionFailed, MigrationError
@@ -65,7 +65,7 @@ def validate(
 def _jobs(config: Config) -> tuple[list[TableJob], int]:
     """The tables to check, and the target's server_version_num."""
     from ..mapping.build import build
-    from ..source.sqlserver.connect import connect_source
+    from ..source.open import open_source
     from ..target.connect import connect_target
     from ..target.inspect import read_existing
     from ..transfer.plan import display_names, range_count
@@ -74,11 +74,8 @@ def _jobs(config: Config) -> tuple[list[TableJob], int]:
 
     migration = config.migration
     with connect_target(config.target.settings(), purpose="validate") as target:
-        source = connect_source(config.source.settings())
-        try:
+        with closing(open_source(config.source.settings()).connect()) as source:
             catalog, selected = read_source(config, source)
-        finally:
-            source.close()
         options = mapping_options(config, catalog, selected, target)
         database = build(catalog, options)
         existing = read_existing(target, database.tables)
@@ -105,6 +102,7 @@ def _check_all(
     on_event: EventSink,
     stopped: Callable[[], bool],
 ) -> list[TableCheck]:
+    from ..source.open import open_source
     from ..validation.digest import is_compiled
     from ..validation.source_side import SourceSide
     from ..validation.stop import Stop
@@ -125,9 +123,8 @@ def _check_all(
     stop = Stop(stopped)
     with ExitStack() as stack:
         source = SourceSide(
-            config.source.settings(),
+            open_source(config.source.settings()),
             tuning.max_mssql_connections,
-            reader=config.source.reader,
             on_nul=migration.on_nul,
             chunk_rows=tuning.chunk_size,
             chunk_bytes=tuning.chunk_bytes,

@@ -1,13 +1,18 @@
-"""The one interface of both readers: a key range of a table in, chunks of COPY bytes out."""
+"""The one interface of all readers: a range of a table in, chunks of COPY bytes out."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
+from ..errors import TransferError
 from ..mapping.objects import MappedTable
 from ..model import KeyRange, KeyValue
+
+CopyFormat: TypeAlias = Literal["binary", "text"]
+OnNul: TypeAlias = Literal["error", "strip"]
+"""What becomes of U+0000 in a text, which PostgreSQL cannot hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +28,10 @@ class ReadRequest:
     after: KeyValue | None = None
     chunk_rows: int = 50_000
     chunk_bytes: int = 16 * 1024 * 1024
-    copy_format: Literal["binary", "text"] = "binary"
-    on_nul: Literal["error", "strip"] = "error"
+    copy_format: CopyFormat = "binary"
+    on_nul: OnNul = "error"
     limit: int | None = None
-    """At most that many rows (the proof of the wire reader reads a few)."""
+    """At most that many rows (a proof or a sample reads a few)."""
 
 
 @dataclass(slots=True)
@@ -34,7 +39,7 @@ class Chunk:
     """Rows ready for COPY.
 
     ``data`` holds whole tuples only: for ``binary`` without the file header and trailer, for ``text`` complete lines.
-    ``last_key`` is the key of the last row, None when the table has no range key.
+    ``last_key`` is where to go on after the last row, None when the table cannot be read on from there.
     """
 
     data: bytes | bytearray | memoryview
@@ -42,22 +47,30 @@ class Chunk:
     last_key: KeyValue | None
 
 
+class ReaderUnsupported(TransferError):
+    """This reader cannot carry the table, another one of its source can.
+
+    The message is a reason for a log line. It may come between two chunks: what was yielded is good, and the other
+    reader may go on after it.
+    """
+
+
 class Reader(Protocol):
-    """Reads ranges over one source connection; used by one thread at a time, except ``cancel``."""
+    """Reads ranges of one source; used by one thread at a time, except ``cancel``."""
 
     name: str
-    """``driver`` or ``wire``."""
+    """One of the names its source chooses readers by."""
 
     @property
     def usable(self) -> bool:
-        """Whether the connection may serve another request."""
+        """Whether it may serve another request."""
         ...
 
     def chunks(self, request: ReadRequest) -> Generator[Chunk, None, None]:
-        """Stream the rows of ``request`` in key order.
+        """Stream the rows of ``request`` in the order of its positions.
 
         Closing the generator early ends the query. Raises TransientError (the same request may be made again),
-        DataError (a value PostgreSQL cannot hold), TransferError, ConnectionFailed.
+        ReaderUnsupported, DataError (a value PostgreSQL cannot hold), TransferError, ConnectionFailed.
         """
         ...
 

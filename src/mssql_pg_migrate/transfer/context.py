@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..errors import TransientError
 from ..events import AnyEvent, EventSink
 from ..source.reader import Reader
+from ..source.source import SourceSession
 from ..target.session import LoadSession
 from .memory import MemoryGate
 from .pool import Pool
 from .tasks import Limits, RangeTask
 
 if TYPE_CHECKING:
-    from ..source.sqlserver.connect import SourceSettings
     from ..target.connect import TargetSettings
-    from .tasks import ReaderKind
 
 
 class StopFlag:
@@ -62,7 +60,7 @@ class WorkerContext:
         self.limits = limits
         self.stop = StopFlag()
         self.gate = MemoryGate(limits.buffer_bytes)
-        self.source: Pool[Reader | SourceControl] = Pool(limits.source_connections, usable=lambda reader: reader.usable)
+        self.source: Pool[Reader | SourceSession] = Pool(limits.source_connections, usable=lambda reader: reader.usable)
         self.target: Pool[LoadSession] = Pool(limits.target_connections, usable=lambda session: session.usable)
         self._on_event = on_event
         self._slots: dict[int, TableSlots] = {}
@@ -90,61 +88,6 @@ class WorkerContext:
         self.gate.close()
         self.source.close()
         self.target.close()
-
-
-def open_reader(kind: ReaderKind, settings: SourceSettings) -> Reader:
-    """A new reader of that kind; raises ConnectionFailed."""
-    if kind == "wire":
-        from ..source.sqlserver.wire import WireReader
-
-        return WireReader(settings)
-    from ..source.sqlserver.driver import DriverReader
-
-    return DriverReader(settings)
-
-
-class SourceControl:
-    """A pooled connection for questions rather than rows (range boundaries); used by one thread, except ``cancel``."""
-
-    def __init__(self, connection: Any) -> None:
-        self.usable = True
-        self._connection = connection
-        self._closed = False
-        self._lock = threading.Lock()
-
-    @classmethod
-    def open(cls, settings: SourceSettings) -> SourceControl:
-        """Connect through Microsoft's driver; raises ConnectionFailed."""
-        from ..source.sqlserver.connect import connect_source
-
-        return cls(connect_source(settings))
-
-    def cursor(self) -> Any:
-        """A cursor for one question. Raises TransientError after `cancel`."""
-        if not self.usable:
-            raise TransientError("The question to the source was cancelled.", side="source")
-        return self._connection.cursor()
-
-    def cancel(self) -> None:
-        """End its question soon, from another thread: where a key is scanned for ranges it may take minutes.
-
-        The connection is left to the thread that uses it: closed here, it would be closed under a call of the driver,
-        which does not survive that.
-        """
-        from ..source.sqlserver.connect import cancel_statements
-
-        with self._lock:
-            self.usable = False
-            if not self._closed:
-                cancel_statements(self._connection)
-
-    def close(self) -> None:
-        """Close the connection, by the thread that uses it; idempotent."""
-        with self._lock:
-            self.usable = False
-            closed, self._closed = self._closed, True
-        if not closed:
-            self._connection.close()
 
 
 def open_session(settings: TargetSettings) -> LoadSession:

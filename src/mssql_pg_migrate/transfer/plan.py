@@ -36,6 +36,8 @@ class TablePlan:
     """Rows go to an unlogged table."""
     restore_logged: bool
     """The table is to be logged again once its rows are there."""
+    resumable: bool = True
+    """Whether an interrupted table goes on from its last chunk; else it begins again."""
     level: int = 0
     """Tables of a level wait for those of lower levels (foreign keys of existing tables in upsert mode)."""
     partitioned: bool = False
@@ -50,11 +52,6 @@ class TablePlan:
     def merges(self) -> bool:
         """Whether rows are merged into what is there (upsert) rather than copied into an empty table."""
         return self.action in ("merge", "create_merge")
-
-    @property
-    def resumable(self) -> bool:
-        """Whether an interrupted table goes on from its last chunk; else it begins again."""
-        return self.table.range_key is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,8 +143,8 @@ class Scheduler:
     def _opened(self, job: _Job, opened: OpenTable) -> None:
         job.opened = opened
         job.waiting = list(opened.tasks)
-        job.result.reader = opened.reader
-        job.result.reader_reason = opened.reader_reason
+        job.result.reader = opened.reader.name
+        job.result.reader_reason = opened.reader.reason
         job.result.ranges = opened.ranges
         # Opened again, it may have fewer: a table that begins anew has none.
         before = job.result.rows_before if job.attempts else opened.rows_before
@@ -157,7 +157,7 @@ class Scheduler:
                     table=job.plan.display,
                     estimated_rows=job.plan.table.source.row_estimate,
                     ranges=opened.ranges,
-                    reader=opened.reader or "driver",
+                    reader=opened.reader.name,
                     rows_before=opened.rows_before,
                 )
             )
@@ -171,11 +171,11 @@ class Scheduler:
             job.waiting.clear()
             self._context.stop.stop_table(job.plan.table_id)
         elif outcome.status == "unsupported":
-            # The wire reader met something its proof had not shown: the driver goes on from the last chunk.
+            # The reader met something it had not seen when it was chosen: another goes on from the last chunk.
             job.waiting.clear()
             self._context.stop.stop_table(job.plan.table_id)
             try:
-                self._work.use_driver(job.plan, outcome.detail or "the wire reader gave up")
+                self._work.use_other_reader(job.plan, outcome.detail or "its reader gave up")
                 job.unsupported = True
             except MigrationError as error:
                 self._failed(job, error)

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from ..errors import ConfigError, MigrationError, StateError
+from ..errors import MigrationError, StateError
 from ..events import Message, Retry
 from ..model import KeyRange
-from ..source.sqlserver.connect import SourceSettings
+from ..source.open import open_source
+from ..source.reader import OnNul, Reader
+from ..source.settings import SourceSettings
+from ..source.source import ChosenReader
 from ..target import ddl
 from ..target.classify import translated
 from ..target.connect import TargetSettings
 from ..target.ledger import Ledger, LedgerMovedError, LedgerTable, RangeProgress
 from ..target.prepare import empty_table
 from ..target.session import LoadSession
-from .context import SourceControl, WorkerContext, open_reader, open_session
+from .context import WorkerContext, open_session
 from .plan import TablePlan
 from .pool import PoolClosedError
 from .retry import Backoff
-from .tasks import Limits, RangeOutcome, RangeTask, ReaderKind
+from .tasks import Limits, RangeOutcome, RangeTask
 from .writer import WriteOptions
 
 T = TypeVar("T")
-PROOF_ROWS = 200
-"""Rows read both ways before the wire reader is trusted with a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,7 @@ class TransferOptions:
     write: WriteOptions
     chunk_rows: int
     chunk_bytes: int
-    on_nul: Any
-    reader: str
-    """``auto``, ``wire`` or ``driver``."""
+    on_nul: OnNul
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,7 @@ class OpenTable:
     """A table ready to be carried: its ranges are planned and stored, its reader is chosen."""
 
     ledger: LedgerTable
-    reader: ReaderKind | None
-    reader_reason: str | None
+    reader: ChosenReader
     ranges: int
     tasks: tuple[RangeTask, ...]
     """Ranges not done yet."""
@@ -67,7 +66,8 @@ class TableWork:
         self._options = options
         self._context = context
         self._ledger = Ledger(options.ledger_schema, options.run_id)
-        self._readers: dict[int, tuple[ReaderKind, str | None]] = {}
+        self._source = open_source(options.source)
+        self._readers: dict[int, ChosenReader] = {}
         self._told: dict[str, str] = {}
 
     def open(self, plan: TablePlan) -> OpenTable:
@@ -79,7 +79,7 @@ class TableWork:
         )
         if not plan.resumable and progress and not all(progress[item.id].done for item in ranges):
             return self.open_again(plan)
-        reader, reason = self._choose_reader(plan)
+        reader = self._choose_reader(plan)
         options = self._options
         tasks = []
         done = {}
@@ -99,7 +99,8 @@ class TableWork:
                     table=plan.table,
                     range=item,
                     start=at,
-                    reader=reader,
+                    resumable=plan.resumable,
+                    reader=reader.name,
                     source=options.source,
                     target=options.target,
                     write=replace(options.write, upsert=plan.merges, partitioned=plan.partitioned),
@@ -110,7 +111,7 @@ class TableWork:
                 )
             )
         rows_before = sum(item.rows for item in progress.values())
-        return OpenTable(entry, reader, reason, len(ranges), tuple(tasks), done, rows_before)
+        return OpenTable(entry, reader, len(ranges), tuple(tasks), done, rows_before)
 
     def open_again(self, plan: TablePlan) -> OpenTable:
         """Begin the table anew: a new generation, no chunks, and (but for upsert) no rows."""
@@ -129,12 +130,10 @@ class TableWork:
         self._on_target(plan, "beginning the table again", reset)
         return self.open(plan)
 
-    def use_driver(self, plan: TablePlan, reason: str) -> None:
-        """From now on the driver carries the table. Raises ConfigError when only the wire reader is allowed."""
-        if self._options.reader == "wire":
-            raise self._refused(plan, reason)
-        self._readers[plan.table_id] = ("driver", reason)
-        self._tell_driver(plan, reason)
+    def use_other_reader(self, plan: TablePlan, reason: str) -> None:
+        """From now on another reader carries the table. Raises ConfigError when none may."""
+        self._readers[plan.table_id] = chosen = self._source.other_reader(plan.display, reason)
+        self._tell_reader(plan, chosen)
 
     def finish(self, plan: TablePlan, opened: OpenTable) -> tuple[int, int] | None:
         """Declare the rows present, durably; (rows, skipped), or None when chunks turn out to be missing."""
@@ -202,60 +201,42 @@ class TableWork:
         return self._on_target(plan, "storing the plan", store)
 
     def _plan_ranges(self, plan: TablePlan) -> tuple[KeyRange, ...]:
-        from ..source.sqlserver.ranges import plan_ranges
-
         def ask() -> tuple[KeyRange, ...]:
-            connect = partial(SourceControl.open, self._options.source)
-            with self._context.source.use("control", connect) as source:
+            with self._context.source.use("session", self._source.connect) as session:
                 return tuple(
-                    plan_ranges(
-                        source,
-                        plan.table,
-                        max_ranges=plan.max_ranges,
-                        min_rows=plan.min_rows_per_range,
-                        row_estimate=plan.table.source.row_estimate,
-                    )
+                    session.plan_ranges(plan.table, max_ranges=plan.max_ranges, min_rows=plan.min_rows_per_range)
                 )
 
         return self._retrying(plan, ask)
 
-    def _choose_reader(self, plan: TablePlan) -> tuple[ReaderKind, str | None]:
+    def _choose_reader(self, plan: TablePlan) -> ChosenReader:
         if plan.table_id not in self._readers:
-            self._readers[plan.table_id] = self._retrying(plan, lambda: self._choice(plan))
+            self._readers[plan.table_id] = chosen = self._retrying(plan, lambda: self._choice(plan))
+            self._tell_reader(plan, chosen)
         return self._readers[plan.table_id]
 
-    def _choice(self, plan: TablePlan) -> tuple[ReaderKind, str | None]:
-        wanted = self._options.reader
-        if wanted == "driver":
-            return "driver", None
-        if self._options.write.copy_format == "text":
-            return "driver", "use_binary_copy is off: the wire reader makes binary COPY only"
-        from ..source.sqlserver.proof import prove
+    def _choice(self, plan: TablePlan) -> ChosenReader:
+        def use(name: str) -> AbstractContextManager[Reader]:
+            return self._context.source.use(name, partial(self._source.open_reader, name))
 
-        def use(kind: ReaderKind) -> Any:
-            return self._context.source.use(kind, partial(open_reader, kind, self._options.source))
-
-        reason = prove(plan.table, use, rows=PROOF_ROWS, on_nul=self._options.on_nul, compare=wanted == "auto")
-        if reason is None:
-            return "wire", None
-        if wanted == "wire":
-            raise self._refused(plan, reason)
-        self._tell_driver(plan, reason)
-        return "driver", reason
-
-    def _refused(self, plan: TablePlan, reason: str) -> ConfigError:
-        return ConfigError(
-            f"table {plan.display}: source.reader is wire, but {reason}", hint="set source.reader to auto"
+        return self._source.choose_reader(
+            plan.table,
+            plan.display,
+            use,
+            copy_format=self._options.write.copy_format,
+            on_nul=self._options.on_nul,
+            purpose="transfer",
         )
 
-    def _tell_driver(self, plan: TablePlan, reason: str) -> None:
-        from ..source.sqlserver import wire
-
-        if reason != wire.unavailable():
-            text = f"table {plan.display} goes through the driver: {reason}"
+    def _tell_reader(self, plan: TablePlan, chosen: ChosenReader) -> None:
+        if not chosen.surprising or chosen.reason is None:
+            return
+        if not chosen.everywhere:
+            text = f"table {plan.display} goes through the {chosen.name}: {chosen.reason}"
             self._context.emit(Message(level="warn", table=plan.display, text=text))
-        elif self._told.setdefault(reason, plan.display) == plan.display:  # once, not for each table
-            self._context.emit(Message(level="warn", text=f"all tables go through the slower driver: {reason}"))
+        elif self._told.setdefault(chosen.reason, plan.display) == plan.display:  # once, not for each table
+            text = f"all tables go through the slower {chosen.name}: {chosen.reason}"
+            self._context.emit(Message(level="warn", text=text))
 
     def _on_target(self, plan: TablePlan, doing: str, work: Callable[[LoadSession], T]) -> T:
         def attempt() -> T:

@@ -7,12 +7,11 @@ from typing import Literal, TypeAlias
 
 from ..mapping.objects import MappedTable
 from ..model import KeyRange
-from ..source.sqlserver.connect import SourceSettings
+from ..source.settings import SourceSettings
 from ..target.connect import TargetSettings
 from ..target.ledger import RangeProgress
 from .writer import WriteOptions
 
-ReaderKind: TypeAlias = Literal["driver", "wire"]
 RangeStatus: TypeAlias = Literal["done", "stopped", "restart", "unsupported"]
 
 
@@ -47,7 +46,10 @@ class RangeTask:
     table: MappedTable
     range: KeyRange
     start: RangeProgress
-    reader: ReaderKind
+    resumable: bool
+    """Whether reading can go on after any chunk."""
+    reader: str
+    """Which of its source's readers carries it."""
     source: SourceSettings
     target: TargetSettings
     write: WriteOptions
@@ -61,8 +63,8 @@ class RangeTask:
 class RangeOutcome:
     """How a range task ended. Counts are the range's totals, earlier attempts included.
 
-    ``restart`` asks for the whole table to begin again (no key to resume by), ``unsupported`` for the driver to go on
-    instead of the wire reader; the reason is ``detail``.
+    ``restart`` asks for the whole table to begin again (no key to resume by), ``unsupported`` for another reader to
+    go on; the reason is ``detail``.
     """
 
     range_id: int

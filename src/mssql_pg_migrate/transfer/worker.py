@@ -14,12 +14,12 @@ from typing import TypeAlias
 from ..errors import Cancelled, ConnectionFailed, MigrationError, TransientError
 from ..events import ChunkCommitted, Message, RangeFinished, Retry
 from ..model import KeyValue
-from ..source.reader import Chunk, Reader, ReadRequest
-from ..source.sqlserver.wire_connect import WireUnsupported
+from ..source.open import open_source
+from ..source.reader import Chunk, Reader, ReaderUnsupported, ReadRequest
 from ..target.classify import translated
 from ..target.ledger import ChunkPosition, Ledger, LedgerMovedError, RangeProgress
 from .channel import Channel
-from .context import WorkerContext, context_for, open_reader, open_session
+from .context import WorkerContext, context_for, open_session
 from .pool import PoolClosedError
 from .retry import Backoff
 from .tasks import RangeOutcome, RangeStatus, RangeTask
@@ -49,7 +49,7 @@ def run_range(task: RangeTask) -> RangeOutcome:
         return mover.run()
     except (PoolClosedError, Cancelled):
         return mover.outcome("stopped")
-    except WireUnsupported as error:
+    except ReaderUnsupported as error:
         return mover.outcome("unsupported", error.message)
 
 
@@ -108,7 +108,7 @@ class _Producer(threading.Thread):
             return _End(stopped=True)
         if not error.retryable:
             return _End(error=error)
-        if self._task.table.range_key is None and self._handed_over:
+        if not self._task.resumable and self._handed_over:
             return _End(restart=str(error))
         try:
             delay = self._backoff.next_delay(error)
@@ -125,7 +125,8 @@ class _Producer(threading.Thread):
     def _read(self) -> _End:
         task, context = self._task, self._context
         slots = context.slots(task.table_id)
-        with slots.readers, context.source.use(task.reader, partial(open_reader, task.reader, task.source)) as reader:
+        connect = partial(open_source(task.source).open_reader, task.reader)
+        with slots.readers, context.source.use(task.reader, connect) as reader:
             self._reader = reader
             chunks = reader.chunks(self._request())
             try:
@@ -230,7 +231,7 @@ class _RangeMover:
             self._progress = backoff.call(ask, self._on_retry)
         except LedgerMovedError as moved:
             return self.outcome("restart", str(moved))
-        if self._task.table.range_key is None and self._progress.next_seq > 0:
+        if not self._task.resumable and self._progress.next_seq > 0:
             return self.outcome("restart", "chunks were lost with the target's connection")
         self._context.emit(
             Message(

@@ -19,7 +19,6 @@ from ..results import TableCheck
 from ..target.inspect import ExistingTable
 from ..transfer.pool import PoolClosedError
 from ..transfer.retry import Backoff
-from ..transfer.tasks import ReaderKind
 from .buckets import BucketTable, bits_for
 from .columns import Comparison, NotComparable, compare_columns
 from .digest import Digest, new_key, open_digest
@@ -176,15 +175,12 @@ class TableChecker:
         check.equal, check.error = False, "the table is being changed: every reading shows other differences"
         return check
 
-    def _choose_reader(self, job: TableJob, table: MappedTable) -> ReaderKind:
-        reader, reason = self._source.choose_reader(table)
-        if reason is not None:
-            self._emit(
-                Message(
-                    level="debug", table=job.display, text=f"table {job.display} is read through the driver: {reason}"
-                )
-            )
-        return reader
+    def _choose_reader(self, job: TableJob, table: MappedTable) -> str:
+        chosen = self._source.choose_reader(table, job.display)
+        if chosen.reason is not None:
+            text = f"table {job.display} is read through the {chosen.name}: {chosen.reason}"
+            self._emit(Message(level="debug", table=job.display, text=text))
+        return chosen.name
 
     def _report(self, check: TableCheck, reading: _Reading, found: Differences, *, estimated: bool) -> None:
         fields = reading.comparison.label_fields
@@ -326,7 +322,7 @@ class _Reading:
     comparison: Comparison
     key: bytes
     bits: int
-    reader: ReaderKind
+    reader: str
     ranges: Sequence[KeyRange]
     conditions: Sequence[str]
 

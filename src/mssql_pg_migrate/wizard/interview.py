@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from ..errors import Cancelled, MigrationError
+from ..source.selection import select_tables
+from ..source.source import SourceLook, SourceTable
 from . import prompts
 from .advanced import ask_migration_details, ask_source_details, ask_target_details
 from .answers import Answers, Variable, build, problem_with, table_patterns
-from .probe import SourceLook, SourceTable, TargetLook, look_at_source, look_at_target
+from .probe import TargetLook, look_at_source, look_at_target
 
 Look = TypeVar("Look")
 
@@ -166,8 +168,6 @@ class Interview:
         return [table for table in tables if (table in picked) == (chosen == "only")]
 
     def _ask_patterns(self, tables: list[SourceTable]) -> list[SourceTable]:
-        from ..source.sqlserver.catalog import select_tables
-
         include = _split(prompts.text("Patterns of tables to migrate, separated by commas (empty: all)"))
         exclude = _split(prompts.text("Patterns of tables to leave out (empty: none)"))
         for key, patterns in (("include_tables", include), ("exclude_tables", exclude)):
@@ -175,8 +175,7 @@ class Interview:
                 self.answers.migration[key] = patterns
         if not tables:
             return []
-        matching: list[Any] = list(select_tables(cast("Any", tables), include, exclude))
-        chosen: list[SourceTable] = matching
+        chosen = list(select_tables(tables, include, exclude))
         prompts.say(f"{len(chosen)} of {len(tables)} tables match.", style="" if chosen else "bad")
         return chosen
 

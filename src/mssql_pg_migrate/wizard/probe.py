@@ -2,44 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..source.sqlserver.connect import SourceSettings
+    from ..source.settings import SourceSettings
+    from ..source.source import SourceLook
     from ..target.connect import TargetSettings
-
-_NOT_OFFERED = frozenset({"sysdiagrams"})
-"""The database diagram tool's own table, which is never migrated."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceTable:
-    """A table of the source; ``rows`` is the catalog's count, None where it has none."""
-
-    schema: str
-    name: str
-    rows: int | None = None
-
-    @property
-    def full_name(self) -> str:
-        """``schema.name``."""
-        return f"{self.schema}.{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class SourceLook:
-    """The source database at a glance."""
-
-    version: str
-    tables: tuple[SourceTable, ...]
-
-    @property
-    def schemas(self) -> dict[str, int]:
-        """Schema -> number of tables, ``dbo`` first."""
-        counted = Counter(table.schema for table in self.tables)
-        return {name: counted[name] for name in sorted(counted, key=lambda name: (name != "dbo", name.casefold()))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +31,10 @@ def look_at_source(settings: SourceSettings) -> SourceLook:
     Raises:
         ConnectionFailed, SchemaError, TransferError: as the run itself would.
     """
-    from ..source.sqlserver import catalog_sql as q
-    from ..source.sqlserver.catalog import CatalogSession
-    from ..source.sqlserver.connect import connect_source
+    from ..source.open import open_source
 
-    connection = connect_source(settings)
-    try:
-        session = CatalogSession(connection)
-        version = session.scalar("SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(128)) AS version")
-        rows = {row["object_id"]: row["row_count"] for row in session.optional(q.ROWS)}
-        tables = tuple(
-            SourceTable(row["schema_name"], row["name"], rows.get(row["object_id"]))
-            for row in session.required(q.TABLES)
-            if row["name"] not in _NOT_OFFERED
-        )
-    finally:
-        connection.close()
-    return SourceLook(
-        str(version or "unknown"), tuple(sorted(tables, key=lambda table: (table.schema, table.name.casefold())))
-    )
+    with closing(open_source(settings).connect()) as session:
+        return session.look()
 
 
 def look_at_target(settings: TargetSettings) -> TargetLook:

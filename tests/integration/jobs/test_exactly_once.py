@@ -94,12 +94,12 @@ class Bench:
         return [row[0] for row in self.target.execute("SELECT id FROM numbers ORDER BY 1")]
 
     def work(self) -> TableWork:
-        settings = self.config.source.settings(), self.config.target.settings()
+        settings = replace(self.config.source.settings(), reader="driver"), self.config.target.settings()
         limits = Limits(2, 2, 2, 2, 1 << 20, 2, 5)
         context = WorkerContext(limits)
         self.pools.append(context.target)
         return TableWork(
-            TransferOptions(RUN, "public", *settings, limits, WriteOptions(), 100, 1 << 20, "error", "driver"), context
+            TransferOptions(RUN, "public", *settings, limits, WriteOptions(), 100, 1 << 20, "error"), context
         )
 
     def close(self) -> None:

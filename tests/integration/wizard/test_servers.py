@@ -58,10 +58,11 @@ def target_keys(target, *, plain: bool) -> str:
 def _trust_is_asked(source) -> bool:
     """Whether the server's certificate is one that this machine does not trust."""
     from mssql_pg_migrate.errors import ConnectionFailed
-    from mssql_pg_migrate.source.sqlserver.connect import SourceSettings, connect_source
+    from mssql_pg_migrate.source.settings import SqlServerSettings
+    from mssql_pg_migrate.source.sqlserver.connect import connect_source
 
     server = source.server
-    settings = SourceSettings(server.host, source.name, server.user, server.password, port=server.port)
+    settings = SqlServerSettings(server.host, source.name, server.user, server.password, port=server.port)
     try:
         connect_source(settings).close()
     except ConnectionFailed as error:
@@ -148,11 +149,11 @@ def test_a_wrong_password_can_be_corrected(source, target_db):
 
 
 def test_what_the_servers_say(source, target_db):
-    from mssql_pg_migrate.source.sqlserver.connect import SourceSettings
+    from mssql_pg_migrate.source.settings import SqlServerSettings
     from mssql_pg_migrate.target.connect import TargetSettings
 
     server = source.server
-    settings = SourceSettings(
+    settings = SqlServerSettings(
         server.host, source.name, server.user, server.password, port=server.port, trust_server_cert=True
     )
     look = look_at_source(settings)

@@ -14,6 +14,7 @@ import pytest
 
 from mssql_pg_migrate.config import Config, InvalidConfig
 from mssql_pg_migrate.errors import ConfigError, IoError
+from mssql_pg_migrate.source.sqlserver.connect import keywords
 
 COMPLETE = """\
 source:
@@ -604,5 +605,5 @@ def test_settings_for_both_sides() -> None:
     source, target = config.source.settings(), config.target.settings()
     assert (source.login_timeout, source.isolation, source.authentication) == (5, "snapshot", None)
     assert source.options == (("ApplicationIntent", "ReadOnly"),)
-    assert source.keywords()["ApplicationIntent"] == "ReadOnly"
+    assert keywords(source)["ApplicationIntent"] == "ReadOnly"
     assert (target.connect_timeout, target.password) == (7, "target-secret")

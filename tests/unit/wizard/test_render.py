@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from mssql_pg_migrate.config import Config, config_from_dict
 from mssql_pg_migrate.config.document import parse
 from mssql_pg_migrate.errors import IoError
-from mssql_pg_migrate.source.sqlserver.catalog import select_tables
+from mssql_pg_migrate.source.selection import select_tables
+from mssql_pg_migrate.source.source import SourceTable
 from mssql_pg_migrate.wizard import write_config
 from mssql_pg_migrate.wizard.answers import Answers, Variable, build, problem_with, table_patterns
-from mssql_pg_migrate.wizard.probe import SourceTable
 from mssql_pg_migrate.wizard.render import render, scalar
 
 ENVIRONMENT = {"MSSQL_PASSWORD": "s3cret: #1", "POSTGRES_PASSWORD": "pa$$ ${word}"}

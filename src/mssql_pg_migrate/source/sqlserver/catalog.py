@@ -1,8 +1,7 @@
-"""Reading the catalog of the source database into the model, and choosing tables from it."""
+"""Reading the catalog of the source database into the model."""
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +11,7 @@ from ...model import Catalog, Loss, Table
 from . import catalog_build as build
 from . import catalog_sql as q
 from .classify import check_complete, describe, to_migration_error
+from .dbapi import Connection
 from .tsql import qualified_name
 
 Row = dict[str, Any]
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 class CatalogSession:
     """Runs catalog queries over one connection and remembers, as sentences, what could not be read."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.notes: list[str] = []
 
@@ -101,12 +101,11 @@ class CatalogSession:
         return True
 
 
-def read_catalog(connection: Any, schemas: Sequence[str] | None = None) -> Catalog:
+def read_catalog(connection: Connection, schemas: Sequence[str] | None = None) -> Catalog:
     """Everything the catalog says of the tables, sequences and code in the given schemas (None: in all).
 
-    ``connection`` is an open ``mssql_python.Connection``. System tables and the database diagram tool's own objects
-    are left out. What the server does not tell is a sentence in ``notes``; only schemas, tables, columns, types and
-    keys are indispensable.
+    System tables and the database diagram tool's own objects are left out. What the server does not tell is a sentence
+    in ``notes``; only schemas, tables, columns, types and keys are indispensable.
 
     Raises:
         SchemaError: one of those cannot be read, or a schema does not exist.
@@ -224,31 +223,3 @@ def _note_row_filters(session: CatalogSession, tables: Iterable[Table]) -> None:
                 f"{table.full_name} has a row-level security filter: only the rows that the login may see are migrated,"
                 " and PostgreSQL gets no such filter: who may read the table sees all of them."
             )
-
-
-def select_tables(
-    tables: Iterable[Table], include: Sequence[str] = (), exclude: Sequence[str] = ()
-) -> tuple[Table, ...]:
-    """The tables that match an include pattern (all when there is none) and no exclude pattern, in their order.
-
-    Patterns are globs (``*``, ``?``, ``[abc]``), compared in any case as SQL Server compares names by default. A
-    pattern with a dot is matched against ``schema.name``, and any pattern against the bare name.
-    """
-    return tuple(
-        table
-        for table in tables
-        if (not include or any(_matches(table, pattern) for pattern in include))
-        and not any(_matches(table, pattern) for pattern in exclude)
-    )
-
-
-def idle_patterns(tables: Sequence[Table], include: Sequence[str]) -> tuple[str, ...]:
-    """The include patterns that match no table: misspelt, or of a table the login does not see."""
-    return tuple(pattern for pattern in include if not any(_matches(table, pattern) for table in tables))
-
-
-def _matches(table: Table, pattern: str) -> bool:
-    wanted = pattern.casefold()
-    if fnmatch.fnmatchcase(table.name.casefold(), wanted):
-        return True
-    return "." in wanted and fnmatch.fnmatchcase(table.full_name.casefold(), wanted)

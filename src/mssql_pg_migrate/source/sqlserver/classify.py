@@ -17,6 +17,7 @@ from typing import Any
 from ...errors import MigrationError, TransferError, TransientError
 from ...tds.buffer import ProtocolError
 from ...tds.client import ServerFailure
+from .dbapi import Cursor
 
 TRANSIENT_NUMBERS = frozenset(
     {
@@ -203,7 +204,7 @@ def to_migration_error(
     return TransferError(f"{where}: {found}", table=table, hint=_hint(found))
 
 
-def check_complete(cursor: Any, *, table: str | None = None) -> None:
+def check_complete(cursor: Cursor, *, table: str | None = None) -> None:
     """Call after the last row of a result: is it the last one, or was the answer cut short?
 
     mssql-python hands over the rows it has when a fetch fails (a connection cut in the middle of a result) and only

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ...mapping.objects import MappedTable
 from ...mapping.types import MappedColumn
+from ..reader import OnNul
+from ..source import Collision
 from .catalog import CatalogSession
 from .classify import describe, to_migration_error
+from .dbapi import Connection
 from .tsql import qualified_name, quote_name
 
 _TEXT = ("char", "varchar", "nchar", "nvarchar")
@@ -23,14 +26,6 @@ _FINE = {
     "datetimeoffset": "LEFT(CONVERT(varchar(40), SWITCHOFFSET({c}, '+00:00'), 121), 26)",
 }
 """Values of scale 7 without the seventh decimal, as text (style 121 writes all decimals of a type)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Collision:
-    """What is to be said of a table's primary key, as a sentence; ``certain``: such rows were found."""
-
-    message: str
-    certain: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +39,7 @@ class _Part:
     utf16: bool = False
 
 
-def key_collision(connection: Any, table: MappedTable, on_nul: Literal["error", "strip"]) -> Collision | None:
+def key_collision(connection: Connection, table: MappedTable, on_nul: OnNul) -> Collision | None:
     """Whether rows of the table have one key in the target; None when they have not. Reads the key's columns once.
 
     Raises TransientError when the connection breaks.
@@ -85,7 +80,7 @@ def key_collision(connection: Any, table: MappedTable, on_nul: Literal["error", 
     )
 
 
-def _part(column: MappedColumn, on_nul: Literal["error", "strip"]) -> _Part:
+def _part(column: MappedColumn, on_nul: OnNul) -> _Part:
     kind, quoted = column.source.type, quote_name(column.source.name)
     if kind.name in _FINE and kind.scale == 7:
         return _Part(column, _FINE[kind.name].format(c=quoted), "the seventh decimal of seconds")

@@ -6,20 +6,16 @@ import contextlib
 import os
 import re
 import socket
-from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal
+from typing import Any, cast
 
 from ...errors import ConfigError, ConnectionFailed
 from ...tds.dial import connect_tcp
+from ..settings import SqlServerSettings
 from . import driver_libraries
 from .classify import TRANSIENT_NUMBERS, clean_message, number_of, sqlstate_of
+from .dbapi import Connection, Cursor
 from .tsql import unicode_literal
-
-Isolation = Literal["read_committed", "snapshot", "read_uncommitted"]
-
-DEFAULT_PORT = 1433
-APPLICATION_NAME = "mssql-pg-migrate"
 
 _ISOLATION_SQL = {
     "read_committed": "READ COMMITTED",
@@ -41,92 +37,39 @@ _reached: set[tuple[str, int]] = set()
 _opened: set[tuple[str, str]] = set()
 
 
-@dataclass(frozen=True, slots=True)
-class SourceSettings:
-    """How to reach the source; plain and picklable, its repr shows no secret.
+def keywords(settings: SqlServerSettings) -> dict[str, str]:
+    """ODBC connection keywords, unquoted.
 
-    ``host`` may be a name, an IPv4 or IPv6 address, or ``name\\instance`` (then SQL Server Browser is asked for the
-    port unless ``port`` is not the default one). ``encrypt`` is True, False or ``strict`` (TDS 8.0).
-    ``authentication`` and ``options`` are ODBC keywords of Microsoft's driver, for Entra ID
-    (``ActiveDirectoryDefault``) and rarer needs (``ApplicationIntent``, ``MultiSubnetFailover``). Timeouts are in
-    seconds; ``query_timeout`` 0 waits for ever.
+    Raises:
+        ConfigError: ``options`` names a keyword the driver does not take.
     """
-
-    host: str
-    database: str
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-    port: int = DEFAULT_PORT
-    encrypt: bool | Literal["strict"] = True
-    trust_server_cert: bool = False
-    application_name: str = APPLICATION_NAME
-    login_timeout: int = 15
-    query_timeout: int = 0
-    isolation: Isolation = "read_committed"
-    authentication: str | None = None
-    host_name_in_certificate: str | None = None
-    packet_size: int | None = None
-    options: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    access_token: str | None = field(default=None, repr=False)
-    """A Microsoft Entra access token, instead of user and password."""
-
-    @property
-    def address(self) -> str:
-        """The server for messages: ``host:port``, or the named instance."""
-        if self._asks_browser:
-            return self.host
-        return f"{self.host}:{self.port}"
-
-    @property
-    def _asks_browser(self) -> bool:
-        return "\\" in self.host and self.port == DEFAULT_PORT
-
-    @property
-    def server_keyword(self) -> str:
-        """The value of ODBC's Server keyword."""
-        if self._asks_browser:
-            return f"tcp:{self.host}"
-        return f"tcp:{self.network_host},{self.port}"
-
-    @property
-    def network_host(self) -> str:
-        """The host alone, an IPv6 address without brackets."""
-        host = self.host.split("\\", 1)[0]
-        return host[1:-1] if host.startswith("[") and host.endswith("]") else host
-
-    def keywords(self) -> dict[str, str]:
-        """ODBC connection keywords, unquoted.
-
-        Raises:
-            ConfigError: ``options`` names a keyword the driver does not take.
-        """
-        words = {"Server": self.server_keyword, "Database": self.database}
-        words["Encrypt"] = "strict" if self.encrypt == "strict" else ("yes" if self.encrypt else "no")
-        words["TrustServerCertificate"] = "yes" if self.trust_server_cert else "no"
-        if self.user:
-            words["UID"] = self.user
-        if self.password is not None and self.user:
-            words["PWD"] = self.password
-        if self.authentication:
-            words["Authentication"] = self.authentication
-        if self.host_name_in_certificate:
-            words["HostnameInCertificate"] = self.host_name_in_certificate
-        if self.packet_size:
-            words["PacketSize"] = str(self.packet_size)
-        known = _known_keywords()
-        for name, value in self.options:
-            canonical = known.get(name.strip().lower())
-            if canonical is None or canonical in ("Driver", "APP"):
-                raise ConfigError(
-                    f"source option {name!r} is not a keyword of Microsoft's driver",
-                    hint=f"Keywords: {', '.join(sorted(set(known.values()) - {'Driver', 'APP'}))}.",
-                )
-            words[canonical] = value
-        return words
+    words = {"Server": settings.server_keyword, "Database": settings.database}
+    words["Encrypt"] = "strict" if settings.encrypt == "strict" else ("yes" if settings.encrypt else "no")
+    words["TrustServerCertificate"] = "yes" if settings.trust_server_cert else "no"
+    if settings.user:
+        words["UID"] = settings.user
+    if settings.password is not None and settings.user:
+        words["PWD"] = settings.password
+    if settings.authentication:
+        words["Authentication"] = settings.authentication
+    if settings.host_name_in_certificate:
+        words["HostnameInCertificate"] = settings.host_name_in_certificate
+    if settings.packet_size:
+        words["PacketSize"] = str(settings.packet_size)
+    known = _known_keywords()
+    for name, value in settings.options:
+        canonical = known.get(name.strip().lower())
+        if canonical is None or canonical in ("Driver", "APP"):
+            raise ConfigError(
+                f"source option {name!r} is not a keyword of Microsoft's driver",
+                hint=f"Keywords: {', '.join(sorted(set(known.values()) - {'Driver', 'APP'}))}.",
+            )
+        words[canonical] = value
+    return words
 
 
-def connect_source(settings: SourceSettings) -> Any:
-    """A new autocommit connection (``mssql_python.Connection``) for reading.
+def connect_source(settings: SqlServerSettings) -> Connection:
+    """A new autocommit connection for reading, a ``mssql_python.Connection``.
 
     The driver's own pool is off, so that a closed connection is closed on the server. The session reads in the
     isolation level of the settings, returns (max) values whole and speaks English (so that errors can be recognised).
@@ -135,7 +78,7 @@ def connect_source(settings: SourceSettings) -> Any:
         ConnectionFailed: with the reason and what to do, never with the password.
     """
     _check_reachable(settings)
-    words = settings.keywords()
+    words = keywords(settings)
     _check_kerberos(settings, words)
     try:
         connection = _open(settings, words)
@@ -150,19 +93,19 @@ def connect_source(settings: SourceSettings) -> Any:
             connection.close()
         raise connection_failed(settings, error) from None
     remember(settings)
-    return connection
+    return cast(Connection, connection)
 
 
-def remember(settings: SourceSettings) -> None:
+def remember(settings: SqlServerSettings) -> None:
     """Call after a login: from now on, that the database cannot be opened is no mistake in the settings."""
     _opened.add((settings.address, settings.database))
 
 
-def _was_open(settings: SourceSettings) -> bool:
+def _was_open(settings: SqlServerSettings) -> bool:
     return (settings.address, settings.database) in _opened
 
 
-def _open(settings: SourceSettings, words: dict[str, str]) -> Any:
+def _open(settings: SqlServerSettings, words: dict[str, str]) -> Any:
     connection_class = _connection_class(settings.application_name)
     before = _token_attribute(settings.access_token) if settings.access_token else None
     return connection_class("", autocommit=True, timeout=settings.login_timeout, attrs_before=before, **words)
@@ -174,7 +117,7 @@ def _token_attribute(token: str) -> dict[int, bytes]:
     return {1256: len(data).to_bytes(4, "little") + data}
 
 
-def _database_refused(settings: SourceSettings, error: BaseException) -> ConnectionFailed | None:
+def _database_refused(settings: SqlServerSettings, error: BaseException) -> ConnectionFailed | None:
     """Whether a failed login is really a missing database; None when it is not, or nobody can tell.
 
     SQL Server answers a login to a database it cannot open with two errors, 4060 and 18456, and the driver shows only
@@ -182,7 +125,7 @@ def _database_refused(settings: SourceSettings, error: BaseException) -> Connect
     """
     if sqlstate_of(error) != "28000":
         return None
-    words = settings.keywords()
+    words = keywords(settings)
     del words["Database"]
     try:
         connection = _open(settings, words)
@@ -207,7 +150,7 @@ def _database_refused(settings: SourceSettings, error: BaseException) -> Connect
     return ConnectionFailed(message, side="source", hint=hint, retryable=_was_open(settings))
 
 
-def _prepare_session(connection: Any, settings: SourceSettings) -> None:
+def _prepare_session(connection: Connection, settings: SqlServerSettings) -> None:
     cursor = connection.cursor()
     try:
         cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {_ISOLATION_SQL[settings.isolation]}")
@@ -219,7 +162,7 @@ def _prepare_session(connection: Any, settings: SourceSettings) -> None:
         cursor.close()
 
 
-def cancel_statement(cursor: Any) -> None:
+def cancel_statement(cursor: Cursor | None) -> None:
     """Ask the server to end what another thread executes or fetches with this cursor of the driver (SQLCancel)."""
     handle = getattr(cursor, "hstmt", None)
     if handle is not None:
@@ -227,7 +170,7 @@ def cancel_statement(cursor: Any) -> None:
             handle._cancel()
 
 
-def cancel_statements(connection: Any) -> None:
+def cancel_statements(connection: Connection) -> None:
     """`cancel_statement` for all cursors of a connection: closing it would wait for them."""
     for cursor in list(getattr(connection, "_cursors", ())):
         cancel_statement(cursor)
@@ -271,7 +214,7 @@ def _known_keywords() -> dict[str, str]:
     return dict(_ALLOWED_CONNECTION_STRING_PARAMS)
 
 
-def _check_kerberos(settings: SourceSettings, words: dict[str, str]) -> None:
+def _check_kerberos(settings: SqlServerSettings, words: dict[str, str]) -> None:
     """Integrated authentication cannot work with stand-ins for the libraries it is done with.
 
     Raises:
@@ -294,13 +237,13 @@ def _check_kerberos(settings: SourceSettings, words: dict[str, str]) -> None:
 # --- failures --------------------------------------------------------------------------------------------------------
 
 
-def _check_reachable(settings: SourceSettings) -> None:
+def _check_reachable(settings: SqlServerSettings) -> None:
     """Report an unknown host or a closed port at once, with the network's own reason.
 
     Raises:
         ConnectionFailed: the name does not resolve or nothing accepts connections there.
     """
-    if settings._asks_browser:
+    if settings.asks_browser:
         _resolve(settings, None)
         return
     endpoint = (settings.network_host, settings.port)
@@ -314,7 +257,7 @@ def _check_reachable(settings: SourceSettings) -> None:
     _reached.add(endpoint)
 
 
-def _resolve(settings: SourceSettings, port: int | None) -> None:
+def _resolve(settings: SqlServerSettings, port: int | None) -> None:
     try:
         socket.getaddrinfo(settings.network_host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -325,7 +268,7 @@ def _resolve(settings: SourceSettings, port: int | None) -> None:
         ) from None
 
 
-def _unreachable(settings: SourceSettings, error: OSError) -> ConnectionFailed:
+def _unreachable(settings: SqlServerSettings, error: OSError) -> ConnectionFailed:
     if isinstance(error, ConnectionRefusedError):
         reason = "refuses connections: nothing listens there"
         hint = "Check source.port, and that SQL Server runs and has TCP/IP enabled."
@@ -338,7 +281,7 @@ def _unreachable(settings: SourceSettings, error: OSError) -> ConnectionFailed:
     return ConnectionFailed(f"The source {settings.address} {reason}.", side="source", hint=hint)
 
 
-def connection_failed(settings: SourceSettings, error: BaseException) -> ConnectionFailed:
+def connection_failed(settings: SqlServerSettings, error: BaseException) -> ConnectionFailed:
     """A driver's failure to connect, in words for the person who has to act on it."""
     if isinstance(error, ConnectionFailed):
         return error
@@ -411,7 +354,7 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _who(settings: SourceSettings) -> str:
+def _who(settings: SqlServerSettings) -> str:
     if settings.user:
         return f"user {settings.user!r}"
     return f"the {settings.authentication} identity" if settings.authentication else "this login"

@@ -25,8 +25,9 @@ from ...mapping.types import MappedColumn
 from ...model import KeyValue
 from .. import keys
 from ..reader import Chunk, ReadRequest
+from ..settings import SqlServerSettings
 from . import classify
-from .connect import SourceSettings, cancel_statement, connect_source
+from .connect import cancel_statement, connect_source
 from .encode import MAX_FIELD_BYTES, Encoder, EncodingError, adapt, contains, longest
 from .query import KeyField, Layout, build_select, layout
 from .tsql import qualified_name, quote_name
@@ -54,7 +55,7 @@ class DriverReader:
 
     name = "driver"
 
-    def __init__(self, settings: SourceSettings) -> None:
+    def __init__(self, settings: SqlServerSettings) -> None:
         """Connect. Raises ConnectionFailed."""
         self._connection = connect_source(settings)
         self._cursor: Any = None

@@ -5,75 +5,64 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from ...model import Index, Key, Table
+from ..settings import SqlServerSettings
+from ..source import Obstacle, SourceHealth
 from .catalog import CatalogSession
 from .classify import describe, to_migration_error
-from .connect import SourceSettings
+from .dbapi import Connection
 from .tsql import qualified_name, quote_name, unicode_literal
 
 _PINGS = 5
+_REMEDY = "grant the login what it lacks, or exclude the table"
 
 
-@dataclass(frozen=True, slots=True)
-class SourceHealth:
-    """What a connection shows of its server.
-
-    ``latency_ms`` is the median round trip of an empty query. ``encrypted`` is what the server says of the connection,
-    else what the settings ask for (``encryption_known`` tells which).
-    """
-
-    version: str
-    product: str
-    database: str
-    login: str | None
-    latency_ms: float
-    encrypted: bool
-    encryption_known: bool
-    snapshot_allowed: bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class AccessProblem:
-    """A table whose rows the login cannot read as they are; ``reason`` is a clause that follows its name."""
-
-    table: str
-    reason: str
-    readable: bool = False
-    """Rows can be read, but not as they are (masked)."""
-
-
-def check_health(connection: Any, settings: SourceSettings) -> SourceHealth:
+def check_health(connection: Connection, settings: SqlServerSettings) -> SourceHealth:
     """Version, latency and encryption of an open source connection. Raises TransientError when it breaks."""
     session = CatalogSession(connection)
     version = session.scalar("SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(128)) AS version")
     banner = session.scalar("SELECT @@VERSION AS version")
     # Needs VIEW SERVER STATE, which a migration login seldom has: without it the settings must do.
     option = session.scalar("SELECT encrypt_option FROM sys.dm_exec_connections WHERE session_id = @@SPID")
+    encrypted = str(option).upper() == "TRUE" if option is not None else settings.encrypt is not False
+    tls = "in use" if encrypted else "none after the login"
     return SourceHealth(
         version=str(version or "unknown"),
-        product=str(banner).splitlines()[0].strip() if banner else "unknown",
-        database=str(session.scalar("SELECT DB_NAME() AS name") or settings.database),
-        login=_text(session.scalar("SELECT SUSER_SNAME() AS login")),
         latency_ms=_latency(session),
-        encrypted=str(option).upper() == "TRUE" if option is not None else settings.encrypt is not False,
-        encryption_known=option is not None,
-        snapshot_allowed=snapshot_allowed(connection),
+        tls=tls if option is not None else f"{tls} (by the settings; the server does not tell)",
+        facts={
+            "product": str(banner).splitlines()[0].strip() if banner else "unknown",
+            "database": str(session.scalar("SELECT DB_NAME() AS name") or settings.database),
+            "login": str(session.scalar("SELECT SUSER_SNAME() AS login") or "unknown"),
+        },
     )
 
 
-def snapshot_allowed(connection: Any) -> bool | None:
+def obstacles(connection: Connection, settings: SqlServerSettings, tables: Iterable[Table]) -> tuple[Obstacle, ...]:
+    """What the login, or the isolation level, keeps from being read. Raises TransientError when it breaks."""
+    tables = tuple(tables)
+    isolation = settings.isolation
+    found: list[Obstacle] = []
+    if isolation == "snapshot" and snapshot_allowed(connection) is False:
+        remedy = "ALTER DATABASE ... SET ALLOW_SNAPSHOT_ISOLATION ON"
+        found.append(Obstacle("database", settings.database, "does not allow isolation: snapshot", remedy))
+    special = {table.full_name for table in tables if table.memory_optimized and isolation != "read_committed"}
+    closed = access_problems(connection, tables)
+    found.extend(problem for problem in closed if problem.name not in special)
+    # Under read_uncommitted it depends on MEMORY_OPTIMIZED_ELEVATE_TO_SNAPSHOT, which the attempt to read has shown.
+    refused = special if isolation == "snapshot" else special & {problem.name for problem in closed}
+    for name in sorted(refused):
+        found.append(Obstacle("table", name, f"is memory-optimized, which isolation: {isolation} cannot read"))
+    return tuple(found)
+
+
+def snapshot_allowed(connection: Connection) -> bool | None:
     """Whether the database allows snapshot isolation; None when the server does not tell."""
     state = CatalogSession(connection).scalar(
         "SELECT snapshot_isolation_state FROM sys.databases WHERE database_id = DB_ID()"
     )
     return None if state is None else int(state) in (1, 3)
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
 
 
 def _latency(session: CatalogSession) -> float:
@@ -88,30 +77,32 @@ def _latency(session: CatalogSession) -> float:
     return statistics.median(times) * 1000
 
 
-def access_problems(connection: Any, tables: Iterable[Table]) -> tuple[AccessProblem, ...]:
+def access_problems(connection: Connection, tables: Iterable[Table]) -> tuple[Obstacle, ...]:
     """The tables that the login may not read, or that it would read masked. Raises TransientError when it breaks."""
     session = CatalogSession(connection)
     tables = tuple(tables)
     granted = _granted(session, tables)
-    problems: list[AccessProblem] = []
+    problems: list[Obstacle] = []
     for table in tables:
         closed = _closed_by(table)
         if closed is not None:
             why = f"cannot be read: its clustered index {closed} is disabled (ALTER INDEX ... REBUILD)"
-            problems.append(AccessProblem(table.full_name, why))
+            problems.append(Obstacle("table", table.full_name, why, _REMEDY))
             continue
         # Which isolation levels may read a memory-optimized table depends on the server and on the database's options.
         if not granted.get(table.object_id) or table.memory_optimized:
             reason = _refusal(session, table)
             if reason is not None:
-                problems.append(AccessProblem(table.full_name, f"cannot be read: {reason}"))
+                problems.append(Obstacle("table", table.full_name, f"cannot be read: {reason}", _REMEDY))
                 continue
         masked = [column.name for column in table.columns if column.masked]
         if masked and not _may_unmask(session, table):
             problems.append(
-                AccessProblem(
+                Obstacle(
+                    "table",
                     table.full_name,
                     f"would be read with masked values in {', '.join(masked)}: the login lacks the UNMASK permission",
+                    _REMEDY,
                     readable=True,
                 )
             )

@@ -7,20 +7,16 @@ COPY tuples, and the key that a resume would start from.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from ...errors import ConnectionFailed, DataError, MigrationError, TransferError, TransientError
 from ...mapping.objects import MappedTable
 from ...model import KeyRange, KeyValue
-from ..reader import Reader, ReadRequest
+from ..reader import OnNul, ReadRequest
+from ..source import UseReader
 from . import wire
 from .wire_connect import WireUnsupported
-
-OpenReader = Callable[[Literal["driver", "wire"]], AbstractContextManager[Reader]]
-"""Hands out a reader of that kind for the length of a ``with``."""
 
 _ENOUGH = 4 << 20
 """Bytes of COPY data that are proof enough: two hundred rows of (max) values would be too many for memory."""
@@ -40,10 +36,10 @@ class _Rows:
 
 def prove(
     table: MappedTable,
-    use: OpenReader,
+    use: UseReader,
     *,
     rows: int = 200,
-    on_nul: Literal["error", "strip"] = "error",
+    on_nul: OnNul = "error",
     compare: bool = True,
 ) -> str | None:
     """Whether the wire reader can carry a table: None when it can, else the reason in words.
@@ -81,7 +77,7 @@ def prove(
     return reason
 
 
-def _seen_empty(use: OpenReader, request: ReadRequest) -> bool:
+def _seen_empty(use: UseReader, request: ReadRequest) -> bool:
     """Whether the wire reader too, and not only the catalog, says that there is no row: nothing could be compared."""
     try:
         found = _read(use, "wire", request)
@@ -90,7 +86,7 @@ def _seen_empty(use: OpenReader, request: ReadRequest) -> bool:
     return not found.rows and found.error is None
 
 
-def _read(use: OpenReader, kind: Literal["driver", "wire"], request: ReadRequest, *, whole: bool = False) -> _Rows:
+def _read(use: UseReader, kind: Literal["driver", "wire"], request: ReadRequest, *, whole: bool = False) -> _Rows:
     """The rows of a request; unless ``whole``, no more once they are enough bytes."""
     with use(kind) as reader:
         data = bytearray()

@@ -16,11 +16,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from ...mapping.objects import MappedTable
 from ...model import Key, KeyRange, KeyValue
 from . import classify
+from .dbapi import Connection, Cursor
 from .query import KeyField, is_finer_than_arrow, order_by
 from .tsql import qualified_name, quote_name
 
@@ -40,12 +40,11 @@ _INTEGERS = frozenset(("tinyint", "smallint", "int", "bigint"))
 
 
 def plan_ranges(
-    connection: Any, table: MappedTable, *, max_ranges: int, min_rows: int, row_estimate: int
+    connection: Connection, table: MappedTable, *, max_ranges: int, min_rows: int, row_estimate: int
 ) -> list[KeyRange]:
     """At most ``max_ranges`` ranges of about equal size, none expected to be smaller than ``min_rows`` rows.
 
-    ``connection`` has ``cursor()``: an open ``mssql_python.Connection``, or what stands before one. A table without a
-    range key, or too small to be cut, is one range. Raises TransientError and TransferError.
+    A table without a range key, or too small to be cut, is one range. Raises TransientError and TransferError.
     """
     wanted = min(max_ranges, row_estimate // max(1, min_rows))
     if table.range_key is None or wanted < 2:
@@ -59,7 +58,7 @@ def plan_ranges(
     ]
 
 
-def _boundaries(connection: Any, table: MappedTable, key: Key, ranges: int, rows: int) -> list[KeyValue]:
+def _boundaries(connection: Connection, table: MappedTable, key: Key, ranges: int, rows: int) -> list[KeyValue]:
     part = _sampled_part(table, ranges, rows)
     if part < _MOST_SAMPLED:
         found = _sample(connection, table, key, ranges, part)
@@ -75,7 +74,7 @@ def _sampled_part(table: MappedTable, ranges: int, rows: int) -> float:
     return _SAMPLED_PAGES_PER_RANGE * ranges / max(1.0, pages)
 
 
-def _sample(connection: Any, table: MappedTable, key: Key, ranges: int, part: float) -> list[KeyValue] | None:
+def _sample(connection: Connection, table: MappedTable, key: Key, ranges: int, part: float) -> list[KeyValue] | None:
     """Boundaries from a sample of pages; None when the server has no TABLESAMPLE or the sample is too thin."""
     inner = (
         f"SELECT {_inner_columns(key)}, ROW_NUMBER() OVER (ORDER BY {order_by(key)}) AS rank_,"
@@ -101,7 +100,7 @@ def _sample(connection: Any, table: MappedTable, key: Key, ranges: int, part: fl
     return [rows.key(row) for row in range(ranges - 1)]
 
 
-def _scan(connection: Any, table: MappedTable, key: Key, ranges: int, rows: int) -> list[KeyValue]:
+def _scan(connection: Connection, table: MappedTable, key: Key, ranges: int, rows: int) -> list[KeyValue]:
     """Boundaries from an ordered pass over the key, whatever the estimate was worth."""
     step = max(1, rows // (ranges * _SCAN_STEPS_PER_RANGE))
     inner = (
@@ -152,7 +151,7 @@ class _Rows:
     last_of_first: Callable[[], int]
 
 
-def _fetch(connection: Any, sql: str, fields: list[KeyField]) -> _Rows:
+def _fetch(connection: Connection, sql: str, fields: list[KeyField]) -> _Rows:
     """All rows of a small result."""
     cursor = connection.cursor()
     try:
@@ -172,7 +171,7 @@ def _fetch(connection: Any, sql: str, fields: list[KeyField]) -> _Rows:
         cursor.close()
 
 
-def _arrow_rows(cursor: Any, fields: list[KeyField]) -> _Rows:
+def _arrow_rows(cursor: Cursor, fields: list[KeyField]) -> _Rows:
     """The rest of a result, keys as the driver reader has them; Arrow takes long to import and is not always needed."""
     import pyarrow as pa
 

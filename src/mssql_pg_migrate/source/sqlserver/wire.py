@@ -20,8 +20,8 @@ from ...tds.buffer import ByteReader, NeedMoreData, ProtocolError
 from ...tds.client import RowStream, ServerFailure
 from ...tds.metadata import ColumnMetadata
 from ..reader import Chunk, ReadRequest
+from ..settings import SqlServerSettings
 from . import classify
-from .connect import SourceSettings
 from .query import Layout, build_select, layout
 from .wire_columns import column_specs
 from .wire_connect import WireUnsupported, open_client
@@ -47,7 +47,7 @@ class WireReader:
 
     name = "wire"
 
-    def __init__(self, settings: SourceSettings) -> None:
+    def __init__(self, settings: SqlServerSettings) -> None:
         """Connect. Raises WireUnsupported, ConnectionFailed."""
         reason = unavailable()
         if reason is not None:

@@ -6,11 +6,12 @@ import contextlib
 import socket
 import ssl
 
-from ...errors import ConnectionFailed, TransferError
+from ...errors import ConnectionFailed
 from ...tds.buffer import ProtocolError
 from ...tds.client import Client, ClientSettings, EncryptionFailure, ServerFailure
+from ..reader import ReaderUnsupported
+from ..settings import DEFAULT_PORT, SqlServerSettings
 from . import connect
-from .connect import SourceSettings
 
 # Keywords of Microsoft's driver that the wire reader obeys too, or that change nothing for a reader.
 _KNOWN_OPTIONS = frozenset(
@@ -26,15 +27,14 @@ _KNOWN_OPTIONS = frozenset(
 )
 
 
-class WireUnsupported(TransferError):
+class WireUnsupported(ReaderUnsupported):
     """The wire reader cannot carry this table, or cannot use this connection; the driver can.
 
-    The message is a reason for a log line. It may come before the first row or, when a value turns up that only the
-    driver can convert, between two chunks: what was yielded is good, and the driver may go on after the last key.
+    It may come before the first row or, when a value turns up that only the driver can convert, between two chunks.
     """
 
 
-def unsupported(settings: SourceSettings) -> str | None:
+def unsupported(settings: SqlServerSettings) -> str | None:
     """Why these settings need Microsoft's driver; None when the wire reader can use them."""
     method = (settings.authentication or "").lower()
     if method not in ("", "sql", "sqlpassword") and settings.access_token is None:
@@ -47,10 +47,10 @@ def unsupported(settings: SourceSettings) -> str | None:
     return None
 
 
-def client_settings(settings: SourceSettings) -> ClientSettings:
+def client_settings(settings: SqlServerSettings) -> ClientSettings:
     """The settings of the TDS client."""
     instance = settings.host.partition("\\")[2]
-    named = bool(instance) and settings.port == connect.DEFAULT_PORT
+    named = bool(instance) and settings.port == DEFAULT_PORT
     options = {name.strip().lower(): value.strip().lower() for name, value in settings.options}
     return ClientSettings(
         host=settings.network_host,
@@ -71,7 +71,7 @@ def client_settings(settings: SourceSettings) -> ClientSettings:
     )
 
 
-def open_client(settings: SourceSettings) -> Client:
+def open_client(settings: SqlServerSettings) -> Client:
     """A new connection whose session reads as the driver's does.
 
     Raises:
@@ -94,7 +94,7 @@ def open_client(settings: SourceSettings) -> Client:
     return client
 
 
-def _prepare_session(client: Client, settings: SourceSettings) -> None:
+def _prepare_session(client: Client, settings: SqlServerSettings) -> None:
     """The session options of `connect.connect_source`; those of ODBC come with the login itself."""
     client.execute(f"SET TRANSACTION ISOLATION LEVEL {connect._ISOLATION_SQL[settings.isolation]}")
     for statement in ("SET TEXTSIZE 2147483647", "SET LANGUAGE us_english"):
@@ -103,7 +103,7 @@ def _prepare_session(client: Client, settings: SourceSettings) -> None:
             client.execute(statement)
 
 
-def _connection_failed(settings: SourceSettings, error: Exception) -> ConnectionFailed:
+def _connection_failed(settings: SqlServerSettings, error: Exception) -> ConnectionFailed:
     where = f"the source {settings.address}"
     if isinstance(error, socket.gaierror):
         return ConnectionFailed(

@@ -14,7 +14,8 @@ from mssql_pg_migrate.errors import SchemaError, TransientError
 from mssql_pg_migrate.mapping.build import build
 from mssql_pg_migrate.mapping.options import MappingOptions
 from mssql_pg_migrate.model import Catalog, Column, Computed, Default, Identity, KeyColumn, Module, Table
-from mssql_pg_migrate.source.sqlserver.catalog import CatalogSession, read_catalog, select_tables
+from mssql_pg_migrate.source.selection import select_tables
+from mssql_pg_migrate.source.sqlserver.catalog import CatalogSession, read_catalog
 from mssql_pg_migrate.source.sqlserver.connect import connect_source
 from mssql_pg_migrate.source.sqlserver.health import access_problems, check_health
 from servers import MssqlDatabase, MssqlServer
@@ -241,8 +242,8 @@ def test_tables_are_selected_by_pattern(catalog: Catalog) -> None:
 def test_health_and_access(connection: Any, source_db: MssqlDatabase, catalog: Catalog) -> None:
     health = check_health(connection, settings_of(source_db))
     assert health.version == catalog.server_version
-    assert health.database == catalog.database
-    assert 0 < health.latency_ms < 10_000
+    assert health.facts["database"] == catalog.database
+    assert 0 < (health.latency_ms or 0) < 10_000
     assert access_problems(connection, catalog.tables) == ()
 
 
@@ -263,7 +264,7 @@ def test_a_table_that_the_login_may_not_read_is_named(source_db: MssqlDatabase) 
             mine.close()
     finally:
         source_db.execute_script(f"DROP USER {login}\nGO\nDROP LOGIN {login}")
-    assert problem.table == "Sales.Customer"
+    assert problem.name == "Sales.Customer"
     assert "SELECT permission was denied" in problem.reason
 
 
@@ -313,7 +314,7 @@ def test_what_later_versions_brought(source_db: MssqlDatabase) -> None:
     assert (sparse.column("a").sparse, sparse.column("s").column_set) == (True, True)
     assert table(catalog, "dbo.Secret").column("mail").masked
     (problem,) = problems
-    assert problem.table == "dbo.Secret"
+    assert problem.name == "dbo.Secret"
     assert "UNMASK" in problem.reason
     assert any("VIEW DEFINITION" in note for note in catalog.notes)
 
@@ -329,7 +330,7 @@ def test_a_table_whose_clustered_index_is_disabled_cannot_be_read(source_db: Mss
         (problem,) = access_problems(connection, read_catalog(connection).tables)
     finally:
         connection.close()
-    assert problem.table == "dbo.Shut"
+    assert problem.name == "dbo.Shut"
     assert "IX_Shut is disabled" in problem.reason
 
 

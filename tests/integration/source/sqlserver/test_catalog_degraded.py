@@ -157,5 +157,5 @@ def test_a_column_that_is_denied_in_a_table_that_is_granted() -> None:
             (problem,) = access_problems(connection, tables)
         finally:
             connection.close()
-    assert problem.table == "dbo.Denied"
+    assert problem.name == "dbo.Denied"
     assert "'pay'" in problem.reason

@@ -13,12 +13,13 @@ import mssql_python
 import pytest
 
 from mssql_pg_migrate.errors import ConnectionFailed, TransientError
+from mssql_pg_migrate.source.settings import SqlServerSettings
 from mssql_pg_migrate.source.sqlserver import connect
-from mssql_pg_migrate.source.sqlserver.connect import SourceSettings, connect_source
+from mssql_pg_migrate.source.sqlserver.connect import connect_source
 from mssql_pg_migrate.source.sqlserver.health import check_health
+from mssql_pg_migrate.source.sqlserver.session import SqlServerSession
 from mssql_pg_migrate.tds import types as t
 from mssql_pg_migrate.tds.metadata import ColumnMetadata
-from mssql_pg_migrate.transfer.context import SourceControl
 from scripted import DONE, ScriptedServer, columns, error, row
 from servers import MssqlDatabase
 from source_tools import settings_of
@@ -135,14 +136,14 @@ def test_a_question_under_way_is_ended_when_a_run_is_stopped_at_once() -> None:
 
     with ScriptedServer(slowly) as server:
 
-        def ask(control: SourceControl) -> None:
+        def ask(control: SqlServerSession) -> None:
             cursor = control.cursor()
             with contextlib.suppress(mssql_python.Error):  # cancelled
                 cursor.execute("SELECT 1 AS one")
             control.close()
 
         for attempt in range(30):
-            control = SourceControl.open(server.settings())
+            control = SqlServerSession(server.settings())
             asking = threading.Thread(target=ask, args=(control,))
             asking.start()
             time.sleep(0.1 + attempt % 5 * 0.01)
@@ -158,7 +159,9 @@ def test_a_question_under_way_is_ended_when_a_run_is_stopped_at_once() -> None:
 def test_a_closed_port_is_told_at_once() -> None:
     with socket.socket() as bound:  # taken, but nothing listens
         bound.bind(("127.0.0.1", 0))
-        settings = SourceSettings(host="127.0.0.1", port=bound.getsockname()[1], database="db", user="u", password="p")
+        settings = SqlServerSettings(
+            host="127.0.0.1", port=bound.getsockname()[1], database="db", user="u", password="p"
+        )
         with pytest.raises(ConnectionFailed, match="nothing listens there"):
             connect_source(replace(settings, login_timeout=30))
 
@@ -203,6 +206,6 @@ def test_an_untrusted_certificate_is_refused_unless_told_otherwise(source_db: Ms
     assert not caught.value.retryable
     connection = connect_source(replace(settings, trust_server_cert=True))
     try:
-        assert check_health(connection, settings).encrypted
+        assert str(check_health(connection, settings).tls).startswith("in use")
     finally:
         connection.close()

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from mssql_pg_migrate.source.settings import SqlServerSettings
 from mssql_pg_migrate.source.sqlserver import driver_libraries
-from mssql_pg_migrate.source.sqlserver.connect import SourceSettings
 from servers import MssqlDatabase
 
 pytestmark = pytest.mark.skipif(
@@ -57,9 +57,10 @@ READS = (
     ALL_MISSING
     + """
 import os
-from mssql_pg_migrate.source.sqlserver.connect import SourceSettings, connect_source
+from mssql_pg_migrate.source.settings import SqlServerSettings
+from mssql_pg_migrate.source.sqlserver.connect import connect_source
 host, port, database, user = sys.argv[1:5]
-settings = SourceSettings(host=host, port=int(port), database=database, user=user, password=os.environ["PASSWORD"],
+settings = SqlServerSettings(host=host, port=int(port), database=database, user=user, password=os.environ["PASSWORD"],
                           encrypt=sys.argv[5] == "tls", trust_server_cert=True)
 connection = connect_source(settings)
 cursor = connection.cursor()
@@ -77,8 +78,9 @@ KERBEROS = (
     ALL_MISSING
     + """
 from mssql_pg_migrate.errors import ConnectionFailed
-from mssql_pg_migrate.source.sqlserver.connect import SourceSettings, connect_source
-settings = SourceSettings(host=sys.argv[1], port=int(sys.argv[2]), database="db",
+from mssql_pg_migrate.source.settings import SqlServerSettings
+from mssql_pg_migrate.source.sqlserver.connect import connect_source
+settings = SqlServerSettings(host=sys.argv[1], port=int(sys.argv[2]), database="db",
                           options=(("Trusted_Connection", "yes"),))
 try:
     connect_source(settings)
@@ -102,8 +104,8 @@ def run(code: str, *arguments: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
-def address(source_db: MssqlDatabase) -> SourceSettings:
-    return SourceSettings(
+def address(source_db: MssqlDatabase) -> SqlServerSettings:
+    return SqlServerSettings(
         host=source_db.server.host,
         port=source_db.server.port,
         database=source_db.name,

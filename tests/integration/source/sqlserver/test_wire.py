@@ -19,8 +19,9 @@ from mssql_pg_migrate.mapping.objects import MappedTable
 from mssql_pg_migrate.mapping.options import MappingOptions
 from mssql_pg_migrate.model import KeyRange, KeyValue
 from mssql_pg_migrate.source.reader import Chunk, Reader, ReadRequest
+from mssql_pg_migrate.source.settings import SqlServerSettings
 from mssql_pg_migrate.source.sqlserver.catalog import read_catalog
-from mssql_pg_migrate.source.sqlserver.connect import SourceSettings, connect_source
+from mssql_pg_migrate.source.sqlserver.connect import connect_source
 from mssql_pg_migrate.source.sqlserver.driver import DriverReader
 from mssql_pg_migrate.source.sqlserver.proof import prove
 from mssql_pg_migrate.source.sqlserver.wire import WireReader
@@ -78,7 +79,7 @@ class Source:
 
     def __init__(self, database: MssqlDatabase) -> None:
         server = database.server
-        self.settings = SourceSettings(
+        self.settings = SqlServerSettings(
             host=server.host,
             port=server.port,
             database=database.name,

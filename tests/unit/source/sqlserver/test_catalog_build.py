@@ -1,4 +1,4 @@
-"""Choosing tables by pattern, and the assembly of catalog rows into the model."""
+"""The assembly of catalog rows into the model."""
 
 from __future__ import annotations
 
@@ -6,40 +6,14 @@ from typing import Any
 
 import pytest
 
-from mssql_pg_migrate.model import HIDDEN, Check, Computed, Default, Loss, SqlType, Table
+from mssql_pg_migrate.model import HIDDEN, Check, Computed, Default, Loss, SqlType
 from mssql_pg_migrate.source.sqlserver import catalog_sql as q
-from mssql_pg_migrate.source.sqlserver.catalog import idle_patterns, select_tables
 from mssql_pg_migrate.source.sqlserver.catalog_build import (
     TableParts,
     TypeTable,
     build_sequences,
     build_tables,
 )
-
-TABLES = tuple(
-    Table(schema, name, ()) for schema, name in [("dbo", "Orders"), ("dbo", "orders_archive"), ("Sales", "Orders")]
-)
-
-
-@pytest.mark.parametrize(
-    ("include", "exclude", "chosen"),
-    [
-        ([], [], ["dbo.Orders", "dbo.orders_archive", "Sales.Orders"]),
-        (["ORDERS"], [], ["dbo.Orders", "Sales.Orders"]),
-        (["sales.*"], [], ["Sales.Orders"]),
-        (["*.orders"], [], ["dbo.Orders", "Sales.Orders"]),
-        (["orders*"], ["*_ARCHIVE"], ["dbo.Orders", "Sales.Orders"]),
-        ([], ["dbo.orders"], ["dbo.orders_archive", "Sales.Orders"]),
-        (["order?"], [], ["dbo.Orders", "Sales.Orders"]),
-        (["nothing"], [], []),
-    ],
-)
-def test_patterns_match_names_in_any_case(include: list[str], exclude: list[str], chosen: list[str]) -> None:
-    assert [table.full_name for table in select_tables(TABLES, include, exclude)] == chosen
-
-
-def test_an_include_pattern_that_matches_nothing_is_found() -> None:
-    assert idle_patterns(TABLES, ["ord*", "sales.orders", "sales_*", "hr.*"]) == ("sales_*", "hr.*")
 
 
 def type_row(user: int, system: int, name: str, **more: Any) -> dict[str, Any]:

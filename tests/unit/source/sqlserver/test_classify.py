@@ -8,8 +8,9 @@ import pytest
 from mssql_python.exceptions import sqlstate_to_exception
 
 from mssql_pg_migrate.errors import TransferError, TransientError
+from mssql_pg_migrate.source.settings import SqlServerSettings
 from mssql_pg_migrate.source.sqlserver import classify
-from mssql_pg_migrate.source.sqlserver.connect import SourceSettings, connection_failed
+from mssql_pg_migrate.source.sqlserver.connect import connection_failed, keywords
 
 
 def driver_error(sqlstate: str, text: str) -> Exception:
@@ -96,7 +97,7 @@ def test_a_memory_optimized_table_under_snapshot_isolation_says_what_to_do() -> 
     assert "isolation: read_committed" in str(error)
 
 
-SETTINGS = SourceSettings(host="db.example.com", database="Shop", user="loader", password="S3cret;{pw}")
+SETTINGS = SqlServerSettings(host="db.example.com", database="Shop", user="loader", password="S3cret;{pw}")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_failed_connections_in_words(sqlstate: str, text: str, words: str, retry
 
 
 def test_settings_show_no_secret_and_travel_between_processes() -> None:
-    settings = SourceSettings(
+    settings = SqlServerSettings(
         host="h", database="d", user="u", password="pa55", access_token="t0ken", options=(("ServerSPN", "s"),)
     )
     assert "pa55" not in repr(settings)
@@ -142,12 +143,12 @@ def test_settings_show_no_secret_and_travel_between_processes() -> None:
     ],
 )
 def test_the_server_keyword(host: str, port: int, server: str) -> None:
-    assert SourceSettings(host=host, port=port, database="d").keywords()["Server"] == server
+    assert keywords(SqlServerSettings(host=host, port=port, database="d"))["Server"] == server
 
 
 def test_an_unknown_option_is_named() -> None:
     from mssql_pg_migrate.errors import ConfigError
 
-    settings = SourceSettings(host="h", database="d", options=(("AplicationIntent", "ReadOnly"),))
+    settings = SqlServerSettings(host="h", database="d", options=(("AplicationIntent", "ReadOnly"),))
     with pytest.raises(ConfigError, match="AplicationIntent"):
-        settings.keywords()
+        keywords(settings)

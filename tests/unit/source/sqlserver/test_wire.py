@@ -19,7 +19,7 @@ from mssql_pg_migrate.mapping.objects import MappedTable
 from mssql_pg_migrate.mapping.types import MappedColumn, map_type
 from mssql_pg_migrate.model import Column, Key, KeyColumn, KeyRange, SqlType, Table
 from mssql_pg_migrate.source.reader import Chunk, ReadRequest
-from mssql_pg_migrate.source.sqlserver.connect import SourceSettings
+from mssql_pg_migrate.source.settings import SqlServerSettings
 from mssql_pg_migrate.source.sqlserver.proof import prove
 from mssql_pg_migrate.source.sqlserver.wire import WireReader
 from mssql_pg_migrate.source.sqlserver.wire_connect import WireUnsupported, unsupported
@@ -106,7 +106,7 @@ def reading(script: Any, **changes: Any) -> Iterator[tuple[ScriptedServer, WireR
             "password": "pw",
             "encrypt": False,
         }
-        reader = WireReader(SourceSettings(**{**values, **changes}))
+        reader = WireReader(SqlServerSettings(**{**values, **changes}))
         try:
             yield server, reader
         finally:
@@ -427,12 +427,12 @@ def test_a_server_that_stops_talking() -> None:
 def test_settings_that_need_the_driver() -> None:
     """Entra methods, integrated security and unknown keywords are left to the driver."""
     base = {"host": "h", "database": "d", "user": "u", "password": "p"}
-    assert unsupported(SourceSettings(**base)) is None
-    assert unsupported(SourceSettings(**base, options=(("ApplicationIntent", "ReadOnly"),))) is None
-    assert unsupported(SourceSettings("h", "d", access_token="t")) is None
-    assert "ActiveDirectory" in (unsupported(SourceSettings(**base, authentication="ActiveDirectoryMSI")) or "")
-    assert "integrated" in (unsupported(SourceSettings("h", "d")) or "")
-    assert "Trusted" in (unsupported(SourceSettings(**base, options=(("Trusted_Connection", "yes"),))) or "")
+    assert unsupported(SqlServerSettings(**base)) is None
+    assert unsupported(SqlServerSettings(**base, options=(("ApplicationIntent", "ReadOnly"),))) is None
+    assert unsupported(SqlServerSettings("h", "d", access_token="t")) is None
+    assert "ActiveDirectory" in (unsupported(SqlServerSettings(**base, authentication="ActiveDirectoryMSI")) or "")
+    assert "integrated" in (unsupported(SqlServerSettings("h", "d")) or "")
+    assert "Trusted" in (unsupported(SqlServerSettings(**base, options=(("Trusted_Connection", "yes"),))) or "")
 
 
 def test_connections_that_fail() -> None:
@@ -442,18 +442,18 @@ def test_connections_that_fail() -> None:
         return error(18456, "Login failed for user 'sa'.", 14) + OK
 
     with ScriptedServer(login=login) as server:
-        settings = SourceSettings("127.0.0.1", "db", "sa", "s3cr3t", port=server.port, encrypt=False)
+        settings = SqlServerSettings("127.0.0.1", "db", "sa", "s3cr3t", port=server.port, encrypt=False)
         with pytest.raises(ConnectionFailed, match="Login failed for user 'sa'") as caught:
             WireReader(settings)
         assert not caught.value.retryable
         assert "s3cr3t" not in str(caught.value)
-        encrypted = SourceSettings("127.0.0.1", "db", "sa", "s3cr3t", port=server.port)
+        encrypted = SqlServerSettings("127.0.0.1", "db", "sa", "s3cr3t", port=server.port)
         with pytest.raises(ConnectionFailed, match="encrypt"):
             WireReader(encrypted)
     with pytest.raises(ConnectionFailed, match="refuses connections"):
         WireReader(settings)
     with pytest.raises(ConnectionFailed, match="unknown"):
-        WireReader(SourceSettings("no-such-host.invalid", "db", "sa", "x"))
+        WireReader(SqlServerSettings("no-such-host.invalid", "db", "sa", "x"))
 
 
 def test_a_database_that_was_open_is_waited_for() -> None:
@@ -468,7 +468,7 @@ def test_a_database_that_was_open_is_waited_for() -> None:
         return acknowledgement()
 
     with ScriptedServer(login=login) as server:
-        settings = SourceSettings("127.0.0.1", "db", "sa", "s3cr3t", port=server.port, encrypt=False)
+        settings = SqlServerSettings("127.0.0.1", "db", "sa", "s3cr3t", port=server.port, encrypt=False)
         WireReader(settings).close()
         recovering = True
         with pytest.raises(ConnectionFailed, match="db") as caught:
@@ -503,7 +503,7 @@ def test_without_the_compiled_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_kernel, "_module", None)
     monkeypatch.setattr(_kernel, "_reason", "the compiled transcoder is not installed")
     with pytest.raises(WireUnsupported, match="not installed"):
-        WireReader(SourceSettings("127.0.0.1", "db", "sa", "x"))
+        WireReader(SqlServerSettings("127.0.0.1", "db", "sa", "x"))
     assert prove(PEOPLE, use) == "the compiled transcoder is not installed"
     with pytest.raises(RuntimeError, match="not installed"):
         _kernel.native()

@@ -1,0 +1,92 @@
+"""SQL Server as a source, and which of its two readers carries a table."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ...errors import ConfigError
+from ...mapping.objects import MappedTable
+from ..reader import CopyFormat, OnNul, Reader
+from ..settings import SqlServerSettings
+from ..source import ChosenReader, UseReader
+from .session import SqlServerSession
+
+PROOF_ROWS = 200
+"""Rows read both ways before the wire reader is trusted with a table."""
+
+_DRIVER, _WIRE = "driver", "wire"
+
+
+class SqlServerSource:
+    """See `source.Source`."""
+
+    def __init__(self, settings: SqlServerSettings) -> None:
+        self._settings = settings
+
+    @property
+    def label(self) -> str:
+        """Server and database."""
+        return self._settings.label
+
+    @property
+    def readers(self) -> str:
+        """Which readers will carry the rows, in words."""
+        if self._settings.reader == "driver":
+            return "driver, as configured"
+        from .wire import unavailable
+
+        reason = unavailable()
+        if reason is not None:
+            return f"driver: {reason}"
+        return "wire" if self._settings.reader == "wire" else "wire where it proves itself, else driver"
+
+    def connect(self) -> SqlServerSession:
+        """A new session. Raises ConnectionFailed, ConfigError."""
+        return SqlServerSession(self._settings)
+
+    def open_reader(self, name: str) -> Reader:
+        """A new ``wire`` or ``driver`` reader. Raises ConnectionFailed, WireUnsupported."""
+        if name == _WIRE:
+            from .wire import WireReader
+
+            return WireReader(self._settings)
+        from .driver import DriverReader
+
+        return DriverReader(self._settings)
+
+    def choose_reader(
+        self,
+        table: MappedTable,
+        name: str,
+        use: UseReader,
+        *,
+        copy_format: CopyFormat,
+        on_nul: OnNul,
+        purpose: Literal["transfer", "comparison"],
+    ) -> ChosenReader:
+        """The wire reader where it is configured or has given the driver's bytes, see `proof`; else the driver."""
+        wanted = self._settings.reader
+        if wanted == "driver":
+            return ChosenReader(_DRIVER)
+        if copy_format == "text":
+            return ChosenReader(_DRIVER, "use_binary_copy is off: the wire reader makes binary COPY only")
+        if purpose == "comparison" and wanted == "auto" and table.source.row_estimate <= PROOF_ROWS:
+            return ChosenReader(_DRIVER)  # so few rows would be read for the proof alone
+        from .proof import prove
+
+        reason = prove(table, use, rows=PROOF_ROWS, on_nul=on_nul, compare=wanted == "auto")
+        if reason is None:
+            return ChosenReader(_WIRE)
+        return self._driver(reason) if purpose == "comparison" else self.other_reader(name, reason)
+
+    def other_reader(self, name: str, reason: str) -> ChosenReader:
+        """The driver, unless only the wire reader is allowed: then raises ConfigError."""
+        if self._settings.reader == "wire":
+            raise ConfigError(f"table {name}: source.reader is wire, but {reason}", hint="set source.reader to auto")
+        return self._driver(reason)
+
+    @staticmethod
+    def _driver(reason: str) -> ChosenReader:
+        from .wire import unavailable
+
+        return ChosenReader(_DRIVER, reason, surprising=True, everywhere=reason == unavailable())

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 KeyValue: TypeAlias = tuple[str, ...]
-"""One row's key: the exact text of each key column, in key order (forms: see ``source.keys``)."""
+"""A position in a table, in the words of its source: for SQL Server the exact text of each key column of one row, in
+key order (forms: see ``source.keys``)."""
 
 HIDDEN = ""
 """A definition that is there and that the login may not see: the catalog shows NULL in its place."""
@@ -299,10 +300,10 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class KeyRange:
-    """A half-open interval ``(after, upto]`` of a table's key, in the key's own order on the server.
+    """A half-open interval ``(after, upto]`` of a table's positions: in SQL Server, of its key in the server's order.
 
     ``after`` None starts at the first row, ``upto`` None runs to the last one; both None is the whole table (the only
-    range a table without a usable key has).
+    range of a table that is not resumable).
     """
 
     id: int

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+from .version import __version__
+
 TYPE_CHECKING = False  # that of ``typing``, without its import
 
-__version__ = "0.1.0"
 __all__ = ["Config", "Migration", "MigrationError", "__version__"]
 
 if TYPE_CHECKING:

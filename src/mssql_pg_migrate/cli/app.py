@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import __version__
+from ..version import __version__
 from .options import GlobalOptions, ToolGroup
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__
 from ..errors import DataError, MigrationError, TransferError
+from ..version import __version__
 from .logs import ALL_TABLES
 
 if TYPE_CHECKING:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from .hash import config_hash
 from .hooks import Hook
-from .load import config_from_dict, load_config
 from .models import Config, HookSet, MigrationConfig, Source, Target
 from .problems import InvalidConfig, Problem
+
+config_from_dict = Config.from_dict
+load_config = Config.load
 
 __all__ = [
     "Config",

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .keys import Section, key_of
-
-if TYPE_CHECKING:
-    from .models import Config
 
 _VERSION = 1
 """Raised when the meaning of a hashed key changes."""
@@ -21,7 +18,7 @@ _ANY_CASE = frozenset({"host"})
 _SETS = frozenset({"include_tables", "exclude_tables"})
 
 
-def config_hash(config: Config) -> str:
+def config_hash(config: Section) -> str:
     """``sha256:`` and 64 hexadecimal digits."""
     hashed: dict[str, Any] = {"version": _VERSION}
     for name in ("source", "target", "migration"):

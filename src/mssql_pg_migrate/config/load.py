@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,15 +16,17 @@ from ..errors import IoError
 from .document import Document, parse
 from .expand import ExpansionError, expand, has_variables
 from .keys import KeyProblems, Section
-from .models import Config, HookSet, MigrationConfig, Source, Target, login_problems
 from .problems import InvalidConfig, Problem
+from .values import login_problems
 
-SECTIONS: dict[str, type[Section]] = {"source": Source, "target": Target, "migration": MigrationConfig}
+C = TypeVar("C", bound=Section)
+"""A whole configuration: a model of sections."""
+
 _SECRET_KEYS = frozenset({"password", "access_token"})
 _Place = tuple[str, ...]
 
 
-def load_config(path: str | Path, *, environment: Mapping[str, str] | None = None) -> Config:
+def read_file(model: type[C], path: str | Path, *, environment: Mapping[str, str] | None = None) -> C:
     """Read and check a configuration file; ``environment`` replaces the process's own.
 
     Raises InvalidConfig naming file, line, key and reason of every problem, IoError when the file cannot be read.
@@ -32,44 +34,38 @@ def load_config(path: str | Path, *, environment: Mapping[str, str] | None = Non
     path = Path(path)
     text = _read(path)
     document = parse(text, file=str(path), suffix=path.suffix)
-    config = _build(document, file=str(path), base=path.parent, environment=environment)
-    config._file = str(path)
-    return config
+    return _build(model, document, file=str(path), base=path.parent, environment=environment)
 
 
-def config_from_dict(data: Mapping[str, Any], *, environment: Mapping[str, str] | None = None) -> Config:
+def read_document(model: type[C], data: Mapping[str, Any], *, environment: Mapping[str, str] | None = None) -> C:
     """Check plain data with the same rules as a file. Raises InvalidConfig."""
-    return _build(Document(dict(data)), file="configuration", base=Path(), environment=environment)
+    return _build(model, Document(dict(data)), file="configuration", base=Path(), environment=environment)
 
 
-def override(
-    config: Config, *, source_schema: str | None = None, target_schema: str | None = None, workers: int | None = None
-) -> Config:
-    """See ``Config.with_overrides``. Raises InvalidConfig naming the flag."""
-    source, target, migration = (_values(config.source), _values(config.target), _values(config.migration))
-    if source_schema is not None:
-        source["schema"] = [name.strip() for name in source_schema.split(",") if name.strip()]
-    if target_schema is not None:
-        names = source["schema"]
-        if len(names) != 1 or names[0] == "*":
-            reason = "needs a single source schema; use target.schema_map in the configuration to place several"
-            raise InvalidConfig("command line", [Problem("--target-schema", reason)])
-        target["schema"] = target_schema
-        target["schema_map"] = {}
-    if workers is not None:
-        migration["workers"] = workers
-    flags = {"source.schema": "--source-schema", "target.schema": "--target-schema", "migration.workers": "--workers"}
-    data = {"source": source, "target": target, "migration": migration}
+def with_values(config: C, values: Mapping[str, tuple[str, object]]) -> C:
+    """A copy with other values: key (``section.key``) -> (flag, value). Raises InvalidConfig naming the flag."""
+    model = type(config)
+    data = {name: _values(getattr(config, name)) for name in sections(model)}
+    for key, (_, value) in values.items():
+        section, _, name = key.partition(".")
+        data[section][name] = value
     try:
-        changed = Config.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
         problems = [
-            Problem(flags.get(problem.key, problem.key), problem.reason)
-            for problem in _problems(error, data, Document(data), frozenset())
+            Problem(values[problem.key][0] if problem.key in values else problem.key, problem.reason)
+            for problem in _problems(model, error, data, Document(data), frozenset())
         ]
         raise InvalidConfig("command line", problems) from None
-    changed._file = config.file
-    return changed
+
+
+def sections(model: type[BaseModel]) -> dict[str, type[Section]]:
+    """The parts of a configuration that are sections themselves, by name."""
+    return {
+        name: field.annotation
+        for name, field in model.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+    }
 
 
 def _values(section: Section) -> dict[str, Any]:
@@ -90,7 +86,7 @@ def _read(path: Path) -> str:
         raise IoError(f"{path}: cannot be read: {error.strerror or error}", retryable=False) from None
 
 
-def _build(document: Document, *, file: str, base: Path, environment: Mapping[str, str] | None) -> Config:
+def _build(model: type[C], document: Document, *, file: str, base: Path, environment: Mapping[str, str] | None) -> C:
     problems = list(document.problems)
     if document.data is None or document.data == {}:
         raise InvalidConfig(file, [*problems, Problem("", "is empty; the sections source and target are required")])
@@ -104,9 +100,9 @@ def _build(document: Document, *, file: str, base: Path, environment: Mapping[st
     for place, reason in broken.items():
         problems.append(Problem(key_path(place), reason, _line(document, place)))
     try:
-        config = Config.model_validate(data, context={"base": str(base)})
+        config = model.model_validate(data, context={"base": str(base)})
     except ValidationError as error:
-        found = _problems(error, data, document, frozenset(expanded))
+        found = _problems(model, error, data, document, frozenset(expanded))
         named = {problem.key for problem in problems}
         problems += [problem for problem in found if not _covered(problem.key, named)]
     else:
@@ -174,7 +170,11 @@ def _line(document: Document, place: tuple[str | int, ...]) -> int | None:
 
 
 def _problems(
-    error: ValidationError, data: Mapping[str, Any], document: Document, expanded: frozenset[_Place]
+    model: type[BaseModel],
+    error: ValidationError,
+    data: Mapping[str, Any],
+    document: Document,
+    expanded: frozenset[_Place],
 ) -> list[Problem]:
     """Pydantic's findings in words of the configuration."""
     found: list[Problem] = []
@@ -187,7 +187,7 @@ def _problems(
                 found.append(Problem(key_path((*place, key)), reason, _line(document, (*place, key))))
             continue
         if item["type"] == "extra_forbidden":
-            reason, suggestion = _unknown_key(place)
+            reason, suggestion = _unknown_key(model, place)
             if suggestion:
                 meant.add(suggestion)
         else:
@@ -217,19 +217,20 @@ def _keys(section: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in section.model_fields.items()]
 
 
-def _unknown_key(place: tuple[str | int, ...]) -> tuple[str, str | None]:
+def _unknown_key(model: type[BaseModel], place: tuple[str | int, ...]) -> tuple[str, str | None]:
     """Reason, and the path of the key that was probably meant."""
     name = str(place[-1])
     prefix = ".".join(str(part) for part in place[:-1])
-    siblings = {"": [*SECTIONS], "migration.hooks": _keys(HookSet)}.get(prefix)
-    if siblings is None:
-        siblings = _keys(SECTIONS[prefix]) if prefix in SECTIONS else []
+    inside: type[BaseModel] | None = model
+    for part in place[:-1]:
+        inside = sections(inside).get(str(part)) if inside is not None else None
+    siblings = _keys(inside) if inside is not None else []
     wanted = re.sub(r"[-\s]", "_", name.strip().lower())
     close = difflib.get_close_matches(wanted, siblings, n=1, cutoff=0.6)
     if close:
         path = f"{prefix}.{close[0]}" if prefix else close[0]
         return f"unknown key; did you mean {close[0]}?", path
-    elsewhere = [f"{other}.{wanted}" for other, model in SECTIONS.items() if wanted in _keys(model)]
+    elsewhere = [f"{other}.{wanted}" for other, section in sections(model).items() if wanted in _keys(section)]
     if elsewhere:
         return f"unknown key here; did you mean {' or '.join(elsewhere)}?", elsewhere[0]
     return f"unknown key; known are {', '.join(siblings)}", None

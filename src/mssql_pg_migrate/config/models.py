@@ -12,90 +12,28 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
 
+from ..source.settings import Isolation, SqlServerReader
+from .hash import config_hash
 from .hooks import Hook, parse_hooks
 from .keys import AnyCase, Auto, ExistingFile, Host, Key, KeyProblems, Kind, OneOrMany, Port, Secret, Section, Text
+from .load import read_document, read_file, with_values
+from .problems import InvalidConfig, Problem
+from .values import (
+    Authentication,
+    Encrypt,
+    Patterns,
+    SslMode,
+    TargetMode,
+    Threads,
+    authentication_name,
+    encrypt_choice,
+    login_problems,
+    schema_list,
+)
 
 if TYPE_CHECKING:
     from ..source.settings import SourceSettings
     from ..target.connect import TargetSettings
-
-TargetMode: TypeAlias = Literal["drop_recreate", "truncate", "upsert"]
-SslMode: TypeAlias = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
-Encrypt: TypeAlias = Literal["true", "false", "strict"]
-ReaderChoice: TypeAlias = Literal["auto", "wire", "driver"]
-Isolation: TypeAlias = Literal["read_committed", "snapshot", "read_uncommitted"]
-Authentication: TypeAlias = Literal[
-    "sql",
-    "ActiveDirectoryPassword",
-    "ActiveDirectoryDefault",
-    "ActiveDirectoryMSI",
-    "ActiveDirectoryServicePrincipal",
-    "ActiveDirectoryIntegrated",
-    "ActiveDirectoryInteractive",
-    "ActiveDirectoryDeviceCode",
-]
-"""``sql`` is a SQL Server login; the others are Microsoft's values of the driver's ``Authentication`` keyword."""
-
-_AUTHENTICATIONS = {
-    name.lower(): name
-    for name in (
-        "sql",
-        "ActiveDirectoryPassword",
-        "ActiveDirectoryDefault",
-        "ActiveDirectoryMSI",
-        "ActiveDirectoryServicePrincipal",
-        "ActiveDirectoryIntegrated",
-        "ActiveDirectoryInteractive",
-        "ActiveDirectoryDeviceCode",
-    )
-}
-_NEEDS_PASSWORD = frozenset({"sql", "ActiveDirectoryPassword", "ActiveDirectoryServicePrincipal"})
-_TRUE = frozenset({"true", "yes", "on", "1", "mandatory"})
-_FALSE = frozenset({"false", "no", "off", "0", "optional"})
-
-
-def _encrypt(value: Any) -> Any:
-    """true, false or strict; SQL Server's own words Mandatory and Optional are understood."""
-    text = str(value).strip().lower() if isinstance(value, (str, bool)) else value
-    if text in _TRUE:
-        return "true"
-    if text in _FALSE:
-        return "false"
-    return text
-
-
-def _authentication(value: Any) -> Any:
-    return _AUTHENTICATIONS.get(value.strip().lower(), value) if isinstance(value, str) else value
-
-
-def _schemas(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not value:
-        raise ValueError("must name at least one schema, or be '*'")
-    if "*" in value and len(value) > 1:
-        raise ValueError("must be either '*' alone or a list of names")
-    return tuple(dict.fromkeys(value))
-
-
-def _patterns(value: tuple[str, ...]) -> tuple[str, ...]:
-    for pattern in value:
-        if not pattern.strip():
-            raise ValueError("holds an empty pattern")
-    return tuple(pattern.strip() for pattern in value)
-
-
-Patterns: TypeAlias = Annotated[tuple[str, ...], OneOrMany, AfterValidator(_patterns), Kind("glob or a list")]
-Threads: TypeAlias = Annotated[Annotated[int, Field(ge=1, le=256)] | None, Auto]
-
-
-def login_problems(authentication: Any, *, user: Any, password: Any, access_token: Any) -> list[tuple[str, str]]:
-    """(key, reason) for what the kind of login lacks; the values only count as given or not."""
-    if access_token is not None:
-        if user is not None or password is not None:
-            return [("access_token", "give either the token or user and password, not both")]
-        return []
-    if _authentication(authentication) not in _NEEDS_PASSWORD:
-        return []
-    return [(name, "is required") for name, value in (("user", user), ("password", password)) if value is None]
 
 
 def _revealed(secret: SecretStr | None) -> str | None:
@@ -122,13 +60,13 @@ class Source(Section):
     schema_: Annotated[
         tuple[Text, ...],
         OneOrMany,
-        AfterValidator(_schemas),
+        AfterValidator(schema_list),
         Kind('name, list, or `"*"`'),
         Key('Schema to migrate; a list of schemas; or `"*"` for all of them.', in_hash=True, extra=False),
     ] = Field(("dbo",), alias="schema")
     encrypt: Annotated[
         Encrypt,
-        BeforeValidator(_encrypt),
+        BeforeValidator(encrypt_choice),
         Key("TLS: `true`, `false` (only the login is encrypted), or `strict` (TDS 8.0).", extra=False),
     ] = "true"
     trust_server_cert: Annotated[bool, Key("Accept any certificate of the server. For development.", extra=False)] = (
@@ -138,7 +76,7 @@ class Source(Section):
         Text | None, Key("Name to expect in the server's certificate, where it is not `host`.")
     ] = None
     reader: Annotated[
-        ReaderChoice,
+        SqlServerReader,
         AnyCase,
         Key(
             "Which reader carries the rows: `wire` (fast), `driver` (Microsoft's), or `auto`: wire where it has proven"
@@ -159,7 +97,7 @@ class Source(Section):
     login_timeout: Annotated[int, Field(ge=1, le=3600), Key("Seconds to wait for a connection.")] = 15
     authentication: Annotated[
         Authentication,
-        BeforeValidator(_authentication),
+        BeforeValidator(authentication_name),
         Key(
             "`sql` (login and password) or one of the Microsoft Entra methods of the driver, for example"
             " `ActiveDirectoryDefault`, `ActiveDirectoryMSI`, `ActiveDirectoryServicePrincipal`."
@@ -431,16 +369,14 @@ class Config(Section):
     @classmethod
     def load(cls, path: str | Path, *, environment: Mapping[str, str] | None = None) -> Config:
         """Read a YAML or JSON file. Raises InvalidConfig (every problem at once) and IoError."""
-        from .load import load_config
-
-        return load_config(path, environment=environment)
+        config = read_file(cls, path, environment=environment)
+        config._file = str(path)
+        return config
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, environment: Mapping[str, str] | None = None) -> Config:
         """Check plain data, ``${NAME}`` included. Raises InvalidConfig with every problem at once."""
-        from .load import config_from_dict
-
-        return config_from_dict(data, environment=environment)
+        return read_document(cls, data, environment=environment)
 
     def with_overrides(
         self, *, source_schema: str | None = None, target_schema: str | None = None, workers: int | None = None
@@ -449,9 +385,22 @@ class Config(Section):
 
         A target schema given this way also wins over ``schema_map``.
         """
-        from .load import override
-
-        return override(self, source_schema=source_schema, target_schema=target_schema, workers=workers)
+        values: dict[str, tuple[str, object]] = {}
+        if source_schema is not None:
+            names = [name.strip() for name in source_schema.split(",") if name.strip()]
+            values["source.schema"] = ("--source-schema", names)
+        if target_schema is not None:
+            chosen = values["source.schema"][1] if source_schema is not None else self.source.schema_
+            if not isinstance(chosen, (list, tuple)) or len(chosen) != 1 or chosen[0] == "*":
+                reason = "needs a single source schema; use target.schema_map in the configuration to place several"
+                raise InvalidConfig("command line", [Problem("--target-schema", reason)])
+            values["target.schema"] = ("--target-schema", target_schema)
+            values["target.schema_map"] = ("--target-schema", {})
+        if workers is not None:
+            values["migration.workers"] = ("--workers", workers)
+        changed = with_values(self, values)
+        changed._file = self._file
+        return changed
 
     @property
     def file(self) -> str | None:
@@ -461,8 +410,6 @@ class Config(Section):
     @property
     def hash(self) -> str:
         """``sha256:...`` over what decides the data (``config.hash``)."""
-        from .hash import config_hash
-
         return config_hash(self)
 
     def secrets(self) -> tuple[str, ...]:

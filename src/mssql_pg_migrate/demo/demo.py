@@ -11,8 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tsql_sandbox.process import SandboxServer
+from tsql_sandbox.process import SandboxError, SandboxServer
 
+from ..errors import IoError
 from .embedded_pg import EmbeddedPostgres
 
 DEFAULT_ROWS = 200_000
@@ -45,7 +46,7 @@ migration:
 def run_demo(*, rows: int | None, keep: bool) -> int:
     """Start both servers, run `run` and `validate --checksum` on a generated database; the exit code of the last.
 
-    With ``keep`` the servers stay up until Ctrl-C. Raises SandboxError and IoError when a server does not start.
+    With ``keep`` the servers stay up until Ctrl-C. Raises IoError when a server does not start.
     """
     wanted = rows or DEFAULT_ROWS
     folder = Path(tempfile.mkdtemp(prefix="mssql-pg-migrate-demo-"))
@@ -55,6 +56,8 @@ def run_demo(*, rows: int | None, keep: bool) -> int:
             _say(f"Starting PostgreSQL ... (source is at {source.host}:{source.port})")
             with EmbeddedPostgres() as target:
                 return _migrate(source, target, folder, keep=keep)
+    except SandboxError as error:
+        raise IoError(f"the demo's servers did not start: {error}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__
 from ..errors import StateError
 from ..events import EventSink, Message
 from ..target.ledger import Constraint, Ledger, LedgerTable, take_over
@@ -14,6 +13,7 @@ from ..transfer.control import Control
 from ..transfer.fingerprint import fingerprint
 from ..transfer.plan import RunPlan, TablePlan, transfer_order
 from ..transfer.preparation import Preparation
+from ..version import __version__
 from .plan import respect_foreign_keys
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import __version__
 from ..errors import Cancelled, IoError
+from ..version import __version__
 from .charts import throughput, timeline
 from .format import count, duration, plural, short_count, size
 from .history import RunHistory

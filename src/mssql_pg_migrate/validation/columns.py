@@ -9,7 +9,7 @@ from ..mapping.objects import MappedTable
 from ..mapping.quoting import quote_ident
 from ..mapping.types import MappedColumn
 from ..target.inspect import ExistingColumn, ExistingTable
-from .digest import Kind, Role
+from .kinds import Kind, Role
 from .texts import LabelField
 
 LABELS = 4

@@ -7,7 +7,7 @@ import zlib
 from operator import mul
 from typing import TYPE_CHECKING, TypeAlias
 
-from .digest import LABEL_BYTES, PRIME, Fault, Kind, Role
+from .kinds import LABEL_BYTES, PRIME, Fault, Kind, Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..mapping.types import Encoding, MappedColumn
 from ..source import keys
-from .digest import LABEL_BYTES, Kind
+from .kinds import LABEL_BYTES, Kind
 
 _DAYS_TO_2000 = 730_119
 """From 0001-01-01; PostgreSQL counts from 2000-01-01."""

@@ -11,7 +11,7 @@ from mssql_pg_migrate.mapping.types import MappedColumn, map_type
 from mssql_pg_migrate.model import Column, Key, KeyColumn, SqlType, Table
 from mssql_pg_migrate.target.inspect import ExistingColumn, ExistingTable
 from mssql_pg_migrate.validation.columns import NotComparable, compare_columns
-from mssql_pg_migrate.validation.digest import Kind, Role
+from mssql_pg_migrate.validation.kinds import Kind, Role
 
 INT = SqlType("int", 4)
 BASES = {

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from mssql_pg_migrate._kernel._digest import Digest as CompiledDigest
 from mssql_pg_migrate.validation import digest as digests
 from mssql_pg_migrate.validation.buckets import BucketTable, bitmap, bits_for
-from mssql_pg_migrate.validation.digest import PRIME, Digest, Fault, Kind, Role
+from mssql_pg_migrate.validation.digest import Digest
+from mssql_pg_migrate.validation.kinds import PRIME, Fault, Kind, Role
 from mssql_pg_migrate.validation.slow_digest import SlowDigest
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)

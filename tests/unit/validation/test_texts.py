@@ -11,7 +11,7 @@ import pytest
 from mssql_pg_migrate._kernel._digest import Digest
 from mssql_pg_migrate.mapping.types import MappedColumn, map_type
 from mssql_pg_migrate.model import Column, SqlType
-from mssql_pg_migrate.validation.digest import Kind, Role
+from mssql_pg_migrate.validation.kinds import Kind, Role
 from mssql_pg_migrate.validation.texts import LabelField, label_text
 
 KEY = bytes(range(40))

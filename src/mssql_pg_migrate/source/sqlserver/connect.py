@@ -14,7 +14,7 @@ from ...tds.dial import connect_tcp
 from ..settings import SqlServerSettings
 from . import driver_libraries
 from .classify import TRANSIENT_NUMBERS, clean_message, number_of, sqlstate_of
-from .dbapi import Connection, Cursor
+from .dbapi import Connection, Cursor, DriverConnection
 from .tsql import unicode_literal
 
 _ISOLATION_SQL = {
@@ -68,7 +68,7 @@ def keywords(settings: SqlServerSettings) -> dict[str, str]:
     return words
 
 
-def connect_source(settings: SqlServerSettings) -> Connection:
+def connect_source(settings: SqlServerSettings) -> DriverConnection:
     """A new autocommit connection for reading, a ``mssql_python.Connection``.
 
     The driver's own pool is off, so that a closed connection is closed on the server. The session reads in the
@@ -93,7 +93,7 @@ def connect_source(settings: SqlServerSettings) -> Connection:
             connection.close()
         raise connection_failed(settings, error) from None
     remember(settings)
-    return cast(Connection, connection)
+    return cast(DriverConnection, connection)
 
 
 def remember(settings: SqlServerSettings) -> None:

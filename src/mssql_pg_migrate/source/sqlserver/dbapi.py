@@ -1,4 +1,4 @@
-"""What this package uses of Microsoft's driver: PEP 249's connection and cursor, and its Arrow batches."""
+"""What this package asks of a connection: the part of PEP 249 that questions need, and the driver's Arrow batches."""
 
 from __future__ import annotations
 
@@ -34,12 +34,16 @@ class Cursor(Protocol):
         """All rows that are left."""
         ...
 
-    def arrow_batch(self, rows: int, /) -> pa.RecordBatch:
-        """Up to that many rows; fewer only at the end."""
-        ...
-
     def close(self) -> None:
         """End the statement."""
+        ...
+
+
+class DriverCursor(Cursor, Protocol):
+    """Of Microsoft's driver."""
+
+    def arrow_batch(self, rows: int, /) -> pa.RecordBatch:
+        """Up to that many rows; fewer only at the end."""
         ...
 
 
@@ -52,4 +56,12 @@ class Connection(Protocol):
 
     def close(self) -> None:
         """End the session."""
+        ...
+
+
+class DriverConnection(Connection, Protocol):
+    """Of Microsoft's driver."""
+
+    def cursor(self) -> DriverCursor:
+        """A new cursor."""
         ...

@@ -20,7 +20,7 @@ from itertools import pairwise
 from ...mapping.objects import MappedTable
 from ...model import Key, KeyRange, KeyValue
 from . import classify
-from .dbapi import Connection, Cursor
+from .dbapi import DriverConnection, DriverCursor
 from .query import KeyField, is_finer_than_arrow, order_by
 from .tsql import qualified_name, quote_name
 
@@ -40,7 +40,7 @@ _INTEGERS = frozenset(("tinyint", "smallint", "int", "bigint"))
 
 
 def plan_ranges(
-    connection: Connection, table: MappedTable, *, max_ranges: int, min_rows: int, row_estimate: int
+    connection: DriverConnection, table: MappedTable, *, max_ranges: int, min_rows: int, row_estimate: int
 ) -> list[KeyRange]:
     """At most ``max_ranges`` ranges of about equal size, none expected to be smaller than ``min_rows`` rows.
 
@@ -58,7 +58,7 @@ def plan_ranges(
     ]
 
 
-def _boundaries(connection: Connection, table: MappedTable, key: Key, ranges: int, rows: int) -> list[KeyValue]:
+def _boundaries(connection: DriverConnection, table: MappedTable, key: Key, ranges: int, rows: int) -> list[KeyValue]:
     part = _sampled_part(table, ranges, rows)
     if part < _MOST_SAMPLED:
         found = _sample(connection, table, key, ranges, part)
@@ -74,7 +74,9 @@ def _sampled_part(table: MappedTable, ranges: int, rows: int) -> float:
     return _SAMPLED_PAGES_PER_RANGE * ranges / max(1.0, pages)
 
 
-def _sample(connection: Connection, table: MappedTable, key: Key, ranges: int, part: float) -> list[KeyValue] | None:
+def _sample(
+    connection: DriverConnection, table: MappedTable, key: Key, ranges: int, part: float
+) -> list[KeyValue] | None:
     """Boundaries from a sample of pages; None when the server has no TABLESAMPLE or the sample is too thin."""
     inner = (
         f"SELECT {_inner_columns(key)}, ROW_NUMBER() OVER (ORDER BY {order_by(key)}) AS rank_,"
@@ -100,7 +102,7 @@ def _sample(connection: Connection, table: MappedTable, key: Key, ranges: int, p
     return [rows.key(row) for row in range(ranges - 1)]
 
 
-def _scan(connection: Connection, table: MappedTable, key: Key, ranges: int, rows: int) -> list[KeyValue]:
+def _scan(connection: DriverConnection, table: MappedTable, key: Key, ranges: int, rows: int) -> list[KeyValue]:
     """Boundaries from an ordered pass over the key, whatever the estimate was worth."""
     step = max(1, rows // (ranges * _SCAN_STEPS_PER_RANGE))
     inner = (
@@ -151,7 +153,7 @@ class _Rows:
     last_of_first: Callable[[], int]
 
 
-def _fetch(connection: Connection, sql: str, fields: list[KeyField]) -> _Rows:
+def _fetch(connection: DriverConnection, sql: str, fields: list[KeyField]) -> _Rows:
     """All rows of a small result."""
     cursor = connection.cursor()
     try:
@@ -171,7 +173,7 @@ def _fetch(connection: Connection, sql: str, fields: list[KeyField]) -> _Rows:
         cursor.close()
 
 
-def _arrow_rows(cursor: Cursor, fields: list[KeyField]) -> _Rows:
+def _arrow_rows(cursor: DriverCursor, fields: list[KeyField]) -> _Rows:
     """The rest of a result, keys as the driver reader has them; Arrow takes long to import and is not always needed."""
     import pyarrow as pa
 

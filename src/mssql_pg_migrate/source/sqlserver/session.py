@@ -16,7 +16,7 @@ from .catalog import CatalogSession, read_catalog
 from .classify import to_migration_error
 from .collisions import key_collision
 from .connect import cancel_statements, connect_source
-from .dbapi import Cursor
+from .dbapi import DriverCursor
 from .health import check_health, obstacles
 from .ranges import plan_ranges
 from .tsql import qualified_name
@@ -38,7 +38,7 @@ class SqlServerSession:
 
     # -- the connection ------------------------------------------------------------------------------------------------
 
-    def cursor(self) -> Cursor:
+    def cursor(self) -> DriverCursor:
         """A cursor for one question. Raises TransientError after `cancel`."""
         if not self.usable:
             raise TransientError("The question to the source was cancelled.", side="source")

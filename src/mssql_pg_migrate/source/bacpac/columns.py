@@ -103,7 +103,7 @@ def layout(table: MappedTable) -> Layout:
             table=table.source.full_name,
         )
     for column in columns:
-        _check_readable(table.source, column)
+        check_readable(table.source.full_name, column)
     texts = {
         position: clr.TEXTS.get(column.type.name, _no_text)
         for position, column in enumerate(columns)
@@ -133,7 +133,8 @@ def _length(declared: SqlType) -> int:
     return declared.max_length * 2 if declared.name in ("char", "varchar") else declared.max_length
 
 
-def _check_readable(table: Table, column: Column) -> None:
+def check_readable(table: str, column: Column) -> None:
+    """Raises UnreadableColumn: nothing tells how the values of the column of that table are written."""
     reason = None
     if column.encrypted:
         reason = "is Always Encrypted: the file holds ciphertext, which only clients that hold the key can read"
@@ -145,8 +146,8 @@ def _check_readable(table: Table, column: Column) -> None:
         reason = f"is {column.type}, whose form in a data file is not known"
     if reason is not None:
         raise UnreadableColumn(
-            f"Table {table.full_name}, row 1: column {column.name} {reason}.",
-            table=table.full_name,
+            f"Table {table}, row 1: column {column.name} {reason}.",
+            table=table,
             hint="Exclude the table (migration.exclude_tables), or migrate it from a server.",
         )
 

@@ -1,0 +1,287 @@
+"""Tables of a package's model: columns, keys, indexes, constraints, descriptions, into `model.Table`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+from ...model import (
+    Check,
+    Column,
+    Computed,
+    Default,
+    ForeignKey,
+    Identity,
+    Index,
+    Key,
+    KeyColumn,
+    ReferentialAction,
+    Table,
+)
+from .model_types import UNTOLD, TypeReader
+from .model_xml import Model, Node
+
+_Name = tuple[str, ...]
+# The numbers of SQL Server's own catalog (sys.foreign_keys.delete_referential_action).
+_ACTIONS: dict[str, ReferentialAction] = {"0": "NO_ACTION", "1": "CASCADE", "2": "SET_NULL", "3": "SET_DEFAULT"}
+_OTHER_INDEXES = {"SqlXmlIndex": "XML", "SqlSelectiveXmlIndex": "XML", "SqlSpatialIndex": "SPATIAL"}
+_DIAGRAMS = "sysdiagrams"
+_UNTRUSTED = "IsNotTrustedPropertyAnnotation"
+
+
+class TableReader:
+    """Puts the tables of a model together; afterwards ``notes`` holds what could not be read."""
+
+    def __init__(
+        self,
+        model: Model,
+        types: TypeReader,
+        descriptions: dict[_Name, str],
+        size: Callable[[str, str, tuple[Column, ...]], tuple[int, int | None]],
+    ) -> None:
+        self.notes: list[str] = []
+        self.read: list[Node] = []
+        self.indexed_views: set[_Name] = set()
+        self._model = model
+        self._types = types
+        self._descriptions = descriptions
+        self._size = size
+        self._tables = self._take("SqlTable")
+        self._external = {node.name for node in self._take("SqlExternalTable")}
+        self._names = {node.name for node in self._tables}
+        self._defaults = self._read_defaults()
+        self._bound = self._read_bound()
+        self._keys = self._by("DefiningTable", "SqlPrimaryKeyConstraint", "SqlUniqueConstraint")
+        self._checks = self._by("DefiningTable", "SqlCheckConstraint")
+        self._foreign = self._by("DefiningTable", "SqlForeignKeyConstraint")
+        self._indexes = self._by("IndexedObject", "SqlIndex", "SqlColumnStoreIndex", *_OTHER_INDEXES)
+        self._fulltext = self._by("IndexedObject", "SqlFullTextIndex")
+        self._history = {history: node.name for node in self._tables if (history := node.reference(_HISTORY_RELATION))}
+        self.indexed_views = {name for name in self._indexes if name not in self._names}
+        unused = {id(node) for name in self.indexed_views for node in self._indexes[name]}
+        self.read = [node for node in self.read if id(node) not in unused]  # the plan says it of the view
+
+    def tables(self, wanted: Callable[[str], bool]) -> tuple[Table, ...]:
+        """The tables of the wanted schemas, by schema and name."""
+        found = []
+        for node in sorted(self._tables, key=lambda node: node.name):
+            schema, name = node.name
+            if not wanted(schema):
+                continue
+            if name.lower() == _DIAGRAMS:
+                self.notes.append(f"{schema}.{name} belongs to the database diagram tool and is not migrated.")
+                continue
+            found.append(self._table(node, schema, name))
+        for schema, name in sorted(self._external):
+            if wanted(schema):
+                self.notes.append(f"{schema}.{name} is an external table; its rows are elsewhere, it is not migrated.")
+        return tuple(found)
+
+    def _take(self, *types: str) -> list[Node]:
+        nodes = self._model.take(*types)
+        self.read += nodes
+        return nodes
+
+    def _by(self, relation: str, *types: str) -> dict[_Name, list[Node]]:
+        found: dict[_Name, list[Node]] = defaultdict(list)
+        for node in self._take(*types):
+            found[node.reference(relation)].append(node)
+        return found
+
+    def _table(self, node: Node, schema: str, name: str) -> Table:
+        at = node.name
+        columns = tuple(
+            self._column(at, part, ordinal) for ordinal, part in enumerate(self._column_nodes(node), start=1)
+        )
+        keys = [self._key(one) for one in sorted(self._keys.get(at, ()), key=lambda one: one.name)]
+        history = node.reference(_HISTORY_RELATION)
+        rows, size = self._size(schema, name, columns)
+        return Table(
+            schema=schema,
+            name=name,
+            columns=columns,
+            primary_key=next((key for key in keys if key.primary), None),
+            unique_keys=tuple(key for key in keys if not key.primary),
+            indexes=tuple(self._index(one) for one in sorted(self._indexes.get(at, ()), key=lambda one: one.name)),
+            foreign_keys=tuple(self._foreign_keys(at)),
+            checks=tuple(self._check(one) for one in sorted(self._checks.get(at, ()), key=lambda one: one.name)),
+            fulltext=tuple(column for one in self._fulltext.get(at, ()) for column in self._fulltext_columns(one)),
+            row_estimate=rows,
+            size_bytes=size,
+            description=self._descriptions.get(at),
+            temporal=_temporal(bool(history), at in self._history),
+            history_table=".".join(history) or None,
+            graph=_graph(node),
+            memory_optimized=node.flag("IsMemoryOptimized"),
+            filetable=node.flag("IsFileTable"),
+        )
+
+    # --- columns ------------------------------------------------------------------------------------------------------
+
+    def _column_nodes(self, table: Node) -> list[Node]:
+        nodes = table.parts("Columns")
+        self.read += nodes
+        return nodes
+
+    def _column(self, table: _Name, node: Node, ordinal: int) -> Column:
+        name = node.name[-1] if node.name else f"column {ordinal}"
+        at = (*table, name)
+        if node.type == "SqlComputedColumn":
+            definition = node.text("ExpressionScript") or ""
+            return Column(
+                name=name,
+                type=UNTOLD,
+                nullable=node.flag("IsNullable", "IsPersistedNullable", default=True),
+                ordinal=ordinal,
+                computed=Computed(definition=definition, persisted=node.flag("IsPersisted")),
+                description=self._descriptions.get(at),
+            )
+        declared, bound = self._types.column(node)
+        graph = node.number("GraphType")
+        return Column(
+            name=name,
+            type=declared,
+            nullable=node.flag("IsNullable", default=True),
+            ordinal=ordinal,
+            identity=_identity(node),
+            default=self._defaults.get(at),
+            rowguid=node.flag("IsRowGuidColumn", "IsRowGuidCol"),
+            sparse=node.flag("IsSparse"),
+            column_set=node.flag("IsColumnSet"),
+            hidden=node.flag("IsHidden"),
+            generated_always=node.number("GeneratedAlwaysType") or 0,
+            graph_type=graph if graph is not None and graph > 0 else None,
+            encrypted=node.text("EncryptionType") is not None or bool(node.reference("ColumnEncryptionKey")),
+            masked=bool(node.text("MaskingFunction", "DataMaskingFunction")) or node.flag("IsMasked"),
+            filestream=node.flag("IsFileStream"),
+            bound=(*bound, *self._bound.get(at, ())),
+            description=self._descriptions.get(at),
+        )
+
+    def _read_defaults(self) -> dict[_Name, Default]:
+        found: dict[_Name, Default] = {}
+        for node in self._take("SqlDefaultConstraint"):
+            column, _ = node.reference("ForColumn"), node.reference("DefiningTable")
+            text = node.text("DefaultExpressionScript")
+            if column and text is not None:
+                name = node.name[-1] if node.name else f"DF_{column[-2]}_{column[-1]}"
+                found[column] = Default(name, text)
+        return found
+
+    def _read_bound(self) -> dict[_Name, list[str]]:
+        """Rules and stand-alone defaults bound to columns."""
+        found: dict[_Name, list[str]] = defaultdict(list)
+        for node in self._take("SqlDefaultBinding", "SqlRuleBinding"):
+            column = node.reference("BoundTarget") or node.reference("BoundObject") or node.reference("Column")
+            what = ".".join(node.reference("BoundDefault") or node.reference("BoundRule") or node.name)
+            if column:
+                found[column].append(f"{what}, which is bound to it: make it a constraint of its own")
+        return found
+
+    # --- keys, indexes, constraints -----------------------------------------------------------------------------------
+
+    def _parts(self, node: Node) -> tuple[KeyColumn, ...]:
+        columns = []
+        for part in node.parts("ColumnSpecifications"):
+            self.read.append(part)
+            descending = part.flag("IsDescending") or not part.flag("IsAscending", default=True)
+            columns.append(KeyColumn(part.reference("Column")[-1], descending))
+        return tuple(columns)
+
+    def _key(self, node: Node) -> Key:
+        primary = node.type == "SqlPrimaryKeyConstraint"
+        table = node.reference("DefiningTable")
+        columns = self._parts(node)
+        unnamed = f"{'PK' if primary else 'UQ'}_{'_'.join((table[-1], *(part.name for part in columns)))}"
+        return Key(
+            name=node.name[-1] if node.name else unnamed,
+            columns=columns,
+            primary=primary,
+            clustered=node.flag("IsClustered", default=primary),
+            disabled=node.disabled(),
+        )
+
+    def _index(self, node: Node) -> Index:
+        clustered = node.flag("IsClustered")
+        kind = "CLUSTERED" if clustered else "NONCLUSTERED"
+        if node.type == "SqlColumnStoreIndex":
+            kind = f"{kind} COLUMNSTORE"
+        kind = _OTHER_INDEXES.get(node.type, kind)
+        columns = self._parts(node)
+        if not columns and node.reference("Column"):
+            columns = (KeyColumn(node.reference("Column")[-1]),)
+        return Index(
+            name=node.name[-1],
+            columns=columns,
+            included=tuple(column[-1] for column in node.references("IncludedColumns")),
+            unique=node.flag("IsUnique"),
+            clustered=clustered and node.type == "SqlIndex",
+            filter=_in_parentheses(node.text("FilterPredicate")),
+            kind=kind,
+            disabled=node.disabled(),
+            ignore_dup_key=node.flag("IgnoreDuplicateKeys"),
+        )
+
+    def _fulltext_columns(self, node: Node) -> Iterable[str]:
+        columns = node.parts("Columns")
+        self.read += columns
+        return [one.reference("Column")[-1] for one in columns if one.reference("Column")]
+
+    def _foreign_keys(self, table: _Name) -> Iterable[ForeignKey]:
+        for node in sorted(self._foreign.get(table, ()), key=lambda one: one.name):
+            referenced = node.reference("ForeignTable")
+            name = node.name[-1] if node.name else f"FK_{table[-1]}_{referenced[-1] if referenced else ''}"
+            if referenced not in self._names:
+                self.notes.append(
+                    f"Foreign key {name} of {'.'.join(table)} refers to {'.'.join(referenced) or 'a table'}, which is "
+                    "not in the package; it is not carried."
+                )
+                continue
+            yield ForeignKey(
+                name=name,
+                columns=tuple(column[-1] for column in node.references("Columns")),
+                referenced_schema=referenced[0],
+                referenced_table=referenced[1],
+                referenced_columns=tuple(column[-1] for column in node.references("ForeignColumns")),
+                on_delete=_ACTIONS.get(node.text("OnDeleteAction", "DeleteAction") or "0", "NO_ACTION"),
+                on_update=_ACTIONS.get(node.text("OnUpdateAction", "UpdateAction") or "0", "NO_ACTION"),
+                disabled=node.disabled(),
+                not_trusted=node.annotation(_UNTRUSTED) is not None,
+            )
+
+    def _check(self, node: Node) -> Check:
+        table = node.reference("DefiningTable")
+        return Check(
+            name=node.name[-1] if node.name else f"CK_{table[-1]}",
+            definition=_in_parentheses(node.text("CheckExpressionScript")) or "",
+            disabled=node.disabled(),
+            not_trusted=node.annotation(_UNTRUSTED) is not None,
+        )
+
+
+_HISTORY_RELATION = "TemporalSystemVersioningHistoryTable"
+
+
+def _temporal(versioned: bool, history: bool) -> Literal["none", "history", "versioned"]:
+    return "versioned" if versioned else "history" if history else "none"
+
+
+def _graph(node: Node) -> Literal["none", "node", "edge"]:
+    return "node" if node.flag("IsNode") else "edge" if node.flag("IsEdge") else "none"
+
+
+def _identity(node: Node) -> Identity | None:
+    if not node.flag("IsIdentity"):
+        return None
+    seed, increment = node.number("IdentitySeed"), node.number("IdentityIncrement")
+    return Identity(
+        seed=1 if seed is None else seed,
+        increment=1 if increment is None else increment,
+        not_for_replication=node.flag("IdentityIsNotForReplication", "IsIdentityNotForReplication"),
+    )
+
+
+def _in_parentheses(text: str | None) -> str | None:
+    """A condition as the catalog stores it; the model writes it without the outermost parentheses."""
+    return None if text is None else f"({text})"

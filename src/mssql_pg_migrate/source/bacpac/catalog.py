@@ -97,7 +97,8 @@ def _read(package: Package) -> Contents:
     types = TypeReader(aliases, collation)
     names = [node.name for node in model.take("SqlTable")]
     data = assign(package, [(name[0], name[1]) for name in names if len(name) == 2])
-    reader = TableReader(model, types, descriptions, partial(_size, package, data))
+    exact = sum(member.size for found in data.members.values() for member in found) <= EXACT
+    reader = TableReader(model, types, descriptions, partial(_size, package, data, exact))
     tables = reader.tables(_any)
     read, sequences = read_sequences(model, types, _any)
     code, modules = read_modules(model, descriptions, reader.indexed_views, _any)
@@ -185,8 +186,10 @@ def _version(package: Package, model: Model) -> str:
     return f"{int(provider[1]) // 10}.0" if provider else "unknown"
 
 
-def _size(package: Package, data: TableData, schema: str, name: str, columns: tuple[Column, ...]) -> tuple[int, int]:
+def _size(
+    package: Package, data: TableData, exact: bool, schema: str, name: str, columns: tuple[Column, ...]
+) -> tuple[int, int]:
     """Estimated rows and the bytes of a table's data files."""
     members = data.members.get((schema, name), ())
-    exact = sum(member.size for found in data.members.values() for member in found) <= EXACT
-    return estimate_rows(package.path, members, columns, exact=exact), sum(member.size for member in members)
+    rows = estimate_rows(package.path, members, [one for one in columns if one.computed is None], exact=exact)
+    return rows, sum(member.size for member in members)

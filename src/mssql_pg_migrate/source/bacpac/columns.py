@@ -87,8 +87,10 @@ def stored_columns(table: Table) -> tuple[Column, ...]:
     return tuple(column for column in table.columns if column.computed is None)
 
 
-def layout(table: MappedTable) -> Layout:
-    """How the table's data files are read: its copied columns become fields, in order, the others are passed over.
+def layout(table: MappedTable, member: str) -> Layout:
+    """How the table's data files, of which ``member`` is the first, are read.
+
+    Its copied columns become fields, in order, the others are passed over.
 
     Raises:
         UnreadableColumn: nothing tells how a column's values are written.
@@ -103,7 +105,7 @@ def layout(table: MappedTable) -> Layout:
             table=table.source.full_name,
         )
     for column in columns:
-        check_readable(table.source.full_name, column)
+        check_readable(table.source.full_name, member, column)
     texts = {
         position: clr.TEXTS.get(column.type.name, _no_text)
         for position, column in enumerate(columns)
@@ -133,10 +135,10 @@ def _length(declared: SqlType) -> int:
     return declared.max_length * 2 if declared.name in ("char", "varchar") else declared.max_length
 
 
-def check_readable(table: str, column: Column) -> None:
+def check_readable(table: str, member: str, column: Column) -> None:
     """Raises UnreadableColumn: nothing tells how the values of the column of that table are written."""
     reason = None
-    if column.encrypted:
+    if column.type.name.startswith("Always Encrypted"):
         reason = "is Always Encrypted: the file holds ciphertext, which only clients that hold the key can read"
     elif column.column_set:
         reason = "is a column set, and no documentation tells how the columns of such a table are exported"
@@ -146,7 +148,7 @@ def check_readable(table: str, column: Column) -> None:
         reason = f"is {column.type}, whose form in a data file is not known"
     if reason is not None:
         raise UnreadableColumn(
-            f"Table {table}, row 1: column {column.name} {reason}.",
+            f"Table {table}, row 1 of {member}: column {column.name} {reason}.",
             table=table,
             hint="Exclude the table (migration.exclude_tables), or migrate it from a server.",
         )

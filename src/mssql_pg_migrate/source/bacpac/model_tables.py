@@ -17,6 +17,7 @@ from ...model import (
     Key,
     KeyColumn,
     ReferentialAction,
+    SqlType,
     Table,
 )
 from .model_types import UNTOLD, TypeReader
@@ -139,6 +140,9 @@ class TableReader:
             )
         declared, bound = self._types.column(node)
         graph = node.number("GraphType")
+        if node.text("EncryptionType") is not None or node.reference("ColumnEncryptionKey"):
+            # Of the values there is only the ciphertext: another type than the declared one, which has no rule.
+            declared = SqlType(f"Always Encrypted {declared.name}", -1)
         return Column(
             name=name,
             type=declared,
@@ -152,7 +156,6 @@ class TableReader:
             hidden=node.flag("IsHidden"),
             generated_always=node.number("GeneratedAlwaysType") or 0,
             graph_type=graph if graph is not None and graph > 0 else None,
-            encrypted=node.text("EncryptionType") is not None or bool(node.reference("ColumnEncryptionKey")),
             masked=bool(node.text("MaskingFunction", "DataMaskingFunction")) or node.flag("IsMasked"),
             filestream=node.flag("IsFileStream"),
             bound=(*bound, *self._bound.get(at, ())),
@@ -231,6 +234,8 @@ class TableReader:
     def _foreign_keys(self, table: _Name) -> Iterable[ForeignKey]:
         for node in sorted(self._foreign.get(table, ()), key=lambda one: one.name):
             referenced = node.reference("ForeignTable")
+            pairs = node.references("Columns"), node.references("ForeignColumns")
+            actions = node.text("OnDeleteAction", "DeleteAction"), node.text("OnUpdateAction", "UpdateAction")
             name = node.name[-1] if node.name else f"FK_{table[-1]}_{referenced[-1] if referenced else ''}"
             if referenced not in self._names:
                 self.notes.append(
@@ -240,12 +245,12 @@ class TableReader:
                 continue
             yield ForeignKey(
                 name=name,
-                columns=tuple(column[-1] for column in node.references("Columns")),
+                columns=tuple(column[-1] for column in pairs[0]),
                 referenced_schema=referenced[0],
                 referenced_table=referenced[1],
-                referenced_columns=tuple(column[-1] for column in node.references("ForeignColumns")),
-                on_delete=_ACTIONS.get(node.text("OnDeleteAction", "DeleteAction") or "0", "NO_ACTION"),
-                on_update=_ACTIONS.get(node.text("OnUpdateAction", "UpdateAction") or "0", "NO_ACTION"),
+                referenced_columns=tuple(column[-1] for column in pairs[1]),
+                on_delete=_ACTIONS.get(actions[0] or "0", "NO_ACTION"),
+                on_update=_ACTIONS.get(actions[1] or "0", "NO_ACTION"),
                 disabled=node.disabled(),
                 not_trusted=node.annotation(_UNTRUSTED) is not None,
             )

@@ -203,7 +203,7 @@ def _relationships(path: str, members: dict[str, Member]) -> dict[str, dict[str,
 def _data_files(members: dict[str, Member], announced: dict[str, dict[str, str]]) -> tuple[DataFile, ...]:
     """All data files. Part names are compared without their escapes and in any case, as packages do."""
     tables = {
-        _key(part): (names["schema"], names["table"])
+        _key(part): (part, (names["schema"], names["table"]))
         for part, names in announced.items()
         if {"schema", "table"} <= names.keys()
     }
@@ -211,8 +211,9 @@ def _data_files(members: dict[str, Member], announced: dict[str, dict[str, str]]
     for name, member in members.items():
         if name.casefold().startswith("data/"):
             match = _FOLDER.fullmatch(name)
-            found.append(DataFile(name, member, tables.pop(_key(name), None), match[1] if match else None))
-    found += [DataFile(part, None, table, None) for part, table in tables.items()]
+            _, table = tables.pop(_key(name), (name, None))
+            found.append(DataFile(name, member, table, match[1] if match else None))
+    found += [DataFile(part, None, table, None) for part, table in tables.values()]
     return tuple(sorted(found, key=lambda file: file.part))
 
 

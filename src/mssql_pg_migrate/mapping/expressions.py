@@ -205,7 +205,7 @@ class ExpressionTranslator(Comparison):
 
     def as_member(self, value: Value, target: SqlType) -> Value:
         """A branch of CASE or COALESCE as the common type."""
-        converted = casts.convert(value, target, explicit=False)
+        converted = self.convert(value, target, explicit=False)
         return self.padded(converted) if fixed_length(value.type) and not fixed_length(target) else converted
 
     def _value_trim(self, node: Any) -> Value:

@@ -29,13 +29,23 @@ def _isjson(place: Place, arguments: list[Any]) -> Value:
     )
 
 
-def _path(node: Any) -> str:
-    """``$.a.b`` or ``$.a[0]`` as a PostgreSQL text[] literal's elements; empty for the whole document."""
+def _path(node: Any) -> list[str]:
+    """``$.a.b`` or ``$.a[0]`` as the elements of a PostgreSQL text[]; empty for the whole document."""
     path = node.literal if isinstance(node, Value) else None
     if not isinstance(path, str) or not re.fullmatch(r"(lax\s+)?\$((\.[A-Za-z_]\w*)|(\[\d+\]))*", path):
         raise UnfitArguments("with a path that is not a plain chain of names is not translated")
     steps = re.findall(r"\.([A-Za-z_]\w*)|\[(\d+)\]", path)
-    return ",".join(name or index for name, index in steps)
+    return [name or index for name, index in steps]
+
+
+def _at(value: Value, path: list[str], operator: str = "#>") -> str:
+    return f"({value.text}::json {operator} '{{{','.join(path)}}}')"
+
+
+def _through_arrays(value: Value, path: list[str]) -> str:
+    """What ``[0]`` is taken of must be an array: to PostgreSQL it is the member "0" of an object, too."""
+    above = [path[:position] for position, step in enumerate(path) if step.isdigit()]
+    return "".join(f"json_typeof{_at(value, steps)} = 'array' AND " for steps in above)
 
 
 def _guarded(place: Place, value: Value, sql: str) -> str:
@@ -56,9 +66,9 @@ def _json_value(place: Place, arguments: list[Any]) -> Value:
     """A scalar as text; NULL where the path leads to an object, an array, nothing, or more than 4000 characters."""
     expect(arguments, 2)
     value, path = text_argument(place, arguments[0]), _path(place.value(arguments[1]))
-    at = f"{value.text}::json #> '{{{path}}}'"
-    found = f"({value.text}::json #>> '{{{path}}}')"
-    inner = f"CASE WHEN json_typeof({at}) NOT IN ('object', 'array') AND length({found}) <= 4000 THEN {found} END"
+    found, arrays = _at(value, path, "#>>"), _through_arrays(value, path)
+    scalar = f"json_typeof{_at(value, path)} NOT IN ('object', 'array')"
+    inner = f"CASE WHEN {arrays}{scalar} AND length({found}) <= 4000 THEN {found} END"
     return value.derived(_guarded(place, value, inner), varchar(4000, unicode=True, collation=value.type.collation))
 
 
@@ -66,14 +76,14 @@ def _json_query(place: Place, arguments: list[Any]) -> Value:
     """An object or array as it is written; NULL for scalars. Without a path, or with ``$``, the text itself."""
     expect(arguments, 1, 2)
     value = text_argument(place, arguments[0])
-    path = _path(place.value(arguments[1])) if len(arguments) == 2 else ""
+    path = _path(place.value(arguments[1])) if len(arguments) == 2 else []
     target = varchar(-1, unicode=True, collation=value.type.collation)
     if not path:
         _need_is_json(place)
         text = value.text
         return value.derived(f"CASE WHEN {text} IS JSON OBJECT OR {text} IS JSON ARRAY THEN {text} END", target)
-    at = f"({value.text}::json #> '{{{path}}}')"
-    inner = f"CASE WHEN json_typeof({at}) IN ('object', 'array') THEN {at}::text END"
+    at, arrays = _at(value, path), _through_arrays(value, path)
+    inner = f"CASE WHEN {arrays}json_typeof{at} IN ('object', 'array') THEN {at}::text END"
     return value.derived(_guarded(place, value, inner), target)
 
 

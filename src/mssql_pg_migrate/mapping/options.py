@@ -28,6 +28,9 @@ class TargetAbilities:
     folds_unicode: bool = True
     """Whether the database's locale knows that Ü is the upper case of ü (the locale C does not)."""
 
+    turkic: bool = False
+    """Whether the database's locale takes ı, not i, for the lower case of I (Turkish, Azeri)."""
+
     @property
     def nulls_not_distinct(self) -> bool:
         """UNIQUE NULLS NOT DISTINCT: PostgreSQL 15."""

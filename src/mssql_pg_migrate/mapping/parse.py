@@ -65,8 +65,12 @@ def parse_expression(text: str) -> Any:
 
 
 def parse_view(text: str) -> Any:
-    """A CREATE VIEW statement."""
-    return _parse(text)
+    """A CREATE VIEW statement.
+
+    Raises:
+        Untranslatable: it cannot be parsed.
+    """
+    return _parse(_money_as_cast(text))
 
 
 def _parse(text: str) -> Any:

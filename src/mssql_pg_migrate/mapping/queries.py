@@ -33,7 +33,7 @@ from .relations import (
 )
 from .rules import UnfitArguments
 from .translate import find_sequence
-from .values import Predicate, Value, kind_of
+from .values import Predicate, Value, common_type, kind_of
 
 _SELECT = frozenset({"expressions", "from", "from_", "joins", "where", "group", "having", "distinct", "limit", "order",
                      "with", "with_", "offset", "options"})  # fmt: skip
@@ -104,6 +104,8 @@ class QueryTranslator(ExpressionTranslator):
             return self._select(node)
         if kind in ("Union", "Except", "Intersect"):
             return self._set_operation(node, kind)
+        if kind == "Values":
+            return self._values(node)
         raise Untranslatable(f"{describe(node)} is not translated")
 
     def _child(self) -> QueryTranslator:
@@ -121,7 +123,7 @@ class QueryTranslator(ExpressionTranslator):
         distinct = node.args.get("distinct")
         if distinct is not None:
             check_arguments(distinct, frozenset())
-            self._remark_text([value for _, value in outputs])
+            self._remark_groups([value for _, value in outputs])
         select = ",\n    ".join(output_sql(name, value) for name, value in outputs)
         clauses.append(f"SELECT {'DISTINCT ' if distinct is not None else ''}{select}")
         if from_sql is not None:
@@ -151,9 +153,20 @@ class QueryTranslator(ExpressionTranslator):
         columns = united(left, right)
         word = kind.upper() + (" ALL" if node.args.get("distinct") is False else "")
         if kind != "Union" or node.args.get("distinct") is not False:
-            self._remark_text([column.value for column in columns])
+            self._remark_groups([column.value for column in columns])
         sides = bracketed(node.this, left.sql, right=False), bracketed(node.expression, right.sql, right=True)
         return Query(f"{with_sql}{sides[0]}\n{word}\n{sides[1]}", columns)
+
+    def _values(self, node: Any) -> Query:
+        """A table of VALUES: each column has the common type of its values, as in a UNION."""
+        rows = [[self.value(item) for item in row.expressions] for row in node.expressions]
+        if len({len(row) for row in rows}) != 1:
+            raise Untranslatable("VALUES with rows of different lengths")
+        types = [common_type(list(column)) for column in zip(*rows, strict=True)]
+        members = [[self.as_member(item, target) for item, target in zip(row, types, strict=True)] for row in rows]
+        lines = ",\n    ".join(f"({', '.join(item.item for item in row)})" for row in members)
+        columns = tuple(OutputColumn("", Value("", target, immutable=False), "") for target in types)
+        return Query(f"VALUES\n    {lines}", columns)
 
     def _with(self, node: Any) -> str:
         clause = argument(node, "with")
@@ -213,8 +226,8 @@ class QueryTranslator(ExpressionTranslator):
         check_arguments(lateral, frozenset({"this", "alias", "cross_apply"}))
         if type(lateral.this).__name__ != "Subquery":
             raise Untranslatable(f"it calls {table_function(lateral.this)} by APPLY")
-        inner = self._child()
-        body = inner.query(lateral.this.this)
+        check_arguments(lateral.this, frozenset({"this"}))
+        body = self._child().query(lateral.this.this)
         text = self._derived(body, lateral.args.get("alias"))
         if lateral.args.get("cross_apply"):
             return f"CROSS JOIN LATERAL {text}"
@@ -233,11 +246,17 @@ class QueryTranslator(ExpressionTranslator):
                 return f"({inner})"
             if node.args.get("joins"):
                 raise Untranslatable("joins beside a derived table")
-            # A derived table does not see its neighbours.
-            child = QueryTranslator(self._context, self._schema, self._lookup, self._outer)
-            child._ctes, child.remarks = dict(self._ctes), self.remarks
-            return self._derived(child.query(node.this), node.args.get("alias"))
+            return self._derived(self._apart().query(node.this), node.args.get("alias"))
+        if kind == "Values":
+            check_arguments(node, frozenset({"expressions", "alias"}))
+            return self._derived(self._apart().query(node), node.args.get("alias"))
         raise Untranslatable(f"{describe(node)} in FROM is not translated")
+
+    def _apart(self) -> QueryTranslator:
+        """For a derived table, which does not see its neighbours."""
+        child = QueryTranslator(self._context, self._schema, self._lookup, self._outer)
+        child._ctes, child.remarks = dict(self._ctes), self.remarks
+        return child
 
     def _table(self, node: Any) -> str:
         if type(node.this).__name__ != "Identifier":
@@ -305,7 +324,7 @@ class QueryTranslator(ExpressionTranslator):
     def _group(self, group: Any) -> str:
         check_arguments(group, frozenset({"expressions"}))
         values = [self.value(node) for node in group.expressions]
-        self._remark_text(values)
+        self._remark_groups(values)
         return ", ".join(value.sql for value in values)
 
     def ordering(self, order: Any) -> str:
@@ -364,11 +383,13 @@ class QueryTranslator(ExpressionTranslator):
             raise Untranslatable("TOP or OFFSET with something that is no constant")
         return count
 
-    def _remark_text(self, values: Sequence[Value]) -> None:
+    def _remark_groups(self, values: Sequence[Value]) -> None:
         if any(
             value.kind == "str" and value.plain_text is None and not self.sensitivity(value).case for value in values
         ):
             self.remark("text is grouped with its case, the source ignores it")
+        if any(value.type.scale == 7 and value.kind in ("time", "datetime", "offset") for value in values):
+            self.remark("times less than a microsecond apart are one group: the seventh decimal is not kept")
 
     # -- expressions only queries have -------------------------------------------------------------------------------
 
@@ -400,7 +421,7 @@ class QueryTranslator(ExpressionTranslator):
         over = []
         if node.args.get("partition_by"):
             partition = [self.value(part) for part in node.args["partition_by"]]
-            self._remark_text(partition)
+            self._remark_groups(partition)
             over.append(f"PARTITION BY {', '.join(part.sql for part in partition)}")
         if node.args.get("order") is not None:
             over.append(f"ORDER BY {self._inner_ordering(node.args['order'])}")

@@ -19,8 +19,6 @@ from .options import TargetAbilities
 from .parse import Untranslatable
 from .values import Predicate, Value, collation_of, is_unicode
 
-_THIRDS = "the thirds of a datetime's hundredths, which its own text rounds"
-
 
 class Scope:
     """State and remarks of one translation; the base of `expressions.ExpressionTranslator`."""
@@ -76,6 +74,8 @@ class Scope:
 
     def folding(self, *values: Value) -> None:
         """Told of every text whose case is folded; with a constant of ASCII letters any locale does it alike."""
+        if self.abilities.turkic and not read_sensitivity(self.collation(*values)).turkic:
+            self.remark("this database's locale folds I to ı, where the source folds it to i")
         plain = any(isinstance(value.literal, str) and value.literal.isascii() for value in values)
         if not plain and not self.abilities.folds_unicode:
             self.remark("this database's locale folds the case of ASCII letters only, Ü and ü stay different")
@@ -120,5 +120,5 @@ class Scope:
         if target.name not in ("time", "datetime2", "datetimeoffset") or target.scale <= 3:
             return
         if self.stored:
-            raise Untranslatable(f"{target} shows {_THIRDS}")
-        self.remark(f"{target} lacks {_THIRDS}")
+            raise Untranslatable(f"{target} shows the thirds of a datetime's hundredths, its own text rounds them")
+        self.remark(f"a datetime that becomes {target} ends in .003, where SQL Server 2016 and later have .0033333")

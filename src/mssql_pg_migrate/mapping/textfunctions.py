@@ -7,7 +7,7 @@ varchar; UTF-16 units for nchar and nvarchar, unless the collation counts supple
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from ..model import SqlType
 from .collation_names import MULTIBYTE, UTF8, FoldFunction, fold_constant
@@ -77,14 +77,25 @@ def _trim(function: str) -> Rule:
     return rule
 
 
-def _side(function: str) -> Rule:
+def _side(function: Literal["left", "right"]) -> Rule:
+    """LEFT and RIGHT; a negative length is an error there, where PostgreSQL counts from the other end."""
+
     def rule(place: Place, arguments: list[Any]) -> Value:
         expect(arguments, 2)
         value, count = place.padded(text_argument(place, arguments[0])), int_argument(place, arguments[1])
-        if not isinstance(count.literal, int) or count.literal < 0:
-            raise UnfitArguments("with a length that is no positive constant is not translated")
+        if isinstance(count.literal, int) and count.literal < 0:
+            raise UnfitArguments("with a negative length is an error")
         place.counting(value)
-        return value.derived(f"{function}({value.text}, {count.literal})", _shortened(value.type, count.literal))
+        if isinstance(count.literal, int):
+            sql = f"{function}({value.text}, {count.literal})"
+            return value.derived(sql, _shortened(value.type, count.literal))
+        sql = f"{function}({value.text}, {count.sql})"
+        if function == "left" and not place.when_read:
+            sql = f"substring({value.text}, 1, {count.sql})"  # which fails as LEFT does
+        else:
+            sql = f"CASE WHEN {count.operand} >= 0 THEN {sql} END"
+        target = _resized(value.type, text_length(value.type))
+        return Value(sql, target, all_immutable(value, count), collated=value.collated)
 
     return rule
 
@@ -190,13 +201,24 @@ def _replace(place: Place, arguments: list[Any]) -> Value:
     how = place.sensitivity(value, old, new)
     if not (how.case and how.accent) and _has_letters(old.literal):
         raise UnfitArguments("ignores case or accents in the source, and not in PostgreSQL")
-    grows = len(new.literal) > len(old.literal)
-    length = _most(value.type) if grows else text_length(value.type)
-    return value.derived(f"replace({value.text}, {old.sql}, {new.sql})", _resized(value.type, length))
+    sql, have, most = f"replace({value.text}, {old.sql}, {new.sql})", text_length(value.type), _most(value.type)
+    if have < 0 or not old.literal or len(new.literal) <= len(old.literal):
+        return value.derived(sql, _resized(value.type, have))
+    times, rest = divmod(have, len(old.literal))
+    if times * len(new.literal) + rest > most:
+        sql = _cut_off(place, value, sql)
+    return value.derived(sql, _resized(value.type, most))
+
+
+def _cut_off(place: Place, value: Value, sql: str) -> str:
+    """``sql`` cut off at 8,000 bytes, as REPLACE and REPLICATE do it unless the text is of a (max) type."""
+    if place.code_page(value) in MULTIBYTE:
+        raise UnfitArguments("may be longer than 8000 bytes, where the source cuts it off")
+    place.counting(value)
+    return f"left({sql}, {_most(value.type)})"
 
 
 def _replicate(place: Place, arguments: list[Any]) -> Value:
-    """Anything longer than 8,000 bytes is cut off there, unless the text is of a (max) type."""
     expect(arguments, 2)
     value, count = place.padded(text_argument(place, arguments[0])), int_argument(place, arguments[1])
     most, unlimited = _most(value.type), text_length(value.type) < 0
@@ -207,10 +229,7 @@ def _replicate(place: Place, arguments: list[Any]) -> Value:
         length = most + 1
         sql = f"CASE WHEN {count.operand} >= 0 THEN repeat({value.text}, {count.sql}) END"
     if length > most and not unlimited:
-        if place.code_page(value) in MULTIBYTE:
-            raise UnfitArguments("may be longer than 8000 bytes, where the source cuts it off")
-        place.counting(value)
-        sql = f"left({sql}, {most})"
+        sql = _cut_off(place, value, sql)
     target = _resized(value.type, -1 if unlimited else min(length, most))
     return Value(sql, target, all_immutable(value, count), collated=value.collated)
 

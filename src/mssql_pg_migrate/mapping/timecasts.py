@@ -95,6 +95,8 @@ def _to_datetime(value: Value, target: SqlType) -> Value:
         return replace(value, type=target)
     if target.name == "datetime":
         raise Untranslatable("datetime rounds to 1/300 s, PostgreSQL does not")
+    if value.clock:  # it stands after the year 2000
+        return value.derived(f"{value.operand}::timestamp({target.scale})", target)
     return value.derived(_rounded_up(value.operand, target.scale), target)
 
 

@@ -37,6 +37,19 @@ def _label(module: Module) -> str:
 _CHECK_OPTION = re.compile(r"\bWITH\s+CHECK\s+OPTION\s*;?\s*$", re.IGNORECASE)
 
 
+_RARE = re.compile(
+    r"\b(OPENJSON|OPENXML|XMLNAMESPACES|OPENROWSET|OPENQUERY|MATCH|CHANGETABLE|FOR\s+XML|FOR\s+JSON|PIVOT|UNPIVOT)\b",
+    re.IGNORECASE,
+)
+_NO_CODE = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\[[^\]]*\]|\"[^\"]*\"", re.DOTALL)
+
+
+def _unparsed(text: str) -> str:
+    """Why a text cannot be parsed: by the constructs in it that no other dialect has, where there are any."""
+    found = dict.fromkeys(" ".join(name.upper().split()) for name in _RARE.findall(_NO_CODE.sub(" ", text)))
+    return f"its text, which uses {', '.join(found)}, cannot be parsed" if found else "its text cannot be parsed"
+
+
 class _ViewMapper:
     def __init__(self, context: Context, tables: list[MappedTable], views: list[Module]) -> None:
         self._context = context
@@ -73,9 +86,12 @@ class _ViewMapper:
         if module.definition is None:
             raise Untranslatable(f"{NOT_VISIBLE}, or it is encrypted")
         text, checked = _CHECK_OPTION.subn("", module.definition)
-        statement = parse_view(text)
+        try:
+            statement = parse_view(text)
+        except Untranslatable as reason:
+            raise Untranslatable(_unparsed(text)) from reason
         if type(statement).__name__ != "Create" or str(statement.args.get("kind", "")).upper() != "VIEW":
-            raise Untranslatable("its text cannot be parsed")
+            raise Untranslatable(_unparsed(text))
         self._check_properties(statement)
         translator = QueryTranslator(self._context, module.schema, self._lookup(module.schema))
         with bounded_depth():

@@ -373,6 +373,13 @@ def test_a_computed_column_or_a_check_that_may_differ_says_so(declared: str, def
     assert said in warning
 
 
+def test_a_target_in_a_turkish_locale_is_said_to_fold_otherwise() -> None:
+    turkish = TargetAbilities(turkic=True)
+    _, database = check_of("([name]='Open')", abilities=turkish)
+    assert notes(database, "warning") == ["this database's locale folds I to ı, where the source folds it to i"]
+    assert notes(check_of("([exact]='Open')", abilities=turkish)[1], "warning") == []
+
+
 def test_half_a_surrogate_pair_has_no_literal() -> None:
     sql, database = default_of("nvarchar(9)", "(N'cut \ud83d')")
     assert sql is None

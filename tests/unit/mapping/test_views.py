@@ -125,6 +125,12 @@ def test_views(select: str, expected: str) -> None:
             "select o.OrderID from Orders o cross apply dbo.LinesOf(o.OrderID) l",
             "it calls the table-valued function dbo.LinesOf by APPLY",
         ),
+        (
+            "select j.x from Orders o cross apply openjson(o.Doc) with (x int '$.x') j",
+            "its text, which uses OPENJSON, cannot be parsed",
+        ),
+        ("with xmlnamespaces ('a' as b) select OrderID from Orders", "uses XMLNAMESPACES"),
+        ("select i from (values (1, 2), (3)) v (i, j)", "rows of different lengths"),
         ("select j.[value] from openjson('[]') j", "it calls the table-valued function OPENJSON"),
         (
             "select s.value from Orders cross apply string_split(CustomerID, ',') s",

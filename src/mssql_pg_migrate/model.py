@@ -132,6 +132,10 @@ class Key:
     primary: bool
     clustered: bool = False
     disabled: bool = False
+    description: str | None = None
+    """MS_Description of the constraint."""
+    index_description: str | None = None
+    """MS_Description of its index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,7 @@ class Index:
     """sys.indexes.type_desc: CLUSTERED, NONCLUSTERED, XML, SPATIAL, CLUSTERED COLUMNSTORE, ..."""
     disabled: bool = False
     ignore_dup_key: bool = False
+    description: str | None = None
 
 
 ReferentialAction: TypeAlias = Literal["NO_ACTION", "CASCADE", "SET_NULL", "SET_DEFAULT"]
@@ -169,6 +174,7 @@ class ForeignKey:
     disabled: bool = False
     not_trusted: bool = False
     """True after WITH NOCHECK: rows may violate it."""
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +188,7 @@ class Check:
     """The column of a column-level check, None for a table-level one."""
     disabled: bool = False
     not_trusted: bool = False
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +248,7 @@ class Sequence:
     cache: int | None = None
     last_used: int | None = None
     """None: never used, or a server that does not tell (before SQL Server 2017)."""
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +266,8 @@ class Module:
     columns: tuple[str, ...] = ()
     indexed: bool = False
     description: str | None = None
+    column_descriptions: tuple[str | None, ...] = ()
+    """MS_Description of each of ``columns``; empty where none has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +306,10 @@ class Catalog:
     notes: tuple[str, ...] = field(default=())
     """What could not be read, and why: full sentences for the plan."""
     losses: tuple[Loss, ...] = ()
+    description: str | None = None
+    """MS_Description of the database."""
+    schema_descriptions: tuple[tuple[str, str], ...] = ()
+    """Schema and its MS_Description."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from ..mapping.options import MappingOptions
 from ..model import Catalog
 from ..source.selection import idle_patterns, select_tables
 from ..source.source import SourceSession
+from ..target.comments import with_allowed_comments
 from ..target.ddl import has_identity
 from ..target.fit import KINDS, check_fit
 from ..target.inspect import ExistingTable, read_abilities, read_existing
@@ -76,7 +77,7 @@ def make_plan(
         lock(database.schemas)
     unfinished = _unfinished_tables(target, database.schemas[0])
     options, database = _freely_named(target, catalog, options, database)
-    database = verify(target, catalog, options, database)
+    database = with_allowed_comments(target, verify(target, catalog, options, database), catalog.description)
     mode = config.migration.target_mode
     names = display_names(database.tables)
     notes = [*database.notes, *_selection(config, catalog, database), *_unreadable(source, database.tables)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from ..model import Catalog, Table
@@ -58,7 +59,18 @@ def build(catalog: Catalog, options: MappingOptions) -> MappedDatabase:
         extensions=context.collation.extensions,
         collations_sql=context.collation.statements,
         notes=tuple(dict.fromkeys((*context.collation.notes, *context.notes))),
+        schema_comments=_schema_comments(context, schemas),
     )
+
+
+def _schema_comments(context: Context, schemas: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """Descriptions of the target schemas: of all source schemas that go there."""
+    found: dict[str, list[str]] = {}
+    for source, text in context.catalog.schema_descriptions:
+        target = context.names.schema(source)
+        if target in schemas:
+            found.setdefault(target, []).append(text)
+    return tuple((target, "\n".join(texts)) for target, texts in found.items())
 
 
 def _collation_schema(catalog: Catalog, options: MappingOptions, names: NamePlan) -> str:

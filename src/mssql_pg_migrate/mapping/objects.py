@@ -166,4 +166,8 @@ class MappedDatabase:
     """PostgreSQL extensions the DDL needs (citext)."""
     collations_sql: tuple[str, ...] = ()
     """CREATE COLLATION statements the DDL needs."""
+    schema_comments: tuple[tuple[str, str], ...] = ()
+    """Target schema and its description."""
+    comment: tuple[str, str] | None = None
+    """Target database and its description (`target.comments`)."""
     notes: tuple[Note, ...] = field(default=())

@@ -272,21 +272,39 @@ def _description(text: str) -> str:
     return quote_literal(text.replace("\0", "").encode("utf-8", "replace").decode())
 
 
-def comment_on_table(table: MappedTable) -> str | None:
-    """COMMENT ON TABLE, None without a description."""
-    if not table.comment:
-        return None
-    return f"COMMENT ON TABLE {relation(table)} IS {_description(table.comment)}"
+def _comment(kind: str, name: str, text: str | None) -> Iterator[str]:
+    if text:
+        yield f"COMMENT ON {kind} {name} IS {_description(text)}"
 
 
 def comments(table: MappedTable) -> Iterator[str]:
-    """All comments of a table and its columns."""
-    own = comment_on_table(table)
-    if own is not None:
-        yield own
+    """All comments of a table, its columns, keys, indexes and constraints."""
+    own = relation(table)
+    yield from _comment("TABLE", own, table.comment)
     for column in table.columns:
-        if column.comment:
-            yield (f"COMMENT ON COLUMN {relation(table)}.{quote_ident(column.name)} IS {_description(column.comment)}")
+        yield from _comment("COLUMN", f"{own}.{quote_ident(column.name)}", column.comment)
+    for key in (table.primary_key, *table.unique_keys):
+        if key is not None:
+            yield from _comment("CONSTRAINT", f"{quote_ident(key.name)} ON {own}", key.source.description)
+            yield from _comment("INDEX", qualified(table.schema, key.name), key.source.index_description)
+    for index in table.indexes:
+        yield from _comment("INDEX", qualified(table.schema, index.name), index.source.description)
+    constraints: tuple[MappedCheck | MappedForeignKey, ...] = (*table.checks, *table.foreign_keys)
+    for constraint in constraints:
+        yield from _comment("CONSTRAINT", f"{quote_ident(constraint.name)} ON {own}", constraint.source.description)
+
+
+def comment_on_sequence(sequence: MappedSequence) -> Iterator[str]:
+    """COMMENT ON SEQUENCE; none without a description."""
+    yield from _comment("SEQUENCE", relation(sequence), sequence.source.description)
+
+
+def comments_around(database: MappedDatabase) -> Iterator[str]:
+    """Comments of the database and its schemas."""
+    if database.comment is not None:
+        yield from _comment("DATABASE", quote_ident(database.comment[0]), database.comment[1])
+    for schema, text in database.schema_comments:
+        yield from _comment("SCHEMA", quote_ident(schema), text)
 
 
 def create_view(view: MappedView, *, or_replace: bool = False) -> str:
@@ -295,11 +313,11 @@ def create_view(view: MappedView, *, or_replace: bool = False) -> str:
     return f"CREATE {'OR REPLACE ' if or_replace else ''}VIEW {relation(view)}{columns} AS\n{view.select_sql}"
 
 
-def comment_on_view(view: MappedView) -> str | None:
-    """COMMENT ON VIEW, None without a description."""
-    if not view.source.description:
-        return None
-    return f"COMMENT ON VIEW {relation(view)} IS {_description(view.source.description)}"
+def comments_on_view(view: MappedView) -> Iterator[str]:
+    """Comments of a view and its columns."""
+    yield from _comment("VIEW", relation(view), view.source.description)
+    for column, text in zip(view.columns, view.source.column_descriptions, strict=False):
+        yield from _comment("COLUMN", f"{relation(view)}.{quote_ident(column)}", text)
 
 
 # --- whole schemas ---------------------------------------------------------------------------------------------------
@@ -314,6 +332,7 @@ def pre_data(database: MappedDatabase) -> Iterator[str]:
     yield from database.collations_sql
     for sequence in database.sequences:
         yield create_sequence(sequence)
+        yield from comment_on_sequence(sequence)
     for table in database.tables:
         yield create_table(table)
     for sequence in database.sequences:
@@ -339,13 +358,12 @@ def post_data(database: MappedDatabase, *, values: bool = True) -> Iterator[str]
             yield add_foreign_key(table, foreign_key, not_valid=foreign_key.not_valid)
     if values:
         yield from sequence_values(database)
+    yield from comments_around(database)
     for table in database.tables:
         yield from comments(table)
     for view in database.views:
         yield create_view(view)
-        comment = comment_on_view(view)
-        if comment is not None:
-            yield comment
+        yield from comments_on_view(view)
 
 
 def sequence_values(database: MappedDatabase) -> Iterator[str]:

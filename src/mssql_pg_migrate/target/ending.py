@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -102,17 +102,32 @@ class Ending(StatementRunner):
         return run
 
     def write_comments(self) -> None:
-        """Descriptions of tables and columns."""
+        """Descriptions of tables and what hangs on them; of schemas and the database, where tables were made."""
 
-        def job(table: MappedTable) -> Callable[[psycopg.Connection[Any]], None]:
+        def job(owner: str, statements: Sequence[str]) -> Callable[[psycopg.Connection[Any]], None]:
             def run(connection: psycopg.Connection[Any]) -> None:
-                for statement in ddl.comments(table):
-                    if self.execute(connection, "comment", table.full_name, "comment", statement):
-                        self.count("created", "comment")
+                for statement in statements:
+                    self.comment(connection, owner, statement)
 
             return run
 
-        self.pool.run([job(table) for table in self.built if any(True for _ in ddl.comments(table))])
+        comments = [(table.full_name, tuple(ddl.comments(table))) for table in self.built]
+        if self.built:
+            comments.append(("the database", tuple(ddl.comments_around(self.database))))
+        self.pool.run([job(owner, statements) for owner, statements in comments if statements])
+
+    def comment(self, connection: psycopg.Connection[Any], owner: str, statement: str) -> None:
+        """COMMENT ON; nothing where the object is not there, which has been said where it was refused."""
+        import psycopg
+
+        try:
+            connection.execute(statement.encode())
+        except (psycopg.errors.UndefinedObject, psycopg.errors.UndefinedTable):
+            return
+        except psycopg.Error as error:
+            self.refuse(error, "comment", owner, "comment", statement)
+            return
+        self.count("created", "comment")
 
     def create_views(self) -> None:
         """Views read each other: go round until a round creates none.
@@ -145,9 +160,8 @@ class Ending(StatementRunner):
                     waiting.remove(view)
                     progress = True
                     self.count("created", "view")
-                    comment = ddl.comment_on_view(view)
-                    if comment is not None:
-                        self.execute(connection, "comment", f"{view.schema}.{view.name}", "comment", comment)
+                    for statement in ddl.comments_on_view(view):
+                        self.comment(connection, f"{view.schema}.{view.name}", statement)
 
         if waiting:
             self.pool.run([run])

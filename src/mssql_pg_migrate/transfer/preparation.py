@@ -66,7 +66,8 @@ class Preparation:
                 connection.execute(statement)
             for sequence in database.sequences:
                 if not _relation_exists(connection, ddl.relation(sequence)):
-                    connection.execute(ddl.create_sequence(sequence))
+                    for statement in (ddl.create_sequence(sequence), *ddl.comment_on_sequence(sequence)):
+                        connection.execute(statement.encode())
 
     def prepare_tables(self, connection: psycopg.Connection[Any]) -> None:
         """Bring every table that is still ``planned``, or holds nothing yet, into its starting state."""

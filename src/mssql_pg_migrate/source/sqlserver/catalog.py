@@ -9,7 +9,9 @@ from typing import Any
 from ...errors import SchemaError, TransferError
 from ...model import Catalog, Loss, Table
 from . import catalog_build as build
+from . import catalog_code as code
 from . import catalog_sql as q
+from .catalog_types import TypeTable
 from .classify import check_complete, describe, to_migration_error
 from .dbapi import Connection
 from .tsql import qualified_name
@@ -113,8 +115,9 @@ def read_catalog(connection: Connection, schemas: Sequence[str] | None = None) -
     """
     session = CatalogSession(connection)
     database, collation, version = _database(session)
-    wanted = _wanted_schemas([row["name"] for row in session.required(q.SCHEMAS)], schemas, database)
-    types = build.TypeTable(session.required(q.TYPES), session.optional(q.CODE_PAGES))
+    all_schemas = session.required(q.SCHEMAS)
+    wanted = _wanted_schemas([row["name"] for row in all_schemas], schemas, database)
+    types = TypeTable(session.required(q.TYPES), session.optional(q.CODE_PAGES))
     parts = build.TableParts(
         tables=session.required(q.TABLES),
         columns=session.required(q.COLUMNS),
@@ -142,13 +145,16 @@ def read_catalog(connection: Connection, schemas: Sequence[str] | None = None) -
     tables = tuple(_counted(session, table) for table in tables)
     _note_visibility(session, database)
     _note_row_filters(session, tables)
+    descriptions = parts.descriptions
+    losses += types.losses(wanted)
+    losses += code.property_losses_of(parts, modules, sequences, database, wanted)
     return Catalog(
         database=database,
         collation=collation,
         server_version=version,
         tables=tables,
-        sequences=build.build_sequences(sequences, types, wanted, losses),
-        modules=build.build_modules(
+        sequences=code.build_sequences(sequences, types, descriptions, wanted, losses),
+        modules=code.build_modules(
             modules,
             synonyms,
             session.optional(q.VIEW_COLUMNS),
@@ -159,6 +165,12 @@ def read_catalog(connection: Connection, schemas: Sequence[str] | None = None) -
         alias_types=types.alias_types(wanted),
         notes=tuple(session.notes),
         losses=tuple(losses),
+        description=descriptions.database,
+        schema_descriptions=tuple(
+            (str(row["name"]), text)
+            for row in all_schemas
+            if (wanted is None or row["name"] in wanted) and (text := descriptions.schema(row["schema_id"])) is not None
+        ),
     )
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from ...model import (
     HIDDEN,
-    AliasType,
     Check,
     Column,
     Computed,
@@ -25,96 +24,13 @@ from ...model import (
     Key,
     KeyColumn,
     Loss,
-    Module,
     ReferentialAction,
-    Sequence,
-    SqlType,
     Table,
 )
-
-Row = dict[str, Any]
-Schemas = frozenset[str] | None
+from .catalog_properties import Descriptions
+from .catalog_types import Row, Schemas, TypeTable, by_name, grouped, is_wanted
 
 _PAGE = 8192
-_DIAGRAM_TOOL = "microsoft_database_tools_support"
-_MODULE_KINDS: dict[str, Literal["view", "procedure", "function", "trigger"]] = {
-    "V": "view",
-    "P": "procedure",
-    "PC": "procedure",
-    "FN": "function",
-    "IF": "function",
-    "TF": "function",
-    "FS": "function",
-    "FT": "function",
-    "AF": "function",
-    "TR": "trigger",
-    "TA": "trigger",
-}
-
-
-class TypeTable:
-    """``sys.types``: from the ids of a column to its system type."""
-
-    def __init__(self, rows: Iterable[Row], code_pages: Iterable[Row] = ()) -> None:
-        self._types = {row["user_type_id"]: row for row in rows}
-        self._bases = {
-            row["system_type_id"]: row for row in self._types.values() if row["user_type_id"] == row["system_type_id"]
-        }
-        self._code_pages: dict[str, int | None] = {row["collation_name"]: row["code_page"] for row in code_pages}
-
-    def resolve(self, row: Row) -> SqlType:
-        """The type of a column (or sequence) row: alias types by their base, CLR types by their own name."""
-        declared = self._types.get(row["user_type_id"])
-        base = self._bases.get(row["system_type_id"])
-        if base is None or (declared is not None and (declared["is_assembly_type"] or _is_vector(declared))):
-            base = declared
-        name = str(base["name"]).lower() if base is not None else f"type {row['system_type_id']}"
-        if name == "sysname":  # a base type of its own on a server that is PostgreSQL behind
-            name = "nvarchar"
-        alias = None
-        if declared is not None and declared["is_user_defined"]:
-            alias = f"{declared['schema_name']}.{declared['name']}"
-            if declared["is_assembly_type"]:
-                name = str(declared["name"])
-        collation = row.get("collation_name")
-        return SqlType(
-            name=name,
-            max_length=int(row.get("max_length") or 0),
-            precision=int(row["precision"] or 0),
-            scale=int(row["scale"] or 0),
-            collation=collation,
-            code_page=self._code_pages.get(collation) if collation else None,
-            alias=alias,
-            vector_base=row.get("vector_base_type_desc"),
-        )
-
-    def alias_types(self, schemas: Schemas) -> tuple[AliasType, ...]:
-        """The alias types of the wanted schemas (no CLR types, no table types)."""
-        return tuple(
-            AliasType(
-                schema=row["schema_name"], name=row["name"], base=self._base(row), nullable=bool(row["is_nullable"])
-            )
-            for row in sorted(self._types.values(), key=lambda row: (str(row["schema_name"]), str(row["name"])))
-            if row["is_user_defined"]
-            and not row["is_assembly_type"]
-            and not row["is_table_type"]
-            and _wanted(row["schema_name"], schemas)
-        )
-
-    def _base(self, row: Row) -> SqlType:
-        base = self._bases.get(row["system_type_id"])
-        return SqlType(
-            name=str(base["name"]).lower() if base is not None else f"type {row['system_type_id']}",
-            max_length=int(row["max_length"] or 0),
-            precision=int(row["precision"] or 0),
-            scale=int(row["scale"] or 0),
-            collation=row["collation_name"],
-        )
-
-
-def _is_vector(declared: Row) -> bool:
-    """Whether a type is SQL Server 2025's vector: a type of its own with the system_type_id of varbinary."""
-    return not declared["is_user_defined"] and str(declared["name"]).lower() == "vector"
 
 
 @dataclass(slots=True)
@@ -139,26 +55,27 @@ class TableParts:
     properties: list[Row] = field(default_factory=list)
     xml_schemas: list[Row] = field(default_factory=list)
 
-    def tool_objects(self) -> frozenset[int]:
-        """Objects that the database diagram tool put into the database."""
-        return frozenset(row["major_id"] for row in self.properties if row["name"] == _DIAGRAM_TOOL)
+    @property
+    def descriptions(self) -> Descriptions:
+        """MS_Description of everything."""
+        return Descriptions(self.properties)
 
 
 def build_tables(
     parts: TableParts, types: TypeTable, schemas: Schemas, notes: list[str], losses: list[Loss]
 ) -> tuple[Table, ...]:
     """The tables of the wanted schemas, by schema and name; what is left out is added to ``notes`` and ``losses``."""
-    tool = parts.tool_objects()
+    descriptions = parts.descriptions
+    tool = descriptions.tool_objects
     names = {row["object_id"]: (str(row["schema_name"]), str(row["name"])) for row in parts.tables}
-    columns = _group(parts.columns, "object_id")
+    columns = grouped(parts.columns, "object_id")
     column_names = {
         (object_id, row["column_id"]): str(row["name"]) for object_id, rows in columns.items() for row in rows
     }
-    indexes = _IndexBuilder(parts, column_names)
-    foreign_keys = _foreign_keys(parts, names, column_names, losses)
-    checks = _group(parts.checks, "parent_object_id")
-    fulltext = _group(parts.fulltext, "object_id")
-    descriptions = _descriptions(parts)
+    indexes = _IndexBuilder(parts, column_names, descriptions)
+    foreign_keys = _foreign_keys(parts, names, column_names, descriptions, losses)
+    checks = grouped(parts.checks, "parent_object_id")
+    fulltext = grouped(parts.fulltext, "object_id")
     row_counts = {row["object_id"]: int(row["row_count"] or 0) for row in parts.rows}
     pages = {row["object_id"]: row["used_pages"] for row in parts.sizes}
     make_column = _column_maker(parts, types, descriptions)
@@ -166,7 +83,7 @@ def build_tables(
     for row in sorted(parts.tables, key=lambda row: (str(row["schema_name"]), str(row["name"]))):
         object_id = row["object_id"]
         schema, name = names[object_id]
-        if not _wanted(schema, schemas):
+        if not is_wanted(schema, schemas):
             continue
         if object_id in tool or name.lower() == "sysdiagrams":
             notes.append(f"{schema}.{name} belongs to the database diagram tool and is not migrated.")
@@ -191,11 +108,11 @@ def build_tables(
                 unique_keys=unique,
                 indexes=others,
                 foreign_keys=tuple(foreign_keys.get(object_id, ())),
-                checks=tuple(_check(check, column_names) for check in _by_name(checks.get(object_id, ()))),
+                checks=tuple(_check(check, column_names, descriptions) for check in by_name(checks.get(object_id, ()))),
                 fulltext=tuple(column_names.get((object_id, one["column_id"]), "") for one in fulltext[object_id]),
                 row_estimate=max(0, row_counts.get(object_id, 0)),
                 size_bytes=int(used) * _PAGE if used is not None else None,
-                description=descriptions.get((object_id, 0)),
+                description=descriptions.of(object_id),
                 temporal=_temporal(row["temporal_type"]),
                 history_table=".".join(history) if history else None,
                 graph="node" if row["is_node"] else "edge" if row["is_edge"] else "none",
@@ -207,9 +124,7 @@ def build_tables(
     return tuple(tables)
 
 
-def _column_maker(
-    parts: TableParts, types: TypeTable, descriptions: dict[tuple[int, int], str]
-) -> Callable[[Row], Column]:
+def _column_maker(parts: TableParts, types: TypeTable, descriptions: Descriptions) -> Callable[[Row], Column]:
     """A function from a row of sys.columns to a `Column`, with its identity, default and computed definition."""
     identities = {(row["object_id"], row["column_id"]): row for row in parts.identities}
     computed = {(row["object_id"], row["column_id"]): row for row in parts.computed}
@@ -239,7 +154,7 @@ def _column_maker(
             masked=bool(row["is_masked"]),
             filestream=bool(row["is_filestream"]),
             bound=(*limits.get(at, ()), *_unseen_limits(row, rules, collections)),
-            description=descriptions.get(at),
+            description=descriptions.of(*at),
         )
 
     return make
@@ -323,15 +238,14 @@ def _computed(row: Row | None) -> Computed:
 class _IndexBuilder:
     """Keys and indexes per table from ``sys.indexes`` and ``sys.index_columns``."""
 
-    def __init__(self, parts: TableParts, column_names: dict[tuple[int, int], str]) -> None:
-        self._indexes = _group(parts.indexes, "object_id")
+    def __init__(self, parts: TableParts, column_names: dict[tuple[int, int], str], descriptions: Descriptions) -> None:
+        self._descriptions = descriptions
+        self._indexes = grouped(parts.indexes, "object_id")
         self._column_names = column_names
         self._columns: dict[tuple[int, int], list[Row]] = defaultdict(list)
         for row in parts.index_columns:
             self._columns[row["object_id"], row["index_id"]].append(row)
-        self._constraints = {
-            (row["parent_object_id"], row["unique_index_id"]): str(row["name"]) for row in parts.key_constraints
-        }
+        self._constraints = {(row["parent_object_id"], row["unique_index_id"]): row for row in parts.key_constraints}
 
     def of(self, object_id: int) -> tuple[Key | None, tuple[Key, ...], tuple[Index, ...]]:
         """Primary key, unique constraints and all other indexes of a table."""
@@ -361,12 +275,15 @@ class _IndexBuilder:
 
     def _key(self, row: Row, *, primary: bool) -> Key:
         at = (row["object_id"], row["index_id"])
+        constraint = self._constraints.get(at)
         return Key(
-            name=self._constraints.get(at) or str(row["name"]),
+            name=str(row["name"] if constraint is None else constraint["name"]),
             columns=self._key_columns(row),
             primary=primary,
             clustered=row["type_desc"] == "CLUSTERED",
             disabled=bool(row["is_disabled"]),
+            description=self._descriptions.of(None if constraint is None else constraint["object_id"]),
+            index_description=self._descriptions.index(*at),
         )
 
     def _index(self, row: Row) -> Index:
@@ -381,6 +298,7 @@ class _IndexBuilder:
             kind=str(row["type_desc"]),
             disabled=bool(row["is_disabled"]),
             ignore_dup_key=bool(row["ignore_dup_key"]),
+            description=self._descriptions.index(row["object_id"], row["index_id"]),
         )
 
 
@@ -395,11 +313,12 @@ def _foreign_keys(
     parts: TableParts,
     names: dict[int, tuple[str, str]],
     column_names: dict[tuple[int, int], str],
+    descriptions: Descriptions,
     losses: list[Loss],
 ) -> dict[int, list[ForeignKey]]:
-    pairs = _group(parts.foreign_key_columns, "constraint_object_id")
+    pairs = grouped(parts.foreign_key_columns, "constraint_object_id")
     found: dict[int, list[ForeignKey]] = defaultdict(list)
-    for row in _by_name(parts.foreign_keys):
+    for row in by_name(parts.foreign_keys):
         parent, referenced = row["parent_object_id"], row["referenced_object_id"]
         if parent not in names:
             continue
@@ -420,6 +339,7 @@ def _foreign_keys(
                 on_update=_action(row["update_referential_action_desc"]),
                 disabled=bool(row["is_disabled"]),
                 not_trusted=bool(row["is_not_trusted"]),
+                description=descriptions.of(row["object_id"]),
             )
         )
     return found
@@ -430,122 +350,17 @@ def _action(text: object) -> ReferentialAction:
     return cast("ReferentialAction", name if name in ("CASCADE", "SET_NULL", "SET_DEFAULT") else "NO_ACTION")
 
 
-def _check(row: Row, column_names: dict[tuple[int, int], str]) -> Check:
+def _check(row: Row, column_names: dict[tuple[int, int], str], descriptions: Descriptions) -> Check:
     return Check(
         name=str(row["name"]),
         definition=_definition(row),
         column=column_names.get((row["parent_object_id"], row["parent_column_id"])),
         disabled=bool(row["is_disabled"]),
         not_trusted=bool(row["is_not_trusted"]),
+        description=descriptions.of(row["object_id"]),
     )
 
 
 def _temporal(number: object) -> Literal["none", "history", "versioned"]:
     """sys.tables.temporal_type: 1 is a history table, 2 a system-versioned one."""
     return "history" if number == 1 else "versioned" if number == 2 else "none"
-
-
-def build_sequences(
-    rows: Iterable[Row], types: TypeTable, schemas: Schemas, losses: list[Loss]
-) -> tuple[Sequence, ...]:
-    """The sequences of the wanted schemas. Adds to ``losses`` those whose values the login may not see."""
-    found: list[Sequence] = []
-    for row in rows:
-        if not _wanted(row["schema_name"], schemas):
-            continue
-        values = [row[name] for name in ("start_value", "increment", "minimum_value", "maximum_value")]
-        if any(value is None for value in values):
-            text = "sequence: its definition is not visible to the login (GRANT VIEW DEFINITION)"
-            losses.append(Loss(f"{row['schema_name']}.{row['name']}", text))
-            continue
-        start, increment, minimum, maximum = (int(value) for value in values)
-        current, last = row["current_value"], row["last_used_value"]
-        found.append(
-            Sequence(
-                schema=str(row["schema_name"]),
-                name=str(row["name"]),
-                type=types.resolve(row),
-                start=start,
-                increment=increment,
-                minimum=minimum,
-                maximum=maximum,
-                cycle=bool(row["is_cycling"]),
-                current=int(current) if current is not None else start,
-                cache=int(row["cache_size"]) if row["cache_size"] is not None else None,
-                last_used=int(last) if last is not None else None,
-            )
-        )
-    return tuple(sorted(found, key=lambda one: (one.schema, one.name)))
-
-
-def build_modules(
-    modules: Iterable[Row],
-    synonyms: Iterable[Row],
-    view_columns: Iterable[Row],
-    database_triggers: Iterable[Row],
-    parts: TableParts,
-    schemas: Schemas,
-) -> tuple[Module, ...]:
-    """Views, routines, triggers and synonyms of the wanted schemas; triggers on the database have no schema."""
-    tool = parts.tool_objects()
-    tables = {row["object_id"]: f"{row['schema_name']}.{row['name']}" for row in parts.tables}
-    modules = list(modules)
-    parents = tables | {row["object_id"]: f"{row['schema_name']}.{row['name']}" for row in modules}
-    indexed = {row["object_id"] for row in parts.indexes}
-    columns = _group(view_columns, "object_id")
-    descriptions = _descriptions(parts)
-    found = [
-        Module(
-            schema=str(row["schema_name"]),
-            name=str(row["name"]),
-            kind=_MODULE_KINDS[str(row["type"]).strip()],
-            definition=row["definition"],
-            parent=parents.get(row["parent_object_id"]),
-            schema_bound=bool(row["is_schema_bound"]),
-            columns=tuple(
-                str(one["name"])
-                for one in sorted(columns.get(row["object_id"], ()), key=lambda one: int(one["column_id"]))
-            ),
-            indexed=str(row["type"]).strip() == "V" and row["object_id"] in indexed,
-            description=descriptions.get((row["object_id"], 0)),
-        )
-        for row in modules
-        if row["object_id"] not in tool and _wanted(row["schema_name"], schemas)
-    ]
-    found += [
-        Module(
-            schema=str(row["schema_name"]),
-            name=str(row["name"]),
-            kind="synonym",
-            definition=row["base_object_name"],
-            description=descriptions.get((row["object_id"], 0)),
-        )
-        for row in synonyms
-        if _wanted(row["schema_name"], schemas)
-    ]
-    found += [Module(schema="", name=str(row["name"]), kind="trigger") for row in database_triggers]
-    return tuple(sorted(found, key=lambda one: (one.schema, one.name, one.kind)))
-
-
-def _descriptions(parts: TableParts) -> dict[tuple[int, int], str]:
-    """MS_Description by (object_id, column_id); column 0 is the object itself."""
-    return {
-        (row["major_id"], row["minor_id"]): str(row["value"])
-        for row in parts.properties
-        if row["name"] == "MS_Description" and row["value"] is not None
-    }
-
-
-def _wanted(schema: object, schemas: Schemas) -> bool:
-    return schemas is None or schema in schemas
-
-
-def _group(rows: Iterable[Row], key: str) -> dict[int, list[Row]]:
-    groups: dict[int, list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[row[key]].append(row)
-    return groups
-
-
-def _by_name(rows: Iterable[Row]) -> list[Row]:
-    return sorted(rows, key=lambda row: str(row["name"]))

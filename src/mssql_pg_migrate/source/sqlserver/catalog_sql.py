@@ -168,7 +168,7 @@ COMPUTED = CatalogQuery(
 
 DEFAULTS = CatalogQuery(
     "the default constraints",
-    ("d.parent_object_id", "d.parent_column_id", "d.name", "d.definition"),
+    ("d.object_id", "d.parent_object_id", "d.parent_column_id", "d.name", "d.definition"),
     "sys.default_constraints AS d",
 )
 
@@ -234,7 +234,7 @@ FULLTEXT = CatalogQuery(
 
 KEY_CONSTRAINTS = CatalogQuery(
     "the names of primary keys and unique constraints",
-    ("k.parent_object_id", "k.unique_index_id", "k.name"),
+    ("k.object_id", "k.parent_object_id", "k.unique_index_id", "k.name"),
     "sys.key_constraints AS k",
 )
 
@@ -261,7 +261,15 @@ FOREIGN_KEY_COLUMNS = CatalogQuery(
 
 CHECKS = CatalogQuery(
     "the check constraints",
-    ("k.parent_object_id", "k.parent_column_id", "k.name", "k.definition", "k.is_disabled", "k.is_not_trusted"),
+    (
+        "k.object_id",
+        "k.parent_object_id",
+        "k.parent_column_id",
+        "k.name",
+        "k.definition",
+        "k.is_disabled",
+        "k.is_not_trusted",
+    ),
     "sys.check_constraints AS k",
 )
 
@@ -280,9 +288,8 @@ SIZES = CatalogQuery(
 
 PROPERTIES = CatalogQuery(
     "descriptions (extended properties)",
-    ("e.major_id", "e.minor_id", "e.name", "CAST(e.value AS nvarchar(max)) AS value"),
-    "sys.extended_properties AS e WHERE e.class = 1"
-    " AND e.name IN ('MS_Description', 'microsoft_database_tools_support')",
+    ("e.class", "e.major_id", "e.minor_id", "e.name", "CAST(e.value AS nvarchar(max)) AS value"),
+    "sys.extended_properties AS e",
 )
 
 SEQUENCES = CatalogQuery(

@@ -8,12 +8,10 @@ import pytest
 
 from mssql_pg_migrate.model import HIDDEN, Check, Computed, Default, Loss, SqlType
 from mssql_pg_migrate.source.sqlserver import catalog_sql as q
-from mssql_pg_migrate.source.sqlserver.catalog_build import (
-    TableParts,
-    TypeTable,
-    build_sequences,
-    build_tables,
-)
+from mssql_pg_migrate.source.sqlserver.catalog_build import TableParts, build_tables
+from mssql_pg_migrate.source.sqlserver.catalog_code import build_sequences
+from mssql_pg_migrate.source.sqlserver.catalog_properties import Descriptions
+from mssql_pg_migrate.source.sqlserver.catalog_types import TypeTable
 
 
 def type_row(user: int, system: int, name: str, **more: Any) -> dict[str, Any]:
@@ -205,7 +203,7 @@ def test_null_in_place_of_a_definition_is_something_the_login_may_not_see() -> N
 def test_a_sequence_without_visible_values_is_named() -> None:
     losses: list[Loss] = []
     row = dict.fromkeys(q.SEQUENCES.names) | {"schema_name": "dbo", "name": "S"}
-    assert build_sequences([row], TYPES, None, losses) == ()
+    assert build_sequences([row], TYPES, Descriptions([]), None, losses) == ()
     (lost,) = losses
     assert lost.object == "dbo.S"
     assert "not visible to the login" in lost.message

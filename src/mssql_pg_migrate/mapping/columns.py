@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from ..model import HIDDEN, Column, Key, Table
@@ -20,12 +21,48 @@ _PERIOD_END = "'9999-12-31 23:59:59.999999'"
 
 def map_columns(context: Context, table: Table, range_key: Key | None) -> tuple[MappedColumn, ...]:
     """The columns of a table that are carried, in table order."""
-    mapped = [column for column in (_map_column(context, table, source) for source in table.columns) if column]
+    sources = _with_computed_types(context, table)
+    mapped = [column for column in (_map_column(context, table, source) for source in sources) if column]
     translator = Translator(context, table, {column.source.name: column for column in mapped})
     key_names = {part.name for key in (table.primary_key, range_key) if key is not None for part in key.columns}
     return tuple(
         _with_value(context, table, column, translator, in_key=column.source.name in key_names) for column in mapped
     )
+
+
+def _with_computed_types(context: Context, table: Table) -> tuple[Column, ...]:
+    """The columns, with types of their expressions for computed ones whose types the source does not tell (a package).
+
+    Of such a column there are no values either, so one that cannot be computed in PostgreSQL is left out.
+    """
+    if all(column.type.name for column in table.columns):
+        return table.columns
+    told = {column.name: column for column in table.columns if column.type.name}
+    found = []
+    for column in table.columns:
+        if column.name not in told and column.computed is not None:
+            label = f"{table.full_name}.{column.name}"
+            definition = column.computed.definition
+            try:
+                translator = Translator(context, table, _plain(told))
+                column = replace(column, type=translator.computed_type(definition))
+                translator.computed(definition, _plain({column.name: column})[column.name])
+            except (Untranslatable, UnsupportedColumn) as reason:
+                text = f"computed column {definition}: {reason}; the source holds no values of it, it is left out"
+                context.note("not_carried", label, text)
+                continue
+        found.append(column)
+    return tuple(found)
+
+
+def _plain(columns: dict[str, Column]) -> dict[str, MappedColumn]:
+    """Columns as far as expressions are concerned."""
+    mapped = {}
+    for name, column in columns.items():
+        with suppress(UnsupportedColumn):
+            kind = map_type(column)
+            mapped[name] = MappedColumn(source=column, name=name, pg_type=kind.pg_type, encoding=kind.encoding)
+    return mapped
 
 
 def _map_column(context: Context, table: Table, source: Column) -> MappedColumn | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..model import Table
+from ..model import SqlType, Table
 from . import casts
 from .context import Context
 from .expressions import ExpressionTranslator, assigned
@@ -83,6 +83,16 @@ class Translator:
         ):
             raise Untranslatable(f"its type is {declared}, the translation gives {value.type}")
         return Translation(_stored(value, column).sql, tuple(place.remarks))
+
+    def computed_type(self, text: str) -> SqlType:
+        """The T-SQL type of a computed column's expression."""
+        place = _TableExpressions(self._context, self._table, self._columns)
+        place.stored = True
+        with bounded_depth():
+            value = place.value(parse_expression(text))
+        if value.kind in ("null", "other"):
+            raise Untranslatable("its type cannot be told from its expression")
+        return value.type
 
     def not_null_columns(self, text: str) -> frozenset[str]:
         """Columns (source names) that the predicate of a filtered index keeps from being NULL."""

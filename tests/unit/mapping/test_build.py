@@ -9,7 +9,7 @@ import pytest
 
 from mssql_pg_migrate.mapping.options import MappingOptions
 from mssql_pg_migrate.mapping.range_keys import choose_range_key
-from mssql_pg_migrate.model import HIDDEN, Check, Computed, Index, KeyColumn, Loss, Module, Sequence
+from mssql_pg_migrate.model import HIDDEN, Check, Computed, Index, KeyColumn, Loss, Module, Sequence, SqlType
 from schema_samples import catalog, column, key, mapped, notes, only_table, table
 
 
@@ -356,3 +356,29 @@ def test_a_column_set_does_not_count_towards_the_columns_postgresql_allows() -> 
     assert notes(mapped(catalog(table("T", *sparse, repeated))), "error") == []
     (message,) = notes(mapped(catalog(table("T", *sparse, column("one", "int"), repeated))), "error", "dbo.T")
     assert "1601 columns" in message
+
+
+def test_computed_columns_of_untold_types_have_those_of_their_expressions() -> None:
+    """A package tells neither type nor values of a computed column; what PostgreSQL cannot compute is left out."""
+    untold = {
+        "sum": "([price]*[count])",
+        "text": "(isnull(N'no '+CONVERT([nvarchar](10),[count]),N'*'))",
+        "clock": "(getdate())",
+        "own": "([dbo].[f]([count]))",
+        "gone": HIDDEN,
+    }
+    computed = [
+        replace(column(name, "int"), type=SqlType(""), computed=Computed(text, False)) for name, text in untold.items()
+    ]
+    source = catalog(table("T", column("count", "int"), column("price", "decimal(9,2)"), *computed))
+    database = mapped(source)
+    result = only_table(database)
+    assert [(item.name, item.pg_type, item.copied) for item in result.columns] == [
+        ("count", "integer", True),
+        ("price", "numeric(9,2)", True),
+        ("sum", "numeric(20,2)", False),
+        ("text", "varchar(13)", False),
+    ]
+    for name in ("clock", "own", "gone"):
+        (reason,) = notes(database, "not_carried", f"dbo.T.{name}")
+        assert reason.endswith("the source holds no values of it, it is left out")

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import SchemaError
-from ...model import Catalog, Column
+from ...model import Catalog, Column, Loss
 from .counting import EXACT, estimate_rows
 from .inflate import inflate
 from .model_objects import read_descriptions, read_modules, read_sequences
@@ -103,16 +103,12 @@ def _read(package: Package) -> Contents:
     read, sequences = read_sequences(model, types, _any)
     code, modules = read_modules(model, descriptions, reader.indexed_views, _any)
     schemas = {node.name[-1] for node in model.take("SqlSchema")} | {"dbo"} | {name[0] for name in names}
-    notes += reader.notes
-    notes += unread([*reader.read, *read, *code, *aliases])
-    notes += _option_notes(options)
+    losses = [*reader.losses, *unread([*reader.read, *read, *code, *aliases]), *_options(options)]
     if other_properties:
-        notes.append(
-            f"The package's model has {other_properties} extended properties beside descriptions (MS_Description): "
-            "not migrated."
-        )
-    notes += model.untaken()
-    notes += [f"The data file {part} belongs to no table of the model: not migrated." for part in data.unknown]
+        text = f"{other_properties} extended properties that are no descriptions (MS_Description)"
+        losses.append(Loss("model element SqlExtendedProperty", text))
+    losses += model.untaken()
+    losses += [Loss(part, "data file: it belongs to no table of the package's model") for part in data.unknown]
     catalog = Catalog(
         database=_database(package),
         collation=collation,
@@ -121,7 +117,8 @@ def _read(package: Package) -> Contents:
         sequences=tuple(sequences),
         modules=tuple(modules),
         alias_types=types.alias_types(),
-        notes=tuple(notes),
+        losses=tuple(losses),
+        notes=(*notes, *reader.notes),
     )
     return Contents(package, catalog, data, tuple(sorted(schemas - set(_SYSTEM_SCHEMAS))))
 
@@ -164,9 +161,9 @@ def _collation(model: Model) -> tuple[str | None, list[str]]:
     return assumed, [f"The package does not name the database's collation; {assumed} is taken for it."]
 
 
-def _option_notes(options: list[Node]) -> list[str]:
+def _options(options: list[Node]) -> list[Loss]:
     names = sorted({name for node in options for name in node.unread()})
-    return [f"The package's model sets options of the database, not migrated: {', '.join(names)}."] if names else []
+    return [Loss("model element SqlDatabaseOptions", f"options of the database: {', '.join(names)}")] if names else []
 
 
 def _database(package: Package) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from ...model import (
+    HIDDEN,
     Check,
     Column,
     Computed,
@@ -16,6 +17,7 @@ from ...model import (
     Index,
     Key,
     KeyColumn,
+    Loss,
     ReferentialAction,
     SqlType,
     Table,
@@ -32,7 +34,7 @@ _UNTRUSTED = "IsNotTrustedPropertyAnnotation"
 
 
 class TableReader:
-    """Puts the tables of a model together; afterwards ``notes`` holds what could not be read."""
+    """Puts the tables of a model together; afterwards ``notes`` and ``losses`` hold what could not be read."""
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class TableReader:
         size: Callable[[str, str, tuple[Column, ...]], tuple[int, int | None]],
     ) -> None:
         self.notes: list[str] = []
+        self.losses: list[Loss] = []
         self.read: list[Node] = []
         self.indexed_views: set[_Name] = set()
         self._model = model
@@ -129,7 +132,7 @@ class TableReader:
         name = node.name[-1] if node.name else f"column {ordinal}"
         at = (*table, name)
         if node.type == "SqlComputedColumn":
-            definition = node.text("ExpressionScript") or ""
+            definition = node.text("ExpressionScript") or HIDDEN
             return Column(
                 name=name,
                 type=UNTOLD,
@@ -238,10 +241,9 @@ class TableReader:
             actions = node.text("OnDeleteAction", "DeleteAction"), node.text("OnUpdateAction", "UpdateAction")
             name = node.name[-1] if node.name else f"FK_{table[-1]}_{referenced[-1] if referenced else ''}"
             if referenced not in self._names:
-                self.notes.append(
-                    f"Foreign key {name} of {'.'.join(table)} refers to {'.'.join(referenced) or 'a table'}, which is "
-                    "not in the package; it is not carried."
-                )
+                where = ".".join(table)
+                text = f"foreign key: {'.'.join(referenced) or 'its table'} is not in the package"
+                self.losses.append(Loss(f"{where} constraint {name}", text, where))
                 continue
             yield ForeignKey(
                 name=name,

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ...errors import SchemaError
+from ...model import Loss
 from .xml import Element, stream_xml
 
 _NAMED = 3
@@ -167,32 +168,31 @@ class Model:
         """``Microsoft.Data.Tools.Schema.Sql.Sql150DatabaseSchemaProvider`` or the like."""
         return self.attributes.get("DspName", "")
 
-    def untaken(self) -> list[str]:
-        """Sentences that name the types of elements nobody has taken."""
-        notes = []
+    def untaken(self) -> list[Loss]:
+        """The types of elements nobody has taken."""
+        losses = []
         for kind in sorted(set(self.nodes) - self._taken):
             nodes = self.nodes[kind]
             names = [".".join(node.name) for node in nodes if node.name][:_NAMED]
             which = f" ({', '.join(names)}{', ...' if len(nodes) > len(names) else ''})" if names else ""
             count = f"{len(nodes)} elements" if len(nodes) > 1 else "an element"
-            notes.append(f"The package's model has {count} of type {kind}{which}: not migrated.")
-        return notes
+            losses.append(Loss(f"model element {kind}", f"{count} of the package's model{which}"))
+        return losses
 
 
-def unread(nodes: Iterable[Node]) -> list[str]:
-    """Sentences that name what is set on the nodes and was not read."""
+def unread(nodes: Iterable[Node]) -> list[Loss]:
+    """What is set on the nodes and was not read."""
     counted: Counter[tuple[str, str]] = Counter()
     first: dict[tuple[str, str], str] = {}
     for node in nodes:
         for name in node.unread():
             counted[node.type, name] += 1
             first.setdefault((node.type, name), ".".join(node.name))
-    notes = []
+    losses = []
     for (kind, name), count in sorted(counted.items()):
-        where = f"of {first[kind, name]}" if first[kind, name] else "of an unnamed one"
-        more = f" and {count - 1} more" if count > 1 else ""
-        notes.append(f"The package's model sets {name} {where}{more} ({kind}): not migrated.")
-    return notes
+        more = f", here and in {count - 1} more" if count > 1 else ""
+        losses.append(Loss(first[kind, name] or kind, f"{name} ({kind}): set by the package's model{more}"))
+    return losses
 
 
 def read_model(pieces: Iterable[bytes], what: str) -> Model:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bcp_rows import MAX, Column
-from mssql_pg_migrate.model import Catalog, Check, Default, Identity, Index, Key, KeyColumn, SqlType, Table
+from mssql_pg_migrate.model import Catalog, Check, Default, Identity, Index, Key, KeyColumn, Loss, SqlType, Table
 from mssql_pg_migrate.source.bacpac.catalog import catalog_of, read_contents
 from mssql_pg_migrate.source.bacpac.model_xml import split_name
 from packages import COLLATION, bracketed, element, prop, reference, relation, script, type_specifier, write_package
@@ -180,7 +180,7 @@ def test_keys_and_indexes(tmp_path: Path) -> None:
         Index("IX5", (KeyColumn("c"),), kind="XML"),
     )
     assert table.fulltext == ("b",)
-    assert found.notes == ("The package's model sets IsPrimary of dbo.T.IX5 (SqlXmlIndex): not migrated.",)
+    assert found.losses == (Loss("dbo.T.IX5", "IsPrimary (SqlXmlIndex): set by the package's model"),)
 
 
 def test_constraints(tmp_path: Path) -> None:
@@ -209,9 +209,7 @@ def test_constraints(tmp_path: Path) -> None:
     assert (one.on_delete, one.on_update, one.not_trusted) == ("CASCADE", "SET_DEFAULT", False)
     assert (two.on_delete, two.not_trusted) == ("NO_ACTION", True)
     assert table.checks == (Check("CK", "([a]>(0) OR [b]>(0))", not_trusted=True),)
-    assert [note for note in found.notes if "FK3" in note] == [
-        "Foreign key FK3 of dbo.T refers to dbo.V, which is not in the package; it is not carried."
-    ]
+    assert found.losses == (Loss("dbo.T constraint FK3", "foreign key: dbo.V is not in the package", "dbo.T"),)
 
 
 def test_temporal_graph_and_other_tables(tmp_path: Path) -> None:
@@ -294,11 +292,12 @@ def test_what_is_not_read_is_named(tmp_path: Path) -> None:
     path = write_package(
         tmp_path / "x.bacpac", [table], elements=elements, replaced={"Data/dbo.Gone/TableData-000-00000.BCP": b"1"}
     )
-    assert read_contents(str(path)).catalog.notes == (
-        "The package's model sets IsSecret of dbo.T.a and 1 more (SqlSimpleColumn): not migrated.",
-        "The package's model has 2 elements of type SqlRole (r1, r2): not migrated.",
-        "The package's model has an element of type SqlTableType (dbo.TT): not migrated.",
-        "The data file Data/dbo.Gone/TableData-000-00000.BCP belongs to no table of the model: not migrated.",
+    gone = "Data/dbo.Gone/TableData-000-00000.BCP"
+    assert read_contents(str(path)).catalog.losses == (
+        Loss("dbo.T.a", "IsSecret (SqlSimpleColumn): set by the package's model, here and in 1 more"),
+        Loss("model element SqlRole", "2 elements of the package's model (r1, r2)"),
+        Loss("model element SqlTableType", "an element of the package's model (dbo.TT)"),
+        Loss(gone, "data file: it belongs to no table of the package's model"),
     )
 
 

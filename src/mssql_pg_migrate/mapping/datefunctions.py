@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..model import SqlType
 from .parse import Untranslatable
 from .rules import Place, Rule, UnfitArguments, all_immutable, expect, int_argument
-from .values import DATE, DATETIME, INT, Value
+from .values import DATE, DATETIME, DATETIME2, INT, Value
 
 _PARTS = {
     "year": "year", "yy": "year", "yyyy": "year",
@@ -44,11 +45,11 @@ def _part(node: Any) -> str:
     return part
 
 
-def _when(place: Place, node: Any) -> Value:
-    """A date or datetime; a constant text is read as datetime, as T-SQL does."""
+def _when(place: Place, node: Any, constant: SqlType = DATETIME) -> Value:
+    """A date or datetime; a constant text is read as datetime, by DATEDIFF as datetime2."""
     value = place.value(node)
     if isinstance(value.literal, (str, int)):
-        value = place.convert(value, DATETIME)
+        value = place.convert(value, DATETIME if isinstance(value.literal, int) else constant)
     if value.kind not in ("date", "datetime"):
         raise UnfitArguments(f"of {value.type} is not translated")
     return value
@@ -84,7 +85,7 @@ def _datediff(place: Place, arguments: list[Any]) -> Value:
     """DATEDIFF counts the boundaries between its two dates, not elapsed units."""
     expect(arguments, 3)
     part = _part(arguments[0])
-    start, end = _when(place, arguments[1]), _when(place, arguments[2])
+    start, end = (_when(place, node, DATETIME2) for node in arguments[1:])
     immutable = start.immutable and end.immutable
 
     def field(name: str, value: Value) -> str:
@@ -92,6 +93,9 @@ def _datediff(place: Place, arguments: list[Any]) -> Value:
 
     if part in ("day", "dayofyear"):
         sql = f"{end.operand}::date - {start.operand}::date"
+    elif part == "week":  # "DATEDIFF always uses Sunday as the first day of the week", as the one before the year 1 is
+        weeks = [f"({value.operand}::date - '0001-12-31 BC'::date) / 7" for value in (end, start)]
+        sql = f"{weeks[0]} - {weeks[1]}"
     elif part == "year":
         sql = f"{field('year', end)} - {field('year', start)}"
     elif part == "quarter":
@@ -135,10 +139,14 @@ def _one_part(part: str) -> Rule:
 
 
 def _eomonth(place: Place, arguments: list[Any]) -> Value:
-    expect(arguments, 1)
+    expect(arguments, 1, 2)
     value = _when(place, arguments[0])
     first = f"date_trunc('month', {value.operand}::timestamp)"
-    return value.derived(f"({first} + interval '1 month' - interval '1 day')::date", DATE)
+    if len(arguments) == 1:
+        return value.derived(f"({first} + interval '1 month' - interval '1 day')::date", DATE)
+    months = int_argument(place, arguments[1])
+    sql = f"({first} + ({months.operand} + 1) * interval '1 month' - interval '1 day')::date"
+    return Value(sql, DATE, all_immutable(value, months))
 
 
 def _datefromparts(place: Place, arguments: list[Any]) -> Value:

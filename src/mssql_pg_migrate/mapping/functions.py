@@ -14,7 +14,21 @@ from .mathfunctions import MATH_RULES
 from .parse import Untranslatable
 from .rules import Place, Rule, UnfitArguments, all_immutable, expect
 from .textfunctions import TEXT_RULES
-from .values import DATETIME, DATETIME2, INT, NULL, OFFSET, UUID, Predicate, Value, common_type, varchar
+from .values import (
+    DATETIME,
+    DATETIME2,
+    INT,
+    NULL,
+    NUMERIC_KINDS,
+    OFFSET,
+    TEMPORAL_KINDS,
+    UUID,
+    Predicate,
+    Value,
+    common_type,
+    kind_of,
+    varchar,
+)
 
 _WHY_NOT = {
     "host_name": "PostgreSQL does not know the client's host name",
@@ -114,6 +128,20 @@ def _choose(place: Place, arguments: list[Any]) -> Value:
     return place.choose(conditions, [*values, Value("NULL", NULL)])
 
 
+def _extreme(function: str) -> Rule:
+    """GREATEST and LEAST leave NULLs out, as in PostgreSQL; all arguments become the highest type first."""
+
+    def rule(place: Place, arguments: list[Any]) -> Value:
+        values = [place.value(node) for node in arguments]
+        target = common_type(values)
+        if kind_of(target) not in (*NUMERIC_KINDS, *TEMPORAL_KINDS):
+            raise UnfitArguments(f"of {target} is not translated")
+        members = [place.as_member(value, target) for value in values]
+        return Value(f"{function}({', '.join(item.item for item in members)})", target, all_immutable(*members))
+
+    return rule
+
+
 _UTC = "(now() AT TIME ZONE 'UTC')"
 _LOGIN = varchar(128, unicode=True)
 
@@ -136,6 +164,8 @@ RULES: dict[str, Rule] = {
     "nullif": _nullif,
     "iif": _iif,
     "choose": _choose,
+    "greatest": _extreme("greatest"),
+    "least": _extreme("least"),
     **TEXT_RULES,
     **MATH_RULES,
     **JSON_RULES,

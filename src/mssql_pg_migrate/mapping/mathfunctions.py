@@ -29,11 +29,24 @@ def _whole(function: str) -> Rule:
 
 
 def _round(place: Place, arguments: list[Any]) -> Value:
-    expect(arguments, 2)
+    """ROUND, or with a third argument other than 0 a cut; integers become int or bigint, smallmoney money."""
+    expect(arguments, 2, 3)
     value, digits = number_argument(place, arguments[0]), int_argument(place, arguments[1])
-    if value.kind not in ("decimal", "money") or digits.literal is None:
-        raise UnfitArguments(f"of {value.type} is not translated")
-    return value.derived(f"round({value.sql}, {digits.sql})")
+    how = int_argument(place, arguments[2]).literal if len(arguments) == 3 else 0
+    if not isinstance(digits.literal, int) or how is None:
+        raise UnfitArguments("with something that is no constant is not translated")
+    function = "round" if how == 0 else "trunc"
+    if value.kind == "int":
+        target = BIGINT if value.type.name == "bigint" else INT
+        sql = f"{function}({value.operand}::numeric, {digits.sql})::{PG_INTS[target.name]}"
+        return value.derived(sql, target)
+    if value.kind == "float":
+        if place.stored:
+            raise UnfitArguments(f"of {value.type} rounds in a way of its own")
+        place.remark("ROUND of float and real: by PostgreSQL's rules, on 15 digits")
+        wide = place.convert(value, FLOAT)
+        return value.derived(f"{function}({wide.operand}::numeric, {digits.sql})::double precision", FLOAT)
+    return value.derived(f"{function}({value.sql}, {digits.sql})", MONEY if value.kind == "money" else value.type)
 
 
 def _float_function(template: str) -> Rule:
@@ -91,9 +104,32 @@ def _where_defined(place: Place, base: Value, exponent: Value, sql: str) -> str:
 def _sign(place: Place, arguments: list[Any]) -> Value:
     expect(arguments, 1)
     value = number_argument(place, arguments[0])
-    if value.kind != "int":
-        raise UnfitArguments(f"of {value.type} is not translated")
-    return value.derived(f"sign({value.sql})::integer", value.type if value.type.name == "int" else BIGINT)
+    if value.kind == "int":
+        target = BIGINT if value.type.name == "bigint" else INT
+        return value.derived(f"sign({value.sql})::{PG_INTS[target.name]}", target)
+    if value.kind == "float":
+        return value.derived(f"sign({place.convert(value, FLOAT).sql})", FLOAT)
+    return value.derived(f"sign({value.sql})", MONEY if value.kind == "money" else value.type)
+
+
+def _libm(template: str, count: int = 1) -> Rule:
+    """A function of the mathematical library, in float; both servers' libraries agree but for the last digit."""
+
+    def rule(place: Place, arguments: list[Any]) -> Value:
+        expect(arguments, count)
+        values = [place.convert(number_argument(place, node), FLOAT) for node in arguments]
+        if place.when_read:
+            raise UnfitArguments("fails for some numbers, which the source does only when the column is read")
+        place.remark("mathematical functions are computed in floating point, their last digit may differ")
+        return Value(template.format(*(value.operand for value in values)), FLOAT, all_immutable(*values))
+
+    return rule
+
+
+def _log(place: Place, arguments: list[Any]) -> Value:
+    """LOG is the natural logarithm, or with a second argument the one to that base."""
+    expect(arguments, 1, 2)
+    return _libm("ln({0})" if len(arguments) == 1 else "(ln({0}) / ln({1}))", len(arguments))(place, arguments)
 
 
 MATH_RULES: dict[str, Rule] = {
@@ -105,4 +141,16 @@ MATH_RULES: dict[str, Rule] = {
     "sqrt": _float_function("sqrt({0})"),
     "square": _float_function("({0} * {0})"),
     "power": _power,
+    "exp": _libm("exp({0})"),
+    "log": _log,
+    "log10": _libm("log({0})"),
+    "pi": _libm("pi()", 0),
+    "sin": _libm("sin({0})"),
+    "cos": _libm("cos({0})"),
+    "tan": _libm("tan({0})"),
+    "cot": _libm("cot({0})"),
+    "asin": _libm("asin({0})"),
+    "acos": _libm("acos({0})"),
+    "atan": _libm("atan({0})"),
+    "atn2": _libm("atan2({0}, {1})", 2),
 }

@@ -33,10 +33,11 @@ from .relations import (
 )
 from .rules import UnfitArguments
 from .translate import find_sequence
-from .values import Predicate, Value, common_type, kind_of
+from .values import INT, TINYINT, Predicate, Value, common_type, kind_of
 
 _SELECT = frozenset({"expressions", "from", "from_", "joins", "where", "group", "having", "distinct", "limit", "order",
                      "with", "with_", "offset", "options"})  # fmt: skip
+_GROUPINGS = {"Rollup": "ROLLUP ", "Cube": "CUBE ", "GroupingSets": "GROUPING SETS "}
 _SET_OPERATION = frozenset({"this", "expression", "distinct", "order", "limit", "with", "with_", "offset"})
 
 
@@ -85,6 +86,8 @@ class QueryTranslator(ExpressionTranslator):
                 return aggregates.AGGREGATES[name](self, arguments, "")
             except UnfitArguments as reason:
                 raise Untranslatable(f"{name.upper()} {reason}") from reason
+        if name in ("grouping", "grouping_id"):
+            return self._grouping(name, arguments)
         return super()._function(name, arguments)
 
     # -- queries ---------------------------------------------------------------------------------------------------
@@ -322,10 +325,31 @@ class QueryTranslator(ExpressionTranslator):
                 yield column.source, qualified_column(relation, column)
 
     def _group(self, group: Any) -> str:
-        check_arguments(group, frozenset({"expressions"}))
-        values = [self.value(node) for node in group.expressions]
+        """GROUP BY, with ROLLUP, CUBE and GROUPING SETS, which both servers have; WITH ROLLUP is the older spelling."""
+        check_arguments(group, frozenset({"expressions", "rollup", "cube"}))
+        values: list[Value] = []
+        text = ", ".join(self._group_item(node, values) for node in group.expressions)
         self._remark_groups(values)
-        return ", ".join(value.sql for value in values)
+        for word in ("rollup", "cube"):
+            if group.args.get(word):
+                text = f"{word.upper()} ({text})"
+        return text
+
+    def _group_item(self, node: Any, values: list[Value]) -> str:
+        kind = type(node).__name__
+        if kind in _GROUPINGS or kind in ("Tuple", "Paren"):
+            nodes = [node.this] if kind == "Paren" else node.expressions
+            items = ", ".join(self._group_item(item, values) for item in nodes)
+            return f"{_GROUPINGS.get(kind, '')}({items})"
+        values.append(self.value(node))
+        return values[-1].sql
+
+    def _grouping(self, name: str, arguments: list[Any]) -> Value:
+        """GROUPING (a tinyint) and GROUPING_ID, the bits of several."""
+        if not arguments or (name == "grouping" and len(arguments) != 1):
+            raise Untranslatable(f"{name.upper()} with {len(arguments)} arguments is not translated")
+        listed = ", ".join(self.value(node).sql for node in arguments)
+        return Value(f"GROUPING({listed})", TINYINT if name == "grouping" else INT, immutable=False)
 
     def ordering(self, order: Any) -> str:
         """The columns of ORDER BY: SQL Server sorts NULL first, before everything."""

@@ -281,6 +281,24 @@ def _concat(place: Place, arguments: list[Any]) -> Value:
     return Value(sql, target, all_immutable(*parts), atomic=False, collated=collated)
 
 
+def _concat_ws(place: Place, arguments: list[Any]) -> Value:
+    """CONCAT_WS leaves out NULLs and their separators; PostgreSQL's takes any type and so is not immutable."""
+    if len(arguments) < 3:
+        expect(arguments)
+    mark, joined = text_argument(place, arguments[0]), _concat(place, arguments[1:])
+    if not isinstance(mark.literal, str):
+        raise UnfitArguments("with a separator that is no constant is not translated")
+    parts = [place.value(node) for node in arguments[1:]]
+    if any(part.kind not in ("str", "null") for part in parts):
+        raise UnfitArguments("of something that is no text is not translated")
+    listed = ", ".join(place.padded(part).item for part in parts)
+    length = text_length(joined.type)
+    target = _resized(joined.type, -1 if length < 0 else length + len(mark.literal) * (len(parts) - 1))
+    if text_length(target) > _most(target):
+        raise UnfitArguments("may be longer than SQL Server allows")
+    return Value(f"concat_ws({mark.sql}, {listed})", target, immutable=False, collated=joined.collated)
+
+
 TEXT_RULES: dict[str, Rule] = {
     "len": _len,
     "datalength": _datalength,
@@ -301,4 +319,5 @@ TEXT_RULES: dict[str, Rule] = {
     "nchar": _character(0x10000),
     "reverse": _reverse,
     "concat": _concat,
+    "concat_ws": _concat_ws,
 }

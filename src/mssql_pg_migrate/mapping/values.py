@@ -59,6 +59,7 @@ _KINDS: dict[str, Kind] = {
     "null": "null",
 }
 
+TINYINT = SqlType("tinyint", 1, 3)
 INT = SqlType("int", 4, 10)
 BIGINT = SqlType("bigint", 8, 19)
 BIT = SqlType("bit", 1, 1)

@@ -81,6 +81,17 @@ class RunResult:
 
 
 @dataclass(slots=True)
+class ColumnCheck:
+    """A column that both sides compute, and not to the same values."""
+
+    column: str
+    rows: int
+    """Rows whose values differ."""
+    sample_keys: list[str]
+    estimated: bool = False
+
+
+@dataclass(slots=True)
 class TableCheck:
     """One table of ``validate``; counts are exact. Checksum fields stay None for a plain count check."""
 
@@ -95,6 +106,8 @@ class TableCheck:
     """``missing``, ``extra``, ``changed`` -> a few keys as text."""
     estimated: bool = False
     """Whether so many rows differ that their numbers are projected from a part of them."""
+    computed: list[ColumnCheck] = field(default_factory=list)
+    """Differing computed columns; ``missing``, ``extra`` and ``changed`` are about the others."""
     error: str | None = None
 
 

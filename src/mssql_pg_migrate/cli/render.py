@@ -105,6 +105,11 @@ def validation_blocks(report: ValidationReport) -> list[Block]:
         for kind, keys in item.sample_keys.items():
             if keys:
                 blocks.append(f"{item.table}, {kind}: {', '.join(keys)}")
+        for column in item.computed:
+            about = "about " if column.estimated else ""
+            rows = f"{about}{count(column.rows, 'row')}"
+            keys = ", ".join(column.sample_keys)
+            blocks.append(f"{item.table}, computed column {column.column}, different in {rows}: {keys}")
     return blocks
 
 

@@ -9,9 +9,9 @@ servers do not agree on, plays no part. Equal buckets are equal rows (``_kernel/
 differ, the rows of just these are read again and matched by key: rows *missing* in the target, *extra* ones there, and
 *changed* ones. Tables without a key are compared as multisets of rows, which has no notion of a changed row.
 
-What is compared is what a run carries: columns that PostgreSQL computes itself are left out, times are compared in
-microseconds, char(n) without its padding, and ``on_nul: strip`` applies. A table that is written to while it is read
-shows that as differences.
+What is compared is what a run carries, and what PostgreSQL computes in place of a computed column of the source; times
+are compared in microseconds, char(n) without its padding, and ``on_nul: strip`` applies. A table that is written to
+while it is read shows that as differences.
 
 **Equal** means: no row missing, none changed, and none extra. In upsert mode, which never deletes, extra rows are
 counted and shown but are no fault (for plain counts: the target has at least as many rows as the source). A table that

@@ -36,6 +36,8 @@ class ComparedColumn:
     source_kind: Kind
     target_kind: Kind
     role: Role
+    computed: bool = False
+    """Both sides compute it: the source's computed column is a generated one in the target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,22 @@ class Comparison:
 
     columns: tuple[ComparedColumn, ...]
     keyed: bool
+    incomparable: tuple[str, ...] = ()
+    """Source names of computed columns whose generated columns in the target are of types without a common form."""
+
+    @property
+    def computed(self) -> tuple[ComparedColumn, ...]:
+        """The columns that both sides compute."""
+        return tuple(column for column in self.columns if column.computed)
+
+    def without_computed(self) -> Comparison:
+        """The data alone."""
+        return replace(self, columns=tuple(column for column in self.columns if not column.computed))
+
+    def of(self, computed: ComparedColumn) -> Comparison:
+        """One computed column, and what names a row."""
+        named = tuple(column for column in self.columns if column == computed or column.role is not Role.DATA)
+        return replace(self, columns=named)
 
     @property
     def source_kinds(self) -> tuple[Kind, ...]:
@@ -81,9 +99,10 @@ class Comparison:
 def compare_columns(table: MappedTable, existing: ExistingTable) -> tuple[MappedTable, Comparison]:
     """The mapped table reduced to the columns that are compared, and how.
 
-    Columns that the target computes itself are not compared; a computed column that is a plain one there is (a run
-    copies it into a table it finds so, or when PostgreSQL refuses its translation). Raises NotComparable when the
-    target lacks a column or holds it in a type whose values have no common form with the source's.
+    A computed column of the source is compared, whether the target computes it too or has it as a plain one (a run
+    copies it into a table it finds so, or when PostgreSQL refuses its translation); other columns that the target
+    computes are not. Raises NotComparable when the target lacks a column or holds it in a type whose values have no
+    common form with the source's.
     """
     if existing.kind not in _RELATIONS:
         raise NotComparable("is not a table in the target")
@@ -93,21 +112,27 @@ def compare_columns(table: MappedTable, existing: ExistingTable) -> tuple[Mapped
         found = there.get(column.name)
         if found is None and column.copied:
             raise NotComparable(f'lacks the column "{column.name}" in the target')
-        if found is not None and not found.generated:
+        if found is not None and (not found.generated or column.source.computed is not None):
             chosen.append((replace(column, copied=True), found))
-    key = _key_names(table, {column.source.name for column, _ in chosen})
-    compared = []
-    for position, (column, found) in enumerate(chosen):
+    key = _key_names(table, {column.source.name for column, found in chosen if not found.generated})
+    compared: list[ComparedColumn] = []
+    incomparable = []
+    for column, found in chosen:
+        if found.generated and _kinds(column, found) is None:
+            incomparable.append(column.source.name)
+            continue
         sql, source_kind, target_kind = _forms(column, found)
         if key:
             role = Role.KEY if column.source.name in key else Role.DATA
         else:
-            role = Role.LABEL if position < LABELS else Role.DATA
-        compared.append(ComparedColumn(column, sql, source_kind, target_kind, role))
-    return _reduced(table, compared), Comparison(tuple(compared), keyed=bool(key))
+            labels = sum(one.role is Role.LABEL for one in compared)
+            role = Role.LABEL if labels < LABELS and not found.generated else Role.DATA
+        compared.append(ComparedColumn(column, sql, source_kind, target_kind, role, computed=found.generated))
+    comparison = Comparison(tuple(compared), keyed=bool(key), incomparable=tuple(incomparable))
+    return reduced(table, compared), comparison
 
 
-def _reduced(table: MappedTable, compared: Sequence[ComparedColumn]) -> MappedTable:
+def reduced(table: MappedTable, compared: Sequence[ComparedColumn]) -> MappedTable:
     """The table with only the compared columns copied: what a reader is asked for."""
     kept = {column.column.name for column in compared}
     columns = tuple(replace(column, copied=column.name in kept) for column in table.columns)

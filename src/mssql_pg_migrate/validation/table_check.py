@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -15,12 +15,12 @@ from ..errors import Cancelled, MigrationError
 from ..events import EventSink, Message, PhaseStarted, Retry
 from ..mapping.objects import MappedTable
 from ..model import KeyRange
-from ..results import TableCheck
+from ..results import ColumnCheck, TableCheck
 from ..target.inspect import ExistingTable
 from ..transfer.pool import PoolClosedError
 from ..transfer.retry import Backoff
 from .buckets import BucketTable, bits_for
-from .columns import Comparison, NotComparable, compare_columns
+from .columns import Comparison, NotComparable, compare_columns, reduced
 from .digest import Digest, new_key, open_digest
 from .matching import CATEGORIES, Differences, Matcher, Side
 from .source_side import SourceSide
@@ -147,6 +147,9 @@ class TableChecker:
             return counted
         if not comparison.columns:
             return self._count(job)
+        for name in comparison.incomparable:
+            text = f"table {job.display}: computed column {name} is of another type in the target and not compared"
+            self._emit(Message(level="warn", table=job.display, text=text))
         reading = _Reading(
             job=job,
             table=table,
@@ -157,11 +160,35 @@ class TableChecker:
             ranges=self._retrying(job, partial(self._source.ranges, table, job.parts)),
             conditions=self._retrying(job, partial(self._target.parts, table, job.parts)),
         )
+        if not comparison.computed:
+            return self._compare_rows(reading)
+        source, target = self._digest_both(reading)
+        if not source.differing(target):
+            return _equal(reading, source, target)
+        return self._compare_computed(reading)
+
+    def _compare_computed(self, reading: _Reading) -> TableCheck:
+        """Something differs in a table that both sides compute columns of: the data, or which of these columns?"""
+        check = self._compare_rows(reading.of(reading.comparison.without_computed()))
+        keyed = reading.comparison.keyed
+        if not keyed and not check.equal:
+            return check  # without a key, a row that is not there is not told from one that is computed otherwise
+        for column in reading.comparison.computed:
+            found = self._compare_rows(reading.of(reading.comparison.of(column)))
+            rows = (found.changed if keyed else found.missing) or 0
+            if found.error is not None:
+                check.equal, check.error = False, found.error
+            elif rows:
+                keys = found.sample_keys.get("changed" if keyed else "missing", [])
+                check.equal = False
+                check.computed.append(ColumnCheck(column.column.source.name, rows, keys, found.estimated))
+        return check
+
+    def _compare_rows(self, reading: _Reading) -> TableCheck:
+        job = reading.job
         for _ in range(_ATTEMPTS):
             source, target = self._digest_both(reading)
-            check = TableCheck(job.display, source.rows, target.rows, equal=True, missing=0, extra=0, changed=0)
-            if not comparison.keyed:
-                check.changed = None
+            check = _equal(reading, source, target)
             differing = source.differing(target)
             if not differing:
                 return check
@@ -313,6 +340,11 @@ class TableChecker:
             raise Cancelled("the comparison was stopped") from error
 
 
+def _equal(reading: _Reading, source: BucketTable, target: BucketTable) -> TableCheck:
+    changed = 0 if reading.comparison.keyed else None
+    return TableCheck(reading.job.display, source.rows, target.rows, equal=True, missing=0, extra=0, changed=changed)
+
+
 @dataclass(frozen=True, slots=True)
 class _Reading:
     """How the rows of one table are read and digested on both sides."""
@@ -325,6 +357,10 @@ class _Reading:
     reader: str
     ranges: Sequence[KeyRange]
     conditions: Sequence[str]
+
+    def of(self, comparison: Comparison) -> _Reading:
+        """The same table, read and digested for some of its columns."""
+        return replace(self, table=reduced(self.table, comparison.columns), comparison=comparison)
 
     def source_digest(self) -> Digest:
         """A new digest for a part of the source."""

@@ -264,6 +264,43 @@ def test_generated_columns_are_not_compared(pair: Pair) -> None:
     assert pair.check("KeyInt").equal
 
 
+@pytest.mark.parametrize("key", ["Id int NOT NULL PRIMARY KEY", "Id int NOT NULL"])
+def test_what_both_sides_compute_is_compared_by_column(
+    source_db: MssqlDatabase, target_db: PgDatabase, key: str
+) -> None:
+    source_db.execute_script(
+        f"CREATE TABLE dbo.Line ({key}, Quantity int NOT NULL, Price int NOT NULL,"
+        " Twice AS (Quantity * 2), Total AS (Quantity * Price), Same AS (Quantity + Price));\nGO\n"
+        "INSERT INTO dbo.Line (Id, Quantity, Price) VALUES (1, 10, 5), (2, 20, 6), (3, 30, 7), (4, 40, 8);"
+    )
+    made = Pair(source_db, target_db)
+    made.run()
+    generated = "SELECT count(*) FROM pg_attribute WHERE attrelid = '\"Line\"'::regclass AND attgenerated = 's'"
+    assert target_db.execute(generated) == [(3,)]
+    assert made.check("Line").equal
+    for column, expression in (
+        ("Twice", '"Quantity" * 2 + ("Id" % 2)'),
+        ("Total", '"Quantity" * "Price" - ("Id" / 4)'),
+    ):
+        target_db.execute(f'ALTER TABLE "Line" DROP COLUMN "{column}"')
+        target_db.execute(f'ALTER TABLE "Line" ADD "{column}" int GENERATED ALWAYS AS ({expression}) STORED')
+    check = made.check("Line")
+    assert not check.equal
+    keyed = "PRIMARY" in key
+    assert numbers(check) == ((0, 0, 0) if keyed else (0, 0, None))
+    found = {
+        column.column: (column.rows, [name.split(",")[0] for name in column.sample_keys]) for column in check.computed
+    }
+    assert found == {"Twice": (2, ["Id=1", "Id=3"]), "Total": (1, ["Id=4"])}
+    if keyed:  # beside what differs in the data itself
+        target_db.execute('UPDATE "Line" SET "Price" = 9 WHERE "Id" = 2')
+        target_db.execute('DELETE FROM "Line" WHERE "Id" = 3')
+        check = made.check("Line")
+        assert (numbers(check), check.sample_keys) == ((1, 0, 1), {"missing": ["Id=3"], "changed": ["Id=2"]})
+        found = {item.column: (item.rows, item.sample_keys) for item in check.computed}
+        assert found == {"Twice": (1, ["Id=1"]), "Total": (2, ["Id=2", "Id=4"]), "Same": (1, ["Id=2"])}
+
+
 def test_a_computed_column_that_is_plain_in_the_target_is_compared(
     source_db: MssqlDatabase, target_db: PgDatabase
 ) -> None:

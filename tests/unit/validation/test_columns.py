@@ -8,7 +8,7 @@ import pytest
 
 from mssql_pg_migrate.mapping.objects import MappedTable
 from mssql_pg_migrate.mapping.types import MappedColumn, map_type
-from mssql_pg_migrate.model import Column, Key, KeyColumn, SqlType, Table
+from mssql_pg_migrate.model import Column, Computed, Key, KeyColumn, SqlType, Table
 from mssql_pg_migrate.target.inspect import ExistingColumn, ExistingTable
 from mssql_pg_migrate.validation.columns import NotComparable, compare_columns
 from mssql_pg_migrate.validation.kinds import Kind, Role
@@ -70,10 +70,12 @@ def test_a_key_that_is_not_carried_is_no_key() -> None:
     assert comparison.roles == (Role.KEY,)
 
 
-def test_a_computed_column_is_compared_unless_the_target_computes_it() -> None:
+def test_a_computed_column_is_compared_whether_the_target_computes_it_or_not() -> None:
     """A run copies it into a table that has it as a plain column, whatever the mapping would have created."""
     made = table(INT, INT, primary=(0,))
-    made = replace(made, columns=(made.columns[0], replace(made.columns[1], copied=False, generated_sql="c0 + 1")))
+    source = replace(made.columns[1].source, computed=Computed("([c0]+(1))", persisted=False))
+    computed_column = replace(made.columns[1], source=source, copied=False, generated_sql="c0 + 1")
+    made = replace(made, columns=(made.columns[0], computed_column))
     plain = existing(made)
     read, comparison = compare_columns(made, plain)
     assert comparison.names == ("c0", "c1")
@@ -81,8 +83,15 @@ def test_a_computed_column_is_compared_unless_the_target_computes_it() -> None:
 
     computed = replace(plain, columns=(plain.columns[0], replace(plain.columns[1], generated=True)))
     read, comparison = compare_columns(made, computed)
-    assert comparison.names == ("c0",)
-    assert [column.name for column in read.copied_columns] == ["c0"]
+    assert comparison.names == ("c0", "c1")
+    assert [column.computed for column in comparison.columns] == [False, True]
+    assert [column.name for column in read.copied_columns] == ["c0", "c1"]
+    assert comparison.without_computed().names == ("c0",)
+    assert comparison.of(comparison.columns[1]).names == ("c0", "c1")
+
+    other = replace(existing(made, c1="uuid").columns[1], generated=True)
+    _, comparison = compare_columns(made, replace(plain, columns=(plain.columns[0], other)))
+    assert (comparison.names, comparison.incomparable) == (("c0",), ("c1",))
 
     _, comparison = compare_columns(made, replace(plain, columns=plain.columns[:1]))
     assert comparison.names == ("c0",), "nor is one that the target does without"

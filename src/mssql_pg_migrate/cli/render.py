@@ -108,8 +108,8 @@ def validation_blocks(report: ValidationReport) -> list[Block]:
         for column in item.computed:
             about = "about " if column.estimated else ""
             rows = f"{about}{count(column.rows, 'row')}"
-            keys = ", ".join(column.sample_keys)
-            blocks.append(f"{item.table}, computed column {column.column}, different in {rows}: {keys}")
+            named = ", ".join(column.sample_keys)
+            blocks.append(f"{item.table}, computed column {column.column}, different in {rows}: {named}")
     return blocks
 
 

@@ -54,7 +54,7 @@ def call(place: Place, name: str, arguments: list[Any]) -> Value:
     try:
         return rule(place, arguments)
     except UnfitArguments as reason:
-        raise Untranslatable(f"{name.upper()} {reason}") from reason
+        raise reason.named(name) from reason
 
 
 # --- clock, identity of the session ----------------------------------------------------------------------------------

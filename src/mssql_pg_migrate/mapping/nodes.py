@@ -206,7 +206,12 @@ def describe(node: Any) -> str:
         return f"{node.name.upper()}()"
     if name in ("WithinGroup", "Window"):
         return describe(node.this)
-    text = node.sql(dialect="tsql")
+    return written(node)
+
+
+def written(node: Any) -> str:
+    """A node's T-SQL, shortened."""
+    text = " ".join(node.sql(dialect="tsql").split())
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -17,6 +17,16 @@ from typing import Any
 class Untranslatable(Exception):
     """An expression has no PostgreSQL form of the same meaning; the text says why, as the end of a sentence."""
 
+    where: str | None = None
+    """The T-SQL of the innermost expression it is about, where a query has many."""
+
+    def located(self) -> str:
+        """The text with that expression, unless it names what it is about: it calls, reads or refers to something."""
+        text = str(self)
+        if self.where is None or self.where in text or text.startswith("it "):
+            return text
+        return f"{text}: {self.where}"
+
 
 @contextmanager
 def bounded_depth() -> Iterator[None]:

@@ -12,9 +12,9 @@ from typing import Any
 
 from ..model import SqlType
 from . import aggregates, windows
+from .clauses import Clauses
 from .context import Context
-from .expressions import ExpressionTranslator
-from .nodes import check_arguments, describe, table_function
+from .nodes import check_arguments, describe, table_function, written
 from .parse import Untranslatable
 from .quoting import quote_ident
 from .relations import (
@@ -33,26 +33,24 @@ from .relations import (
 )
 from .rules import UnfitArguments
 from .translate import find_sequence
-from .values import INT, TINYINT, Predicate, Value, common_type, kind_of
+from .values import Predicate, Value, common_type, kind_of
 
 _SELECT = frozenset({"expressions", "from", "from_", "joins", "where", "group", "having", "distinct", "limit", "order",
                      "with", "with_", "offset", "options"})  # fmt: skip
-_GROUPINGS = {"Rollup": "ROLLUP ", "Cube": "CUBE ", "GroupingSets": "GROUPING SETS "}
 _SET_OPERATION = frozenset({"this", "expression", "distinct", "order", "limit", "with", "with_", "offset"})
 
 
-class QueryTranslator(ExpressionTranslator):
+class QueryTranslator(Clauses):
     """Translates one query; subqueries get a translator of their own with this one as ``outer``."""
 
     def __init__(self, context: Context, schema: str, lookup: BaseLookup, outer: QueryTranslator | None = None) -> None:
-        super().__init__(context.options.abilities, context.catalog.collation, exact_text=False)
+        super().__init__(context.options.abilities, context.catalog.collation)
         self._context = context
         self._schema = schema
         self._lookup = lookup
         self._outer = outer
         self._relations: list[Relation] = []
         self._ctes: dict[str, tuple[OutputColumn, ...]] = dict(outer._ctes) if outer else {}
-        self._outputs: dict[str, OutputColumn] = {}
         if outer is not None:
             self.remarks = outer.remarks
 
@@ -85,10 +83,24 @@ class QueryTranslator(ExpressionTranslator):
             try:
                 return aggregates.AGGREGATES[name](self, arguments, "")
             except UnfitArguments as reason:
-                raise Untranslatable(f"{name.upper()} {reason}") from reason
+                raise reason.named(name) from reason
         if name in ("grouping", "grouping_id"):
             return self._grouping(name, arguments)
         return super()._function(name, arguments)
+
+    def value(self, node: Any) -> Value:
+        try:
+            return super().value(node)
+        except Untranslatable as reason:
+            reason.where = reason.where or written(node)
+            raise
+
+    def predicate(self, node: Any) -> Predicate:
+        try:
+            return super().predicate(node)
+        except Untranslatable as reason:
+            reason.where = reason.where or written(node)
+            raise
 
     # -- queries ---------------------------------------------------------------------------------------------------
 
@@ -299,7 +311,7 @@ class QueryTranslator(ExpressionTranslator):
             raise Untranslatable(f"two relations are called {relation.alias}")
         self._relations.append(relation)
 
-    # -- SELECT list, GROUP BY, ORDER BY, TOP ------------------------------------------------------------------------
+    # -- SELECT list ------------------------------------------------------------------------
 
     def _outputs_of(self, nodes: Sequence[Any]) -> Iterator[tuple[str, Value]]:
         for node in nodes:
@@ -323,97 +335,6 @@ class QueryTranslator(ExpressionTranslator):
         for relation in found:
             for column in relation.columns.values():
                 yield column.source, qualified_column(relation, column)
-
-    def _group(self, group: Any) -> str:
-        """GROUP BY, with ROLLUP, CUBE and GROUPING SETS, which both servers have; WITH ROLLUP is the older spelling."""
-        check_arguments(group, frozenset({"expressions", "rollup", "cube"}))
-        values: list[Value] = []
-        text = ", ".join(self._group_item(node, values) for node in group.expressions)
-        self._remark_groups(values)
-        for word in ("rollup", "cube"):
-            if group.args.get(word):
-                text = f"{word.upper()} ({text})"
-        return text
-
-    def _group_item(self, node: Any, values: list[Value]) -> str:
-        kind = type(node).__name__
-        if kind in _GROUPINGS or kind in ("Tuple", "Paren"):
-            nodes = [node.this] if kind == "Paren" else node.expressions
-            items = ", ".join(self._group_item(item, values) for item in nodes)
-            return f"{_GROUPINGS.get(kind, '')}({items})"
-        values.append(self.value(node))
-        return values[-1].sql
-
-    def _grouping(self, name: str, arguments: list[Any]) -> Value:
-        """GROUPING (a tinyint) and GROUPING_ID, the bits of several."""
-        if not arguments or (name == "grouping" and len(arguments) != 1):
-            raise Untranslatable(f"{name.upper()} with {len(arguments)} arguments is not translated")
-        listed = ", ".join(self.value(node).sql for node in arguments)
-        return Value(f"GROUPING({listed})", TINYINT if name == "grouping" else INT, immutable=False)
-
-    def ordering(self, order: Any) -> str:
-        """The columns of ORDER BY: SQL Server sorts NULL first, before everything."""
-        check_arguments(order, frozenset({"expressions"}))
-        return self._order_items(order.expressions)
-
-    def _order_items(self, items: Sequence[Any]) -> str:
-        parts = []
-        for item in items:
-            check_arguments(item, frozenset({"this", "desc", "nulls_first"}))
-            parts.append(self._sort_key(item.this) + (" DESC NULLS LAST" if item.args.get("desc") else " NULLS FIRST"))
-        return ", ".join(parts)
-
-    def _sort_key(self, node: Any) -> str:
-        if type(node).__name__ == "Column" and len(node.parts) == 1:
-            output = self._outputs.get(node.this.name.lower())
-            if output is not None:
-                self._must_sort(output.value)
-                return quote_ident(output.name)
-        if type(node).__name__ == "Literal":
-            raise Untranslatable("ORDER BY a column's number")
-        value = self.value(node)
-        self._must_sort(value)
-        return value.operand
-
-    def _must_sort(self, value: Value) -> None:
-        if value.kind == "uuid":
-            raise Untranslatable("SQL Server orders uniqueidentifier by other bytes first")
-        if value.kind == "str":
-            self.remark("text is sorted by PostgreSQL's collation")
-
-    def _limit(self, node: Any) -> tuple[str, bool]:
-        """TOP and OFFSET/FETCH; True when the order has no effect (TOP 100 PERCENT)."""
-        limit, offset = node.args.get("limit"), node.args.get("offset")
-        text = ""
-        if offset is not None:
-            text += f"\nOFFSET {self._row_count(offset.expression)}"
-        if limit is None:
-            return text, False
-        options = limit.args.get("limit_options")
-        percent = bool(options and options.args.get("percent"))
-        ties = bool(options and options.args.get("with_ties"))
-        count = self._row_count(limit.args.get("expression") or limit.args.get("count"))
-        if percent:
-            if count != 100:
-                raise Untranslatable("TOP with PERCENT")
-            return text, True
-        if ties:
-            return f"{text}\nFETCH FIRST {count} ROWS WITH TIES", False
-        return f"{text}\nLIMIT {count}", False
-
-    def _row_count(self, node: Any) -> int:
-        count = self.value(node).literal
-        if not isinstance(count, int):
-            raise Untranslatable("TOP or OFFSET with something that is no constant")
-        return count
-
-    def _remark_groups(self, values: Sequence[Value]) -> None:
-        if any(
-            value.kind == "str" and value.plain_text is None and not self.sensitivity(value).case for value in values
-        ):
-            self.remark("text is grouped with its case, the source ignores it")
-        if any(value.type.scale == 7 and value.kind in ("time", "datetime", "offset") for value in values):
-            self.remark("times less than a microsecond apart are one group: the seventh decimal is not kept")
 
     # -- expressions only queries have -------------------------------------------------------------------------------
 
@@ -472,7 +393,7 @@ class QueryTranslator(ExpressionTranslator):
         try:
             return aggregates.string_agg(self, inner, node.args["separator"], order)
         except UnfitArguments as reason:
-            raise Untranslatable(f"STRING_AGG {reason}") from reason
+            raise reason.named("string_agg") from reason
 
     def special_predicate(self, node: Any) -> Predicate | None:
         kind = type(node).__name__

@@ -70,6 +70,10 @@ Rule: TypeAlias = Callable[[Place, list[Any]], Value]
 class UnfitArguments(Untranslatable):
     """A function is called in a way without a rule; the text goes on after the function's name."""
 
+    def named(self, function: str) -> Untranslatable:
+        """The same with the function's name."""
+        return Untranslatable(f"{function.upper()} {self}")
+
 
 def expect(arguments: Sequence[Any], *allowed: int) -> None:
     """Refuse a call with another number of arguments.

@@ -73,7 +73,7 @@ class _ViewMapper:
         try:
             self.done.append(self._translate(module))
         except Untranslatable as reason:
-            self._context.note("not_carried", label, f"view: {reason}")
+            self._context.note("not_carried", label, f"view: {reason.located()}")
             self._failed.add(label)
             return False
         finally:

@@ -36,7 +36,7 @@ def windowed(place: Place, node: Any) -> Value:
     try:
         return rule(place, node.expressions, MARK)
     except UnfitArguments as reason:
-        raise Untranslatable(f"{name.upper()} {reason}") from reason
+        raise reason.named(name) from reason
 
 
 def frame(spec: Any) -> str:

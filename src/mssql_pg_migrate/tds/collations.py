@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -235,27 +236,63 @@ def codec_of(collation: bytes | None) -> str:
     return Collation.decode(collation).codec if collation else "cp1252"
 
 
-def _undefined_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Windows' way with the holes of its single-byte code pages: byte 0x81 is U+0081 and back; `?` for the rest."""
-    if isinstance(error, UnicodeDecodeError):
-        return "".join(map(chr, error.object[error.start : error.end])), error.end
-    if isinstance(error, UnicodeEncodeError):
-        text = error.object[error.start : error.end]
-        return bytes(ord(c) if 0x80 <= ord(c) <= 0x9F else 0x3F for c in text), error.end
-    raise error
-
-
+# What Windows makes of bytes that Python's tables leave free, beyond the C1 controls: characters of the private use
+# area ("Undefined -> EUDC" of the WindowsBestFit tables that Microsoft gave to Unicode, bestfit874.txt and so on), and
+# the euro of code page 936.
+_WINDOWS_ONLY: dict[str, dict[int, int]] = {
+    "cp874": {**{0xDB + i: 0xF8C1 + i for i in range(4)}, **{0xFC + i: 0xF8C5 + i for i in range(4)}},
+    "cp936": {0x80: 0x20AC, 0xFF: 0xF8F5},
+    "cp1253": {0xAA: 0xF8F9, 0xD2: 0xF8FA, 0xFF: 0xF8FB},
+    "cp1255": {
+        0xCA: 0x05BA,
+        **{0xD9 + i: 0xF88D + i for i in range(7)},
+        0xFB: 0xF894,
+        0xFC: 0xF895,
+        0xFF: 0xF896,
+    },
+    "cp1257": {0xA1: 0xF8FC, 0xA5: 0xF8FD},
+}
 HOLES = "mssql_pg_migrate.windows_holes"
-"""Name of the codec error handler that `encode_char` and `decode_char` use."""
-codecs.register_error(HOLES, _undefined_bytes)
+"""Name of the codec error handler for code pages that have no characters of Windows' own."""
+
+
+def _handler(codec: str) -> Callable[[UnicodeError], tuple[str | bytes, int]]:
+    characters = _WINDOWS_ONLY.get(codec, {})
+    numbers = {character: byte for byte, character in characters.items()}
+
+    def handle(error: UnicodeError) -> tuple[str | bytes, int]:
+        """Windows' way with the holes of its code pages: byte 0x81 is U+0081 and back; `?` for the rest."""
+        if isinstance(error, UnicodeDecodeError):
+            data = error.object[error.start : error.end]
+            return "".join(chr(characters.get(byte, byte)) for byte in data), error.end
+        if isinstance(error, UnicodeEncodeError):
+            codes = map(ord, error.object[error.start : error.end])
+            return bytes(numbers.get(c, c if 0x80 <= c <= 0x9F else 0x3F) for c in codes), error.end
+        raise error
+
+    return handle
+
+
+codecs.register_error(HOLES, _handler(""))
+for _codec in _WINDOWS_ONLY:
+    codecs.register_error(f"{HOLES}.{_codec}", _handler(_codec))
+
+
+def holes_of(codec: str) -> str:
+    """The name of the codec error handler with which a codec of Python converts as Windows does."""
+    return f"{HOLES}.{codec}" if codec in _WINDOWS_ONLY else HOLES
 
 
 def decode_char(data: bytes, collation: bytes | None) -> str:
     """char, varchar and text bytes as text, as SQL Server converts them to Unicode."""
-    return data.decode(codec_of(collation), HOLES)
+    codec = codec_of(collation)
+    return data.decode(codec, holes_of(codec))
 
 
 def encode_char(text: str, collation: bytes | None) -> bytes:
     """Text in a collation's code page; characters it lacks become `?`, as SQL Server stores them."""
     codec = codec_of(collation)
-    return text.encode(codec, "replace" if codec == "utf-8" else HOLES)
+    if codec == "cp936" and "\N{EURO SIGN}" in text:
+        # Python's table has the euro where GBK has it, Windows' at 0x80.
+        return b"\x80".join(part.encode(codec, holes_of(codec)) for part in text.split("\N{EURO SIGN}"))
+    return text.encode(codec, "replace" if codec == "utf-8" else holes_of(codec))

@@ -14,6 +14,8 @@ from ..values.sqltypes import SqlType
 
 FIRST_OBJECT_ID = 245_575_913
 FIRST_USER_TYPE_ID = 257
+NO_SCHEMA = 0
+"""In place of a schema's id for triggers on the database."""
 SYSTEM_SCHEMAS = {"dbo": 1, "guest": 2, "INFORMATION_SCHEMA": 3, "sys": 4, "db_owner": 16384}
 
 

@@ -9,6 +9,7 @@ from ..values import sqltypes as st
 from ..values.sqltypes import SqlType
 from ..values.variants import wrap
 from .model import (
+    NO_SCHEMA,
     Column,
     Module,
     SchemaObject,
@@ -180,8 +181,8 @@ def object_row(item: SchemaObject) -> Row:
 
 
 def objects(session: Session) -> Iterator[Row]:
-    """sys.objects."""
-    return (object_row(item) for item in session.sight.objects())
+    """sys.objects: without triggers on the database ("sys.objects")."""
+    return (object_row(item) for item in session.sight.objects() if item.schema_id != NO_SCHEMA)
 
 
 def system_object(name: str, number: int) -> Row:
@@ -210,6 +211,8 @@ def spt_values(_session: Session) -> Iterator[Row]:
 def sysobjects(session: Session) -> Iterator[Row]:
     """sysobjects."""
     for item in session.sight.objects():
+        if item.schema_id == NO_SCHEMA:
+            continue
         yield {
             "name": item.name,
             "id": item.object_id,

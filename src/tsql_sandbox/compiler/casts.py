@@ -8,6 +8,8 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from mssql_pg_migrate.tds.collations import DEFAULT_NAME, Collation
+
 from ..catalog.model import Column
 from ..errors import SqlError
 from ..values import sqltypes as st
@@ -93,6 +95,7 @@ MACROS = (
     "clock_text(t) AS printf('%02d:%02d:%02d', t // 36000000000, t // 600000000 % 60, t // 10000000 % 60)",
     f"ms_of(t) AS (t % {_DAY} + 5000) // 10000 % 1000",
     "units(x) AS length(x) + length(regexp_replace(x, '[^\\x{10000}-\\x{10EFFF}\\x{10F800}-\\x{10FFFF}]', '', 'g'))",
+    "in_units(x) AS CASE WHEN units(x) = length(x) THEN x ELSE split_pairs(x) END",
     "int_divide(a, b) AS CASE WHEN b = 0 THEN error('[8134] Divide by zero error encountered.') "
     "WHEN (a < 0) = (b < 0) THEN abs(a) // abs(b) ELSE -(abs(a) // abs(b)) END",
     "nonzero(b) AS CASE WHEN b = 0 THEN error('[8134] Divide by zero error encountered.') ELSE b END",
@@ -168,6 +171,8 @@ def marked(error: SqlError) -> ValueError:
 
 def _converter(source_class: str, target_class: str) -> Callable[[Any, str, str, int], Any]:
     def function(value: Any, source: str, target: str, style: int) -> Any:
+        if value is None:
+            return None
         try:
             code = None if style in (-1, _TRY - 1) else style % _TRY
             plain = convert(_to_python(value, source_class), _described(source), _described(target), code)
@@ -187,12 +192,11 @@ def install(connection: duckdb.DuckDBPyConnection) -> None:
     for source, source_type in _CLASSES.items():
         for target, target_type in _CLASSES.items():
             arguments: Any = [source_type, "VARCHAR", "VARCHAR", "INTEGER"]
-            connection.create_function(
-                f"cv_{source}_{target}",
-                _converter(source, target),
-                arguments,
-                target_type,
-            )
+            function: Any = _converter(source, target)
+            connection.create_function(f"cv_{source}_{target}", function, arguments, target_type)
+            # Conversions that may fail return NULL, which DuckDB takes from such functions only that get NULLs too.
+            options: Any = {"null_handling": "special"}
+            connection.create_function(f"tv_{source}_{target}", function, arguments, target_type, **options)
 
 
 # --- casts -----------------------------------------------------------------------------------------------------
@@ -225,7 +229,7 @@ def _by_function(ex: Ex, target: SqlType, style: int | None, trying: bool) -> st
     first, second = _class_of(source), _class_of(target)
     code = (-1 if style is None else style) + (_TRY if trying else 0)
     kinds = f"'{_descriptor(source)}', '{_descriptor(target)}'"
-    sql = f"cv_{first}_{second}(CAST({ex.sql} AS {_CLASSES[first]}), {kinds}, {code})"
+    sql = f"{'tv' if trying else 'cv'}_{first}_{second}(CAST({ex.sql} AS {_CLASSES[first]}), {kinds}, {code})"
     return sql if _CLASSES[second] == target.storage else f"CAST({sql} AS {target.storage})"
 
 
@@ -263,10 +267,10 @@ def _to_text(sql: str, source: SqlType, target: SqlType, style: int | None) -> s
     plain: str | None = None
     size = 0
     if source.name in st.TEXTUAL:
-        same_page = target.name in st.UNICODE or source.name not in st.UNICODE
-        if not same_page and not (target.collation or "").lower().endswith("utf8"):
+        size = _most_chars(source, target)
+        if size < 0:
             return None
-        plain, size = sql, 1 << 30 if source.chars < 0 or source.name in ("text", "ntext", "xml") else source.chars
+        plain = sql
     elif source.name in st.INTEGERS:
         plain, size = f"CAST({sql} AS VARCHAR)", 20
     elif source.name in st.DECIMALS:
@@ -281,6 +285,25 @@ def _to_text(sql: str, source: SqlType, target: SqlType, style: int | None) -> s
     if plain is None:
         return None
     return f"({plain})" if target.chars < 0 or target.name in ("text", "ntext") or size <= target.chars else None
+
+
+def _most_chars(source: SqlType, target: SqlType) -> int:
+    """The most characters (bytes, for char and varchar) a text may have as another type; -1 when it may be changed."""
+    open_end = source.chars < 0 or source.name in ("text", "ntext", "xml", "json", "vector")
+    if target.name in st.UNICODE:
+        return 1 << 30 if open_end else source.chars
+    page = Collation.from_name(target.collation or DEFAULT_NAME).code_page
+    national = source.name in st.UNICODE
+    if national or page != Collation.from_name(source.collation or DEFAULT_NAME).code_page:
+        # Only UTF-8 has all characters; there up to three bytes stand for a unit of UTF-16.
+        factor = 3 if national else 4
+        return -1 if page != 65001 else 1 << 30 if open_end else source.chars * factor
+    return 1 << 30 if open_end else source.chars
+
+
+def is_multibyte(collation: str | None) -> bool:
+    """Whether characters of varchar may take several bytes under a collation."""
+    return Collation.from_name(collation or DEFAULT_NAME).code_page in (932, 936, 949, 950, 65001)
 
 
 def _time_text(sql: str, source: SqlType, style: int | None) -> str | None:
@@ -430,6 +453,7 @@ def arithmetic_type(operator: str, left: SqlType, right: SqlType) -> SqlType:
             scale = max(38 - whole, min(scale, 6)) if whole < 38 or scale > 6 else scale
             scale = min(scale, 38)
         else:
-            scale = max(38 - whole, 0)
+            # "Precision, scale, and length": the places of the integral part are kept, the carry's is not counted.
+            scale = max(min(scale, 38 - max(p1 - s1, p2 - s2)), 0)
         precision = 38
     return st.make("decimal", precision, scale)

@@ -15,7 +15,7 @@ from ..values.datetimes import DAYS_1900
 from ..values.sqltypes import SqlType
 from . import casts, functions, methods
 from .casts import Ex, cast, common_type, constant
-from .patterns import like_regex
+from .patterns import like_regex, lone_units
 from .scope import Scope
 
 if TYPE_CHECKING:
@@ -134,7 +134,11 @@ class ExprCompiler:
                 return constant(negative, operand.type)  # (minus would round a decimal to 28 digits)
             kind = st.make("smallint") if operand.type.name in ("bit", "tinyint") else operand.type
             return Ex(f"CAST(-({cast(operand, kind).sql}) AS {kind.storage})", kind, operand.nullable)
-        return Ex(f"CAST(~({operand.sql}) AS {operand.type.storage})", operand.type, operand.nullable)
+        if operand.type.name not in st.INTEGERS:
+            raise SqlError(8117, f"Operand data type {operand.type.name} is invalid for '~' operator.")
+        # A bit has one binary place ("~ (Bitwise NOT)").
+        inverted = f"(1 - {operand.sql})" if operand.type.name == "bit" else f"~({operand.sql})"
+        return Ex(f"CAST({inverted} AS {operand.type.storage})", operand.type, operand.nullable)
 
     def _cast(self, expr: n.Cast, scope: Scope) -> Ex:
         kind = self.type_of(expr.type, 30)
@@ -427,22 +431,33 @@ class ExprCompiler:
         return f"(NOT EXISTS (SELECT 1 FROM ({compiled.sql}) q WHERE NOT {condition}))"
 
     def _like(self, expr: n.Like, scope: Scope) -> str:
-        operand = cast(self.value(expr.operand, scope), st.NVARCHAR_MAX)
-        pattern = cast(self.value(expr.pattern, scope), st.NVARCHAR_MAX)
+        """LIKE, by units of UTF-16 unless the collation knows supplementary characters ("LIKE", "Collation and Unicode
+        support"). Trailing blanks of the text do not count when text and pattern are not national."""
+        source, asked = self.value(expr.operand, scope), self.value(expr.pattern, scope)
+        operand, pattern = cast(source, st.NVARCHAR_MAX), cast(asked, st.NVARCHAR_MAX)
+        kinds = [ex.type for ex in (source, asked) if ex.type is not None]
         escape = ""
         if expr.escape is not None:
             compiled = self.value(expr.escape, scope)
             escape = str(compiled.const) if compiled.is_const else ""
-        source = self.value(expr.operand, scope)
-        collation = Collation.from_name(self._collation(source, source))
+            kinds += [compiled.type] if compiled.type is not None else []
+        name = self._collation(source, asked)
+        collation = Collation.from_name(name)
         flags = "s" if collation.is_binary or not collation.ignore_case else "si"
+        national = any(kind.name in st.UNICODE for kind in kinds)
+        by_units = national and not st.is_supplementary(name)
+        tail = "" if national else " *"
         if pattern.is_const:
             if pattern.const is None:
                 return "(NULL = 1)"
-            regex = casts.literal(like_regex(pattern.const, escape), st.NVARCHAR_MAX)
+            plain = pattern.const
+            by_units = by_units and ("_" in plain or "[" in plain)
+            regex = casts.literal(like_regex(lone_units(plain) if by_units else plain, escape) + tail, st.NVARCHAR_MAX)
         else:
-            regex = f"like_regex({pattern.sql}, {casts.literal(escape, st.NVARCHAR_MAX)})"
-        return f"{'(NOT ' if expr.negated else '('}regexp_full_match({operand.sql}, {regex}, '{flags}'))"
+            shown = f"split_pairs({pattern.sql})" if by_units else pattern.sql
+            regex = f"(like_regex({shown}, {casts.literal(escape, st.NVARCHAR_MAX)}) || '{tail}')"
+        text = f"in_units({operand.sql})" if by_units else operand.sql
+        return f"{'(NOT ' if expr.negated else '('}regexp_full_match({text}, {regex}, '{flags}'))"
 
 
 def _exact_operand(ex: Ex) -> Ex:

@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mssql_pg_migrate.tds.collations import Collation, decode_char, encode_char
+
 from ..errors import SqlError, Unsupported
 from ..tsql import nodes as n
 from ..values import sqltypes as st
@@ -15,7 +17,7 @@ from ..values.convert import collation_of, convert, guid_to_storage
 from ..values.sqltypes import SqlType
 from . import aggregates, functions_time
 from . import functions_catalog as metadata
-from .casts import NULL, Ex, cast, common_type, constant
+from .casts import NULL, Ex, cast, common_type, constant, marked
 from .scope import Scope
 
 if TYPE_CHECKING:
@@ -125,7 +127,18 @@ def _len(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
     if kind is not None and kind.name in st.BINARY:
         return Ex(f"CAST(octet_length({a[0].sql}) AS INTEGER)", st.INT)
     result = st.BIGINT if kind is not None and kind.is_max else st.INT
-    return Ex(f"CAST(units(rtrim({_text(a[0]).sql}, ' ')) AS {result.storage})", result, a[0].nullable)
+    count = "length" if _by_character(a[0]) else "units"
+    return Ex(f"CAST({count}(rtrim({_text(a[0]).sql}, ' ')) AS {result.storage})", result, a[0].nullable)
+
+
+def _by_character(ex: Ex) -> bool:
+    """Whether a surrogate pair is one character for text functions: by the collation of national text."""
+    return ex.type is not None and ex.type.name in st.UNICODE and st.is_supplementary(ex.type.collation)
+
+
+def _whole_pairs(ex: Ex, function: str) -> None:
+    if _by_character(ex):
+        raise Unsupported(f"{function} under a collation with supplementary characters")
 
 
 def _datalength(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
@@ -153,6 +166,10 @@ def _substring(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
     if kind is not None and kind.name in st.BINARY:
         source = cast(a[0], st.VARBINARY_MAX).sql
         return Ex(f"blob_cut({source}, {start}, {length})", st.make("varbinary", kind.length or -1))
+    if _by_character(a[0]):
+        source = _text(a[0]).sql
+        cut = f"substr({source}, greatest({start}, 1), greatest({start} + {length} - greatest({start}, 1), 0))"
+        return Ex(cut, _like_type(a[0]), a[0].nullable)
     size = a[2].const if a[2].is_const and isinstance(a[2].const, int) and a[2].const > 0 else None
     if size is not None and kind is not None and kind.name in st.TEXTUAL and 0 < kind.chars < size:
         size = kind.chars
@@ -160,11 +177,15 @@ def _substring(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
 
 
 def _left(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    if _by_character(a[0]):
+        return Ex(f"substr({_text(a[0]).sql}, 1, {_int(a[1])})", _like_type(a[0]))
     return Ex(f"text_cut({_text(a[0]).sql}, 1, {_int(a[1])})", _like_type(a[0]))
 
 
 def _right(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
     source, count = _text(a[0]).sql, _int(a[1])
+    if _by_character(a[0]):
+        return Ex(f"substr({source}, greatest(length({source}) - {count} + 1, 1))", _like_type(a[0]))
     return Ex(f"text_cut({source}, greatest(units({source}) - {count} + 1, 1), {count})", _like_type(a[0]))
 
 
@@ -209,34 +230,109 @@ def _charindex(compiler: ExprCompiler, a: list[Ex]) -> Ex:
     needle, hay = f"{lower}({_text(a[0]).sql})", f"{lower}({_text(a[1]).sql})"
     start = f"greatest({_int(a[2])}, 1)" if len(a) > 2 else "1"
     found = f"strpos(substr({hay}, {start}), {needle})"
-    return Ex(f"CAST(CASE WHEN {found} = 0 THEN 0 ELSE {found} + {start} - 1 END AS INTEGER)", st.INT)
+    sql = f"CASE WHEN {found} = 0 THEN 0 ELSE {found} + {start} - 1 END"
+    if not _by_character(a[1]):
+        sql = f"CASE WHEN units({hay}) = length({hay}) THEN {sql} ELSE char_index({needle}, {hay}, {start}) END"
+    return Ex(f"CAST({sql} AS INTEGER)", st.INT)
 
 
 def _patindex(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    _whole_pairs(a[1], "PATINDEX")
     return Ex(f"CAST(patindex({_text(a[0]).sql}, {_text(a[1]).sql}) AS INTEGER)", st.INT)
 
 
 def _stuff(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    _whole_pairs(a[0], "STUFF")
     source, start, length, new = _text(a[0]).sql, _int(a[1]), _int(a[2]), _text(a[3]).sql
     head, tail = f"text_cut({source}, 1, {start} - 1)", f"text_cut({source}, {start} + {length}, 1 << 30)"
     return Ex(f"({head} || coalesce({new}, '') || {tail})", _like_type(a[0], -1))
 
 
-def _char(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
-    if a[0].is_const and isinstance(a[0].const, int):
-        value = bytes((a[0].const,)).decode("cp1252", "replace") if 0 <= a[0].const < 256 else None
-        return constant(value, st.make("char", 1))
-    return Ex(f"chr(CAST({_int(a[0])} AS INTEGER))", st.make("char", 1))
+def _char(compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    kind = st.make("char", 1, collation=compiler.database.collation)
+    code, collation = cast(a[0], st.BIGINT), collation_of(kind).hex()
+    if code.is_const:
+        return constant(None if code.const is None else char_of(code.const, collation), kind)
+    return Ex(f"char_of({code.sql}, '{collation}')", kind)
 
 
-def _nchar(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
-    if a[0].is_const and isinstance(a[0].const, int):
-        return constant(chr(a[0].const) if 0 <= a[0].const < 0x110000 else None, st.make("nvarchar", 2))
-    return Ex(f"chr(CAST({_int(a[0])} AS INTEGER))", st.make("nvarchar", 2))
+def char_of(code: int | None, collation: str) -> str | None:
+    """CHAR: the character of a byte in the code page of the database ("CHAR").
+
+    Raises:
+        Unsupported: the code page has characters of several bytes, and this is no ASCII.
+    """
+    if code is None or not 0 <= code <= 255:
+        return None
+    page = bytes.fromhex(collation)
+    if code >= 0x80 and Collation.decode(page).code_page in (932, 936, 949, 950, 65001):
+        raise marked(Unsupported("CHAR beyond ASCII in a code page with characters of several bytes"))
+    return decode_char(bytes((code,)), page)
 
 
-def _unicode(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
-    return Ex(f"ord({_text(a[0]).sql})", st.INT)
+def _nchar(compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    supplementary = st.is_supplementary(compiler.database.collation)
+    kind = st.make("nvarchar", 2) if supplementary else st.make("nchar", 1)
+    code = cast(a[0], st.BIGINT)
+    if code.is_const:
+        stored = nchar_of(code.const, supplementary)
+        return constant(None if stored is None else text.from_storage(stored), kind)
+    return Ex(f"nchar_of({code.sql}, {'true' if supplementary else 'false'})", kind)
+
+
+def nchar_of(code: int | None, supplementary: bool) -> str | None:
+    """NCHAR in its storage form: units of UTF-16; all of Unicode where the database's collation has _SC ("NCHAR")."""
+    limit = 0x10FFFF if supplementary else 0xFFFF
+    if code is None or not 0 <= code <= limit:
+        return None
+    return text.to_storage(chr(code))
+
+
+def _ascii(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    kind = a[0].type or st.VARCHAR_MAX
+    plain = st.make("varchar", -1, collation=kind.collation)
+    return Ex(f"code_of({cast(a[0], plain).sql}, '{collation_of(plain).hex()}')", st.INT)
+
+
+def code_of(value: str | None, collation: str) -> int | None:
+    """ASCII: the first byte of a text in its code page."""
+    data = encode_char(text.from_storage(value), bytes.fromhex(collation)) if value else b""
+    return data[0] if data else None
+
+
+def _unicode(compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    flag = "true" if st.is_supplementary(compiler.database.collation) else "false"
+    return Ex(f"unicode_of({_text(a[0]).sql}, {flag})", st.INT)
+
+
+def unicode_of(value: str | None, supplementary: bool) -> int | None:
+    """UNICODE: the first unit of UTF-16, or the first character where the database's collation has _SC ("UNICODE")."""
+    if not value:
+        return None
+    first = ord(text.from_storage(value[:2])[0])
+    return first if supplementary or first < 0x10000 else 0xD800 + (first - 0x10000 >> 10)
+
+
+def char_index(needle: str, hay: str, start: int) -> int:
+    """CHARINDEX by units of UTF-16."""
+    whole = text.from_storage(hay).encode("utf-16-le", "surrogatepass")
+    part = text.from_storage(needle).encode("utf-16-le", "surrogatepass")
+    found = whole.find(part, (start - 1) * 2)
+    while found % 2 == 1:
+        found = whole.find(part, found + 1)
+    return found // 2 + 1
+
+
+def _reverse(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    source = _text(a[0]).sql
+    if _by_character(a[0]):
+        return Ex(f"reverse_units({source})", _like_type(a[0]), a[0].nullable)
+    return Ex(f"reverse_units(in_units({source}))", _like_type(a[0]), a[0].nullable)
+
+
+def reverse_units(value: str) -> str:
+    """REVERSE of a text in its storage form; pairs that were split come together again only in their order."""
+    return text.to_storage(text.from_storage(value[::-1]))
 
 
 def _concat(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
@@ -342,8 +438,11 @@ def _hashbytes(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
 
 
 def _checksum(compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    """CHECKSUM(NEWID()), a number at random. Microsoft does not say how values are hashed, so others are refused."""
+    if any("uuid()" not in item.sql for item in a):
+        raise Unsupported("CHECKSUM of anything but NEWID(): how SQL Server computes it is not documented")
     parts = ", ".join(compiler.key(item) for item in a)
-    return Ex(f"CAST(hash({parts}) % 4294967296 - 2147483648 AS INTEGER)", st.INT, False)
+    return Ex(f"CAST(CAST(hash({parts}) % 4294967296 AS BIGINT) - 2147483648 AS INTEGER)", st.INT, False)
 
 
 def _newid(_compiler: ExprCompiler, _a: list[Ex]) -> Ex:
@@ -370,7 +469,7 @@ _HANDLERS: dict[str, Handler] = {
     "RIGHT": _right,
     "UPPER": _same("upper({0})"),
     "LOWER": _same("lower({0})"),
-    "REVERSE": _same("reverse({0})"),
+    "REVERSE": _reverse,
     "LTRIM": _trim("ltrim"),
     "RTRIM": _trim("rtrim"),
     "TRIM": _trim("trim"),
@@ -382,7 +481,7 @@ _HANDLERS: dict[str, Handler] = {
     "STUFF": _stuff,
     "CHAR": _char,
     "NCHAR": _nchar,
-    "ASCII": _unicode,
+    "ASCII": _ascii,
     "UNICODE": _unicode,
     "CONCAT": _concat,
     "CONCAT_WS": _concat_ws,

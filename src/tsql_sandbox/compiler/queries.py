@@ -218,8 +218,8 @@ class QueryCompiler(ExprCompiler):
             name = item.alias
             if name is None:
                 name = item.expr.parts[-1] if isinstance(item.expr, n.Column) else ""
-                if isinstance(item.expr, n.Column) and ex.column is not None:
-                    name = ex.column.name
+                if isinstance(item.expr, n.Column):
+                    name = scope.resolve(item.expr.parts).name
             items.append((name, ex))
         return items
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from ..catalog.model import Column, Database, Module, Principal, SchemaObject, Synonym, Table, UserType
+from ..catalog.model import NO_SCHEMA, Column, Database, Module, Principal, SchemaObject, Synonym, Table, UserType
 from ..catalog.model import Sequence as SequenceObject
 from ..errors import SqlError, Unsupported
 from ..tsql import nodes as n
@@ -63,7 +63,10 @@ def _create_module(session: Session, node: sm.CreateModule) -> None:
     schema = database.schema_id(node.name[-2] if len(node.name) > 1 else "dbo")
     existing = database.lookup(schema, node.name[-1])
     parent = 0
-    if kind == "TR" and node.parent != ("",):
+    if kind == "TR" and node.parent == ("",):
+        # A trigger on the database is in no schema, nor in sys.objects ("sys.triggers", "OBJECT_ID").
+        schema, existing = NO_SCHEMA, database.lookup(NO_SCHEMA, node.name[-1])
+    elif kind == "TR":
         found = session.find_object(node.parent)
         if found is None:
             raise SqlError(
@@ -258,7 +261,11 @@ def xml_collection(database: Database, name: n.Name) -> int:
 def _drop(session: Session, node: sm.Drop, name: n.Name, number: int) -> None:
     database = session.database
     if node.kind == "INDEX":
-        _drop_index(session.table(node.parents[number]), name[-1], node.if_exists)
+        parent = session.find_object(node.parents[number])
+        if isinstance(parent, Table):
+            _drop_index(parent, name[-1], node.if_exists)
+        elif not node.if_exists:
+            raise _missing("index", (*node.parents[number], name[-1]))
     elif node.kind == "DATABASE":
         if session.server.find_database(name[-1]) is not None or not node.if_exists:
             session.server.drop_database(name[-1])
@@ -271,6 +278,8 @@ def _drop(session: Session, node: sm.Drop, name: n.Name, number: int) -> None:
         elif not node.if_exists:
             raise _missing("type", name)
     elif node.kind == "LOGIN":
+        if session.server.find_login(name[-1]) is None:
+            raise SqlError(15151, f"Cannot drop the login '{name[-1]}', because it does not exist.")
         session.server.drop_login(name[-1])
     elif node.kind in ("USER", "ROLE"):
         if database.principals.pop(name[-1].lower(), None) is None and not node.if_exists:
@@ -299,6 +308,8 @@ def _drop_object(session: Session, node: sm.Drop, name: n.Name) -> None:
             raise _missing("table", name)
         return
     item: SchemaObject | None = session.find_object(name)
+    if node.on_database:
+        item = session.database.lookup(NO_SCHEMA, name[-1])
     if item is None or item.kind not in _DROP_KINDS[node.kind]:
         if node.if_exists:
             return

@@ -17,7 +17,7 @@ from mssql_pg_migrate.tds.values import decode_variant
 from ..catalog.model import Database, Login
 from ..compiler import casts, functions, functions_time
 from ..compiler import functions_catalog as metadata
-from ..compiler.patterns import like_regex, like_regex_function
+from ..compiler.patterns import like_regex, like_regex_function, split_pairs
 from ..errors import SqlError
 from ..faults import Counters, Faults
 from ..values import clr, text
@@ -184,8 +184,8 @@ class Engine:
         casts.install(connection)
         for name, function, arguments, result in self._functions():
             # The functions of the catalog are asked anew each time and get NULLs as they are.
-            asks = name.startswith("meta_")
-            options: dict[str, Any] = {"null_handling": "special", "side_effects": True} if asks else {}
+            asks, special = name.startswith("meta_"), name in ("nchar_of", "char_of", "code_of", "unicode_of")
+            options: dict[str, Any] = {"null_handling": "special", "side_effects": asks} if asks or special else {}
             connection.create_function(name, function, arguments, result, **options)
 
     def _functions(self) -> Iterator[tuple[str, Any, Any, str]]:
@@ -195,6 +195,13 @@ class Engine:
         yield "blob_cut", _blob_cut, ["BLOB", "BIGINT", "BIGINT"], "BLOB"
         yield "replace_ci", _replace_ci, ["VARCHAR", "VARCHAR", "VARCHAR"], "VARCHAR"
         yield "patindex", _patindex, ["VARCHAR", "VARCHAR"], "BIGINT"
+        yield "split_pairs", split_pairs, ["VARCHAR"], "VARCHAR"
+        yield "char_index", functions.char_index, ["VARCHAR", "VARCHAR", "BIGINT"], "BIGINT"
+        yield "reverse_units", functions.reverse_units, ["VARCHAR"], "VARCHAR"
+        yield "nchar_of", functions.nchar_of, ["BIGINT", "BOOLEAN"], "VARCHAR"
+        yield "char_of", functions.char_of, ["BIGINT", "VARCHAR"], "VARCHAR"
+        yield "code_of", functions.code_of, ["VARCHAR", "VARCHAR"], "INTEGER"
+        yield "unicode_of", functions.unicode_of, ["VARCHAR", "BOOLEAN"], "INTEGER"
         yield "like_regex", like_regex_function, ["VARCHAR", "VARCHAR"], "VARCHAR"
         yield "char_bytes", _char_bytes, ["VARCHAR", "VARCHAR"], "BIGINT"
         yield "variant_length", _variant_length, ["BLOB"], "BIGINT"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..catalog import graph
 from ..catalog.model import Column, SchemaObject, Table
-from ..compiler import functions_time
+from ..compiler import casts, functions_time
 from ..compiler.casts import Ex, cast, constant, literal
 from ..compiler.queries import CompiledQuery, OutputColumn, QueryCompiler
 from ..compiler.scope import Scope, ScopeColumn, ScopeSource
@@ -15,7 +15,7 @@ from ..errors import SqlError, Unsupported
 from ..tsql import nodes as n
 from ..tsql import statements as sm
 from ..values import sqltypes as st
-from ..values.convert import convert
+from ..values.convert import collation_of, convert
 from . import constraints, insert_known
 from .insert_known import END_OF_TIME, stored
 from .results import Collector
@@ -244,14 +244,18 @@ def fitted(ex: Ex, column: Column) -> str:
     """A value as a column stores it, in SQL: too long a text is an error, not cut."""
     converted = cast(ex, column.type)
     kind, source = column.type, ex.type
-    if source is None or kind.length < 0 or 0 < source.chars <= kind.chars:
+    by_bytes = kind.name in ("char", "varchar") and casts.is_multibyte(kind.collation)
+    if source is None or kind.length < 0 or (0 < source.chars <= kind.chars and not by_bytes):
         return converted.sql
     message = literal(f"[2628] String or binary data would be truncated in column '{column.name}'.", st.VARCHAR_MAX)
     if kind.name in ("binary", "varbinary") and source.name in st.BINARY:
         return f"CASE WHEN octet_length({ex.sql}) > {kind.length} THEN error({message}) ELSE {converted.sql} END"
     if kind.name not in ("char", "varchar", "nchar", "nvarchar") or source.name not in st.TEXTUAL:
         return converted.sql
-    return f"CASE WHEN units(rtrim({ex.sql}, ' ')) > {kind.chars} THEN error({message}) ELSE {converted.sql} END"
+    size = f"units(rtrim({ex.sql}, ' '))"
+    if by_bytes:
+        size = f"char_bytes(rtrim({ex.sql}, ' '), '{collation_of(kind).hex()}')"
+    return f"CASE WHEN {size} > {kind.chars} THEN error({message}) ELSE {converted.sql} END"
 
 
 def _stage_procedure(session: Session, procedure: sm.Statement, columns: list[Column]) -> tuple[str, int]:
@@ -263,7 +267,7 @@ def _stage_procedure(session: Session, procedure: sm.Statement, columns: list[Co
         control.run_one(session, procedure)
     finally:
         session.sink = outer
-    from .session import from_duckdb
+    from ..values.convert import from_duckdb
 
     rows: list[list[Any]] = []
     for outputs, found in collector.results:

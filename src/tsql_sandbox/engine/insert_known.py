@@ -125,7 +125,7 @@ def _known_keys(session: Session, table: Table, index: Index) -> set[tuple[Any, 
     """The keys an index has, kept between INSERTs of this kind; every other change of the table forgets them."""
     found = table.key_sets.get(index.index_id)
     if found is None:
-        from .session import from_duckdb
+        from ..values.convert import from_duckdb
 
         columns = [table.by_id(column_id) for column_id, _ in index.columns]
         names = ", ".join(column.physical for column in columns)

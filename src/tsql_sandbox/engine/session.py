@@ -23,8 +23,9 @@ from ..generator.ready import slice_of
 from ..tsql import nodes as n
 from ..tsql.parser import parse_batch
 from ..values import sqltypes as st
+from ..values.convert import from_duckdb
 from ..values.sqltypes import SqlType
-from . import control, dml, procedures
+from . import accumulate, control, dml, procedures
 from .engine import Engine, translate
 from .locks import CATALOG, Relocked
 from .results import Sink
@@ -541,6 +542,9 @@ class Session:
     def _select_variables(self, query: n.Select) -> None:
         if not all(item.variable for item in query.items):
             raise SqlError(141, "A SELECT statement that assigns a value to a variable must not retrieve data.", 15)
+        if accumulate.applies(query):
+            self.row_count_value = accumulate.run(self, query)
+            return
         plain = n.Select(**{**query.__dict__, "items": tuple(n.SelectItem(item.expr) for item in query.items)})
         compiled = self.compiler().query(plain, None)
         rows = self.query_rows(compiled.sql)
@@ -553,6 +557,11 @@ class Session:
         """The value of an expression, and its type."""
         compiled = self.compiler().value(expr, Scope())
         return self.evaluate(compiled), compiled.type
+
+    def constant_of(self, expr: n.Expr) -> Ex:
+        """An expression without columns, evaluated."""
+        compiled = self.compiler().value(expr, Scope())
+        return compiled if compiled.is_const else constant(self.evaluate(compiled), compiled.type)
 
     def evaluate(self, ex: Ex) -> Any:
         """The value of a compiled expression that needs no table."""
@@ -582,19 +591,6 @@ class Session:
             self.run_batch(sql)
         finally:
             self.variables = outer
-
-
-def from_duckdb(value: Any, kind: SqlType) -> Any:
-    """A value fetched from DuckDB in Python's form."""
-    from ..values import text
-
-    if value is None:
-        return None
-    if kind.name in st.TEXTUAL:
-        return text.from_storage(value)
-    if kind.name == "datetimeoffset":
-        return value["u"], value["o"]
-    return value
 
 
 def arrow_type(kind: SqlType) -> pa.DataType:

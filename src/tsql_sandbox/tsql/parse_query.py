@@ -8,6 +8,7 @@ from . import lexer
 from . import nodes as n
 from .parse_expr import ExprParser
 
+_COMPOUND = frozenset(("+=", "-=", "*=", "/=", "%=", "&=", "|=", "^="))
 _NOT_AN_ALIAS = frozenset(
     """
     FROM WHERE GROUP HAVING ORDER UNION EXCEPT INTERSECT FOR OPTION INTO INNER LEFT RIGHT FULL CROSS OUTER JOIN
@@ -155,6 +156,11 @@ class QueryParser(ExprParser):
             self.take()
             self.take()
             return n.SelectItem(self.expression(), None, token.value.lower())
+        if token.kind == lexer.VARIABLE and self.peek().upper in _COMPOUND:
+            self.take()
+            operator = self.take().upper[0]
+            name = token.value.lower()
+            return n.SelectItem(n.Binary(operator, n.Variable(name), self.expression()), None, name)
         aliased = token.kind == lexer.QUOTED or (self.at_name() and token.upper not in _NOT_AN_ALIAS)
         if aliased and self.peek().upper == "=":
             alias = self.take().value

@@ -459,7 +459,10 @@ class BatchParser(ControlParser):
             if not self.accept(","):
                 break
         if kind == "TRIGGER" and self.accept("ON"):
-            self.take()
+            if self.accept("ALL"):
+                raise Unsupported("triggers on the server")
+            self.expect("DATABASE")
+            drop.on_database = True
         return drop
 
     def _enable_trigger(self) -> sm.Statement:

@@ -195,12 +195,13 @@ class CreateObject(Statement):
 
 @dataclass
 class Drop(Statement):
-    """DROP; `parent` is the table of a DROP INDEX."""
+    """DROP; `parents` are the tables of a DROP INDEX, `on_database` is of a trigger ON DATABASE."""
 
     kind: str
     names: list[Name]
     if_exists: bool = False
     parents: list[Name] = field(default_factory=list)
+    on_database: bool = False
 
 
 @dataclass

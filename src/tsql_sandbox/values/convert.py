@@ -63,6 +63,17 @@ def convert(value: Any, source: SqlType, target: SqlType, style: int | None = No
     return handler(value, source, target, style)
 
 
+def from_duckdb(value: Any, kind: SqlType) -> Any:
+    """A value fetched from DuckDB in Python's form."""
+    if value is None:
+        return None
+    if kind.name in st.TEXTUAL:
+        return text.from_storage(value)
+    if kind.name == "datetimeoffset":
+        return value["u"], value["o"]
+    return value
+
+
 def _not_allowed(source: SqlType, target: SqlType) -> SqlError:
     return SqlError(529, f"Explicit conversion from data type {source.name} to {target.name} is not allowed.")
 
@@ -171,12 +182,8 @@ def _to_text(value: Any, source: SqlType, target: SqlType, style: int | None) ->
     result = render(value, source, target, style)
     if target.name in ("xml", "json", "vector", "text", "ntext"):
         return _strip_declaration(result) if target.name == "xml" else result
-    if target.name not in st.UNICODE:
-        collation = collation_of(target)
-        if not result.isascii():
-            result = decode_char(encode_char(result, collation), collation)
-            if target.length > 0:
-                return decode_char(encode_char(result, collation)[: target.length], collation)
+    if target.name not in st.UNICODE and not result.isascii():
+        return _bytes_text(result, target)
     limit = target.chars
     if limit < 0:
         return result
@@ -185,6 +192,21 @@ def _to_text(value: Any, source: SqlType, target: SqlType, style: int | None) ->
     if text.units(result) > limit and source.name in st.NUMBERS and source.name not in st.FLOATS:
         raise SqlError(8115, f"Arithmetic overflow error converting {source.name} to data type {target.name}.")
     return text.cut(result, 0, limit)
+
+
+def _bytes_text(value: str, target: SqlType) -> str:
+    """Text beyond ASCII as char or varchar: n counts bytes ("char and varchar"); no character is cut in two."""
+    collation = collation_of(target)
+    data = encode_char(value, collation)
+    if target.length > 0 and len(data) > target.length:
+        kept = decode_char(data, collation)
+        while len(encode_char(kept, collation)) > target.length:
+            over = len(encode_char(kept, collation)) - target.length
+            kept = kept[: -max(over // 4, 1)]
+        data = encode_char(kept, collation)
+    if target.name == "char":
+        data = data.ljust(target.length, b" ")
+    return decode_char(data, collation)
 
 
 def _strip_declaration(value: str) -> str:

@@ -28,6 +28,13 @@ from ..errors import SqlError
 UTF8_COLLATION = "Latin1_General_100_BIN2_UTF8"
 
 
+def is_supplementary(collation: str | None) -> bool:
+    """Whether a collation takes a surrogate pair for one character: those with _SC, all of version 140 and of UTF-8
+    ("Collation and Unicode support", supplementary characters)."""
+    lowered = (collation or "").lower()
+    return "_sc" in lowered or "_140_" in lowered or lowered.endswith("_utf8")
+
+
 @dataclass(frozen=True)
 class SystemType:
     """A row of sys.types: ids, and max_length, precision and scale where the declaration gives none."""

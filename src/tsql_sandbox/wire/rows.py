@@ -8,7 +8,7 @@ from decimal import Context, Decimal
 from typing import Any
 
 from mssql_pg_migrate.tds import types as t
-from mssql_pg_migrate.tds.collations import HOLES, codec_of
+from mssql_pg_migrate.tds.collations import codec_of, holes_of
 from mssql_pg_migrate.tds.metadata import FLAG_IDENTITY, FLAG_NULLABLE, ColumnMetadata, TypeInfo
 from mssql_pg_migrate.tds.tokens import NBCROW, ROW
 from mssql_pg_migrate.tds.values import TICKS_PER_DAY, encode_plp, frame, payload_encoder
@@ -135,7 +135,9 @@ def _cell_encoder(kind: SqlType, info: TypeInfo) -> Callable[[Any], bytes] | Non
     if kind.name in st.TEXTUAL and info.type_id in (t.NVARCHAR, t.BIGVARCHAR, t.XML):
         wide = info.type_id in t.UTF16
         codec = "utf-16-le" if wide else codec_of(info.collation)
-        errors = "surrogatepass" if wide else "replace" if codec == "utf-8" else HOLES
+        if codec == "cp936":
+            return None  # The euro needs `encode_char`.
+        errors = "surrogatepass" if wide else "replace" if codec == "utf-8" else holes_of(codec)
         return _large_text_cell(codec, errors) if info.is_plp else _text_cell(codec, errors)
     return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...model import SqlType
 from ...tds import types as t
-from ...tds.collations import HOLES
+from ...tds.collations import holes_of
 from ...tds.metadata import TypeInfo
 from .. import keys
 from .wire_columns import code_page
@@ -50,7 +50,8 @@ def _narrow_text(raw: bytes, info: TypeInfo, sql_type: SqlType) -> str:
     page = code_page(info.collation, sql_type.code_page)
     if page is None:
         raise ValueError("the code page of the key is not known for sure")
-    return raw.decode("utf-8" if page == UTF8_PAGE else f"cp{page}", HOLES)
+    codec = "utf-8" if page == UTF8_PAGE else f"cp{page}"
+    return raw.decode(codec, holes_of(codec))
 
 
 def _moment(raw: bytes, info: TypeInfo, scale: int) -> str:

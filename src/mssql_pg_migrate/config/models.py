@@ -323,6 +323,14 @@ class MigrationConfig(Section):
     create_foreign_keys: Annotated[bool, Key("Create foreign keys.", in_hash=True, extra=False)] = True
     create_check_constraints: Annotated[bool, Key("Create check constraints.", in_hash=True, extra=False)] = True
     create_views: Annotated[bool, Key("Create the views that can be translated.", in_hash=True)] = False
+    on_refused_table: Annotated[
+        Literal["stop", "skip"],
+        AnyCase,
+        Key(
+            "A table that cannot be carried (more columns than PostgreSQL takes, a right that is missing): the run is"
+            " refused before anything is touched, or goes on without the table, which is `failed` in the result."
+        ),
+    ] = "stop"
     on_nul: Annotated[
         Literal["error", "strip"],
         AnyCase,

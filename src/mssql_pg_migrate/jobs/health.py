@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import MigrationError
 from ..results import HealthReport, SideHealth
+from ..transfer.plan import table_of
 
 if TYPE_CHECKING:
     import psycopg
 
     from ..config.models import Config
-    from ..mapping.objects import MappedDatabase
+    from ..mapping.objects import Note
     from ..model import Catalog
     from ..source.source import Source, SourceSession
 
@@ -101,7 +102,8 @@ def _ask_target(
     config: Config, connection: psycopg.Connection[Any], side: SideHealth, selection: _Selection | None
 ) -> None:
     from ..config.tuning import tune
-    from ..target.health import check_health, missing_rights
+    from ..target.access import Needs, missing_abilities
+    from ..target.health import check_health
 
     found = check_health(connection)
     facts = found.facts
@@ -113,39 +115,44 @@ def _ask_target(
         "lz4": "yes" if facts.lz4 else "no",
         "free connections": f"{found.free_connections} of {facts.max_connections}",
     }
-    if facts.encoding != "UTF8":
-        # Nor can it be asked about names that it has no characters for.
-        side.error = (
-            f"the database's encoding is {facts.encoding}: text arrives complete in UTF8 only (CREATE DATABASE ..."
-            " ENCODING 'UTF8' TEMPLATE template0)"
-        )
-        return
-    problems = []
-    if found.read_only is not None:
-        problems.append(f"nothing can be written: {found.read_only}")
     wanted = tune(config).max_pg_connections
     if found.free_connections < wanted:
         side.warnings.append(
             f"a run would open up to {wanted} connections, and the server has {found.free_connections} to spare:"
             " lower max_pg_connections"
         )
-    database = _mapped(config, connection, selection)
-    schemas = database.schemas if database else _configured_schemas(config)
-    tables = database.tables if database else ()
-    extensions = database.extensions if database else ()
-    if database is None:
+    if selection is None:
         side.warnings.append("rights on the tables were not checked: the source did not name them")
-    problems += missing_rights(connection, config.migration.target_mode, schemas, tables, extensions)
+        schemas = _configured_schemas(config)
+        needs = Needs(schemas, schemas, stages=config.migration.target_mode == "upsert")
+        problems = missing_abilities(connection, needs)
+    else:
+        problems = _plan_problems(config, connection, side, selection)
     _conclude(side, problems)
 
 
-def _mapped(config: Config, connection: psycopg.Connection[Any], selection: _Selection | None) -> MappedDatabase | None:
-    if selection is None:
-        return None
+def _plan_problems(
+    config: Config, connection: psycopg.Connection[Any], side: SideHealth, selection: _Selection
+) -> list[str]:
+    """What the plan of a run would be refused for, in its words; what refuses single tables only may be a warning."""
     from ..mapping.build import build
     from .plan import mapping_options
+    from .tables import look_at_target
 
-    return build(selection.catalog, mapping_options(config, selection.catalog, selection.names, connection))
+    # Raises for a database in another encoding, which cannot even be asked about names that it has no characters for.
+    database = build(selection.catalog, mapping_options(config, selection.catalog, selection.names, connection))
+    looked = look_at_target(config, connection, database)
+    errors = [note for note in (*database.notes, *looked.notes) if note.severity == "error"]
+    general = [note for note in errors if table_of(note.object, selection.names) is None]
+    single = [note for note in errors if note not in general]
+    if config.migration.on_refused_table == "skip":
+        side.warnings.extend(f"left out: {_said(note)}" for note in single)
+        return [_said(note) for note in general]
+    return [_said(note) for note in (*general, *single)]
+
+
+def _said(note: Note) -> str:
+    return note.message if note.object == "target" else f"{note.object}: {note.message}"
 
 
 def _configured_schemas(config: Config) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from ..transfer.fingerprint import fingerprint
 from ..transfer.plan import RunPlan, TablePlan, transfer_order
 from ..transfer.preparation import Preparation
 from ..version import __version__
-from .plan import respect_foreign_keys
+from .tables import respect_foreign_keys
 
 if TYPE_CHECKING:
     import psycopg
@@ -103,8 +103,20 @@ def rejoin_run(control: Control, ledger: Ledger, plan: RunPlan, state: RunState,
     gone = set(entries) - {item.table.source.full_name for item in plan.tables}
     if gone:
         raise StateError(f"source table {min(gone)} is gone since the run began", hint=_START_NEW)
-    tables = tuple(_as_before(item, entries.get(item.table.source.full_name)) for item in plan.tables)
-    plan = replace(plan, tables=tables)
+    fresh = max((entry.table_id for entry in entries.values()), default=-1) + 1
+    tables: list[TablePlan] = []
+    newcomers: list[TablePlan] = []
+    for item in plan.tables:
+        entry = entries.get(item.table.source.full_name)
+        if entry is None and item.display in state.tables and state.tables[item.display].status == "failed":
+            # Left out by an earlier attempt (on_refused_table: skip), it can be carried now.
+            newcomers.append(replace(item, table_id=fresh + len(newcomers)))
+        else:
+            tables.append(_as_before(item, entry))
+    plan = replace(plan, tables=(*tables, *newcomers))
+    if newcomers:
+        entering = Preparation(ledger, replace(plan, tables=tuple(newcomers)), on_event)
+        control.call("entering tables in the ledger", entering.enter_tables)
     control.call("reading other ledgers", lambda connection: _rejoin(connection, ledger, plan, on_event))
     return plan
 

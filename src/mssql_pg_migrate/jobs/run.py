@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import Cancelled, ConfigError, MigrationError, StateError, TransferError
+from ..errors import Cancelled, ConfigError, MigrationError, SchemaError, StateError, TransferError
 from ..events import AnyEvent, EventSink, Message, PhaseStarted, Retry, RunFinished, RunStarted, TableFinished
 from ..results import RunResult, TableResult, peak_memory
 from ..state import Part, RunState, StateKeeper, TableState, existing_state, read_state, resumable_state, utc_now
@@ -230,8 +230,10 @@ class Migration:
         if not data_only:
             control.call("creating schemas and sequences", preparation.create_surroundings)
         with self._ended_by_stop(control, "at once"):
-            control.call("preparing the tables", preparation.prepare_tables)
+            unprepared = control.call("preparing the tables", preparation.prepare_tables)
         self._check_cancelled()
+        left_out = self._left_out(plan, unprepared)
+        ready = replace(plan, tables=tuple(item for item in plan.tables if item.table_id not in unprepared))
         result = RunResult(
             run_id=state.run_id,
             status="completed",
@@ -241,18 +243,35 @@ class Migration:
             notes=[f"{note.object}: {note.message}" for note in plan.notes if note.severity != "info"],
         )
         if schema_only:
-            result.tables = [TableResult(item.display, "completed") for item in plan.tables]
+            result.tables = [TableResult(item.display, "completed") for item in ready.tables]
         else:
             self._run_hooks(control, "before_data")
-            result.tables = self._transfer(control, ledger, plan, state)
+            result.tables = self._transfer(control, ledger, ready, state)
             if not self._cancelled.is_set():
                 self._run_hooks(control, "after_data")
         if not self._cancelled.is_set():
             self._finalize(control, ledger, plan, result, data_only=data_only)
+        result.tables += left_out
         self._judge(result)
         if result.status == "completed":
             self._run_hooks(control, "after_all")
         return result
+
+    def _left_out(self, plan: RunPlan, unprepared: dict[int, MigrationError]) -> list[TableResult]:
+        """The results of tables that the plan leaves out, and of those whose tables could not be made ready."""
+        results = [
+            TableResult(name, "failed", error=text, error_kind=SchemaError.kind, exit_code=SchemaError.exit_code)
+            for name, text in plan.refused
+        ]
+        for item in plan.tables:
+            error = unprepared.get(item.table_id)
+            if error is not None:
+                results.append(TableResult(item.display, "failed", error=str(error)))
+                results[-1].error_kind, results[-1].exit_code = error.kind, error.exit_code
+        for result in results:
+            self._emit(Message(level="error", table=result.table, text=result.error or ""))
+            self._emit(TableFinished(table=result.table, rows=0, skipped=0, seconds=0.0, error=result.error))
+        return results
 
     def _transfer(self, control: Control, ledger: Ledger, plan: RunPlan, state: RunState) -> list[TableResult]:
         """Move the rows of every table that the ledger does not know as loaded."""
@@ -378,7 +397,7 @@ class Migration:
             result.problems += [problem.message for problem in finalizer.run().problems]
         finally:
             self._finalizer = None
-        if not self._cancelled.is_set() and len(complete) == len(result.tables):
+        if not self._cancelled.is_set() and len(complete) == len(plan.tables):
             restore = partial(restore_foreign_keys, ledger=ledger, validate=True)
             with self._ended_by_stop(control, "at once"):
                 result.problems += control.call("putting foreign keys back", restore)

@@ -81,11 +81,15 @@ def check_fit(existing: ExistingTable, table: MappedTable, mode: Mode) -> Fit:
     fitted = replace(table, columns=tuple(columns))
     if mode == "upsert":
         problems.extend(_upsert_problems(existing, fitted))
-    return Fit(tuple(problems), fitted, tuple(_warnings(existing, table)))
+    return Fit(tuple(problems), fitted, tuple(_warnings(existing, table, mode)))
 
 
-def _warnings(existing: ExistingTable, table: MappedTable) -> list[str]:
+def _warnings(existing: ExistingTable, table: MappedTable, mode: Mode) -> list[str]:
     warnings = []
+    if existing.rules and mode != "upsert":
+        warnings.append(f"{existing.full_name}: its rules do not act on the rows (COPY): {', '.join(existing.rules)}")
+    if existing.children and mode != "upsert":
+        warnings.append(f"{existing.full_name}: its child tables are emptied with it: {', '.join(existing.children)}")
     if existing.triggers:
         warnings.append(f"{existing.full_name}: its triggers fire for the rows: {', '.join(existing.triggers)}")
     copied = {column.name for column in table.copied_columns}
@@ -112,6 +116,11 @@ def _upsert_problems(existing: ExistingTable, table: MappedTable) -> list[str]:
     by_source = {column.source.name: column for column in table.columns}
     key = [by_source[part.name].name for part in primary.columns if part.name in by_source]
     problems = []
+    if existing.rules:  # also those that are disabled
+        problems.append(
+            f"{existing.full_name}: PostgreSQL merges no rows (ON CONFLICT) into a table with INSERT or UPDATE rules:"
+            f" DROP RULE {', '.join(existing.rules)}, or use target_mode: truncate"
+        )
     if not any(unique.columns == frozenset(key) for unique in existing.uniques):
         problems.append(
             f"{existing.full_name}: upsert needs a unique constraint or index on exactly ({', '.join(key)}),"

@@ -112,6 +112,12 @@ class ExistingTable:
     """What the session may do: ``OWN``, ``DROP`` (its own, or the schema's owner), TRUNCATE, INSERT, UPDATE, SELECT."""
     locked_sequences: tuple[str, ...] = ()
     """Sequences behind identity columns that the session may not set past the rows."""
+    rules: tuple[str, ...] = ()
+    """Its INSERT and UPDATE rules."""
+    row_security: bool = False
+    """Whether policies bind this session."""
+    children: tuple[str, ...] = ()
+    """Tables that inherit from it, partitions aside."""
 
     @property
     def full_name(self) -> str:
@@ -133,7 +139,12 @@ def read_existing(
         " CASE WHEN has_table_privilege(c.oid, 'TRUNCATE') THEN 'TRUNCATE' END,"
         " CASE WHEN has_any_column_privilege(c.oid, 'INSERT') THEN 'INSERT' END,"
         " CASE WHEN has_any_column_privilege(c.oid, 'UPDATE') THEN 'UPDATE' END,"
-        " CASE WHEN has_any_column_privilege(c.oid, 'SELECT') THEN 'SELECT' END]"
+        " CASE WHEN has_any_column_privilege(c.oid, 'SELECT') THEN 'SELECT' END],"
+        # ev_type: 2 UPDATE, 3 INSERT.
+        " ARRAY(SELECT rulename::text FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid AND ev_type IN ('2', '3')"
+        " ORDER BY 1), c.relkind IN ('r', 'p') AND row_security_active(c.oid),"
+        " ARRAY(SELECT i.inhrelid::regclass::text FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class h"
+        " ON h.oid = i.inhrelid WHERE i.inhparent = c.oid AND NOT h.relispartition ORDER BY 1)"
         " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
         " WHERE n.nspname = ANY (%s) AND c.relname = ANY (%s)",
         (sorted({schema for schema, _ in wanted}), sorted({name for _, name in wanted})),
@@ -163,9 +174,52 @@ def read_existing(
             owner=owner,
             rights=frozenset(right for right in rights if right is not None),
             locked_sequences=tuple(locked.get((schema, name), ())),
+            rules=tuple(rules),
+            row_security=secured,
+            children=tuple(children),
         )
-        for oid, schema, name, kind, unlogged, referenced, owner, rights in found
+        for oid, schema, name, kind, unlogged, referenced, owner, rights, rules, secured, children in found
     }
+
+
+@dataclass(slots=True)
+class Namesakes:
+    """What the target has beside the tables of a run, under a name that is theirs or almost theirs."""
+
+    types: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Types that are no table's row type, in words, under the very name of a table."""
+    others: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+    """By table: relations whose names differ from its own in upper and lower case only."""
+
+
+def read_namesakes(connection: psycopg.Connection[Any], tables: Sequence[MappedTable]) -> Namesakes:
+    """Types and relations in the way of, or easily taken for, the tables; keys are (schema, table)."""
+    found = Namesakes()
+    schemas, names = [table.schema for table in tables], [table.name for table in tables]
+    if not tables:
+        return found
+    for schema, name, kind in connection.execute(
+        "SELECT w.schema, w.name, t.typtype::text FROM unnest(%s::text[], %s::text[]) AS w (schema, name)"
+        " JOIN pg_catalog.pg_namespace n ON n.nspname = w.schema"
+        " JOIN pg_catalog.pg_type t ON t.typnamespace = n.oid AND t.typname = w.name"
+        # Row types have a relation; array types, which PostgreSQL renames by itself, have an element type.
+        " WHERE t.typrelid = 0 AND NOT EXISTS (SELECT FROM pg_catalog.pg_type e WHERE e.typarray = t.oid)",
+        (schemas, names),
+    ):
+        found.types[schema, name] = {"e": "an enum", "d": "a domain", "r": "a range", "m": "a multirange"}.get(
+            kind, "a base type"
+        )
+    wanted = set(zip(schemas, names, strict=True))
+    for schema, name, other in connection.execute(
+        "SELECT w.schema, w.name, c.relname FROM unnest(%s::text[], %s::text[]) AS w (schema, name)"
+        " JOIN pg_catalog.pg_namespace n ON n.nspname = w.schema"
+        " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname <> w.name"
+        " AND lower(c.relname) = lower(w.name) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1, 2, 3",
+        (schemas, names),
+    ):
+        if (schema, other) not in wanted:
+            found.others[schema, name].append(other)
+    return found
 
 
 def read_locked_sequences(

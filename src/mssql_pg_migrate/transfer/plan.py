@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,6 +70,8 @@ class RunPlan:
     tuning: Tuning
     suspended: tuple[tuple[str, str, str], ...] = ()
     """Foreign keys of existing tables set aside during the load: (schema, table, constraint)."""
+    refused: tuple[tuple[str, str], ...] = ()
+    """Tables left out by ``on_refused_table: skip``: their names as ``TablePlan.display``, and why."""
 
     @property
     def errors(self) -> tuple[Note, ...]:
@@ -78,6 +83,25 @@ class RunPlan:
         """What a run says before it touches anything, folded: what a dropped table takes along, for example."""
         return [line.text() for line in fold(self.notes) if line.severity == "warning"]
 
+    def table_errors(self) -> dict[str, list[Note]]:
+        """Errors that concern one table only, by its source name; none when another error refuses the run anyway."""
+        names = {plan.table.source.full_name for plan in self.tables}
+        found: dict[str, list[Note]] = {}
+        for note in self.errors:
+            table = table_of(note.object, names)
+            if table is None:
+                return {}
+            found.setdefault(table, []).append(note)
+        return found
+
+    def _way_out(self) -> str | None:
+        """How the tables that are not refused can be carried."""
+        refused = self.table_errors()
+        if not refused or len(refused) >= len(self.tables):
+            return None
+        patterns = ", ".join(json.dumps(re.sub(r"([\[*?])", r"[\1]", name), ensure_ascii=False) for name in refused)
+        return f"to carry the others: exclude_tables: [{patterns}] under migration, or on_refused_table: skip"
+
     def refuse_errors(self) -> None:
         """Raise SchemaError when a note refuses the run."""
         if self.errors:
@@ -87,6 +111,7 @@ class RunPlan:
             hint = (
                 "add a primary key to the source table, exclude it, or use target_mode: truncate" if keyless else None
             )
+            hint = "\n  ".join(line for line in (hint, self._way_out()) if line is not None) or None
             if len(self.errors) == 1:
                 raise SchemaError(f"{first.object}: {first.message}", table=first.object, hint=hint)
             raise SchemaError(f"{len(self.errors)} problems prevent the run; nothing was changed:\n{listed}", hint=hint)
@@ -103,8 +128,19 @@ class RunPlan:
             "notes": [
                 {"severity": note.severity, "object": note.object, "message": note.message} for note in self.notes
             ],
+            "refused": [{"table": table, "reason": reason} for table, reason in self.refused],
             "tuning": self.tuning.to_dict(),
         }
+
+
+def table_of(name: str, tables: Collection[str]) -> str | None:
+    """The table whose part a note's object is: ``dbo.t``, ``dbo.t.c``, ``dbo.t index i``; None when it is of none."""
+    while name not in tables:
+        end = max(name.rfind("."), name.rfind(" "))
+        if end <= 0:
+            return None
+        name = name[:end]
+    return name
 
 
 def _table_dict(plan: TablePlan) -> dict[str, Any]:

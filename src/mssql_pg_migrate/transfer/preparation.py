@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Cancelled, StateError
+from ..errors import Cancelled, MigrationError, StateError, TransferError
 from ..events import PhaseStarted
 from ..target import ddl
 from ..target.classify import translated
@@ -69,8 +69,11 @@ class Preparation:
                     for statement in (ddl.create_sequence(sequence), *ddl.comment_on_sequence(sequence)):
                         connection.execute(statement.encode())
 
-    def prepare_tables(self, connection: psycopg.Connection[Any]) -> None:
-        """Bring every table that is still ``planned``, or holds nothing yet, into its starting state."""
+    def prepare_tables(self, connection: psycopg.Connection[Any]) -> dict[int, MigrationError]:
+        """Bring every table that is still ``planned``, or holds nothing yet, into its starting state.
+
+        Returns, by table id, why the server refuses that of single tables, which are left as they were.
+        """
         self._emit(PhaseStarted(phase="prepare"))
         entries = self._ledger.tables(connection)
         if len(entries) < len(self._plan.tables):
@@ -82,15 +85,22 @@ class Preparation:
         with translated(None, "setting foreign keys aside"), connection.transaction():
             for schema, table, name in self._plan.suspended:
                 suspend_foreign_key(connection, self._ledger, schema, table, name)
+        failed: dict[int, MigrationError] = {}
         for plan in due:
             if self._stopped():
                 raise Cancelled("stopped while the tables were being prepared")
-            # One transaction each: the server has room for the locks of some thousand tables only.
-            with translated(plan.display, "preparing the table"), connection.transaction():
-                if plan.table_id in again:
-                    # A session of a killed attempt may still commit its first chunk: wait for it, refuse others.
-                    self._ledger.begin_again(connection, plan.table_id)
-                self._prepare(connection, plan)
+            try:
+                # One transaction each: the server has room for the locks of some thousand tables only.
+                with translated(plan.display, "preparing the table"), connection.transaction():
+                    if plan.table_id in again:
+                        # A session of a killed attempt may still commit its first chunk: wait for it, refuse others.
+                        self._ledger.begin_again(connection, plan.table_id)
+                    self._prepare(connection, plan)
+            except TransferError as error:
+                if error.retryable or self._stopped() or connection.closed:
+                    raise
+                failed[plan.table_id] = error
+        return failed
 
     def _due(self, connection: psycopg.Connection[Any], plan: TablePlan, entry: LedgerTable) -> bool:
         if entry.status == "planned":

@@ -224,6 +224,13 @@ def _referenced(bench: Bench) -> str:
     return bench.refused(migration__target_mode="truncate")
 
 
+@provokes("One table of many cannot be carried")
+def _one_of_many(bench: Bench) -> str:
+    bench.source.execute_script("CREATE TABLE dbo.good (id int NOT NULL PRIMARY KEY)")
+    bench.target.execute("CREATE TYPE good AS ENUM ('a')")
+    return bench.refused(migration__include_tables=["orders", "good"])
+
+
 @provokes("The source has no such schema")
 def _no_schema(bench: Bench) -> str:
     return bench.refused(source__schema="sales")

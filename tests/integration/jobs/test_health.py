@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from mssql_pg_migrate import Config, Migration
+from mssql_pg_migrate.demo.embedded_pg import EmbeddedPostgres
+from mssql_pg_migrate.errors import SchemaError
 from mssql_pg_migrate.results import SideHealth
 from servers import MssqlDatabase, MssqlServer, PgDatabase, PgServer
 
@@ -215,20 +218,23 @@ def test_rights_on_existing_tables(poor: Place) -> None:
     poor.target.execute('CREATE TABLE "Users" ("Id" int PRIMARY KEY, "Name" varchar(50))')
     poor.target.execute('CREATE TABLE "Orders" ("Id" int PRIMARY KEY, "UserId" int REFERENCES "Users")')
     _, target = poor.check()
-    assert "table public.Orders exists and belongs to another role" in str(target.error)
-    assert "table public.Users exists" in str(target.error)
+    assert "dbo.Orders: public.Orders: must be owned by the target user, its owner is" in str(target.error)
+    assert "dbo.Users: public.Users: must be owned" in str(target.error)
 
     truncate = {"target_mode": "truncate"}
     _, target = poor.check(migration=truncate)
-    assert "the user lacks TRUNCATE, INSERT on table public.Users" in str(target.error)
+    assert "dbo.Users: public.Users: the target user lacks INSERT, TRUNCATE on it" in str(target.error)
     poor.target.execute(f'GRANT TRUNCATE, INSERT ON "Users", "Orders" TO {user}')
     _, target = poor.check(migration=truncate)
-    assert target.error == ("table public.Orders has foreign keys, which only its owner may set aside during the load")
+    assert str(target.error).startswith("dbo.Orders: public.Orders: must be owned by the target user"), (
+        "only the owner may set its foreign key aside"
+    )
+    assert "Users" not in str(target.error)
 
     upsert = {"target_mode": "upsert"}
     _, target = poor.check(migration=upsert)
     assert "the user may not create temporary tables" in str(target.error)
-    assert "the user lacks SELECT, UPDATE on table public.Users" in str(target.error)
+    assert "dbo.Users: public.Users: the target user lacks SELECT, UPDATE on it" in str(target.error)
     poor.target.execute(f'GRANT SELECT, UPDATE ON "Users", "Orders" TO {user}')
     poor.target.execute(f'GRANT TEMPORARY ON DATABASE "{poor.target.name}" TO {user}')
     _, target = poor.check(migration=upsert)
@@ -258,8 +264,61 @@ def test_what_is_said_holds(poor: Place, tmp_path: Path) -> None:
     poor.target.execute(f'REVOKE TEMPORARY ON DATABASE "{poor.target.name}" FROM {user}')
     _, target = poor.check(migration=upsert)
     assert not target.ok
-    result = Migration(poor.config(migration=upsert)).run()
-    assert result.status == "failed"
+    plan = Migration(poor.config(migration=upsert)).plan()
+    assert [note.message for note in plan.errors] == [target.error]
+    with pytest.raises(SchemaError, match="may not create temporary tables"):
+        Migration(poor.config(migration=upsert)).run()
+
+
+@pytest.mark.parametrize("mode", ["drop_recreate", "truncate", "upsert"])
+def test_the_plan_and_a_run_say_what_health_check_says(mode: str, poor: Place) -> None:
+    """A role that may connect and nothing else, then one that may look into the schema but not create in it."""
+    user = poor.logins["target"]["user"]
+    poor.target.execute('CREATE TABLE "Users" ("Id" int PRIMARY KEY, "Name" varchar(50))')
+    poor.target.execute('INSERT INTO "Users" VALUES (7, NULL)')
+    options = {"target_mode": mode}
+    for grant in ("", f"GRANT USAGE ON SCHEMA public TO {user}"):
+        if grant:
+            poor.target.execute(grant)
+        _, target = poor.check(migration=options)
+        migration = Migration(poor.config(migration=options))
+        said = [note.message for note in migration.plan().errors if note.object == "target"]
+        assert (
+            f"the user may not create tables in schema public: GRANT USAGE, CREATE ON SCHEMA public TO {user}" in said
+        )
+        assert all(text in str(target.error) for text in said)
+        with pytest.raises(SchemaError) as caught:
+            migration.run()
+        assert all(text in str(caught.value) for text in said)
+    assert poor.target.execute('SELECT "Id" FROM "Users"') == [(7,)]
+
+
+def test_a_read_only_target_is_an_error_of_the_plan(place: Place) -> None:
+    place.target.execute(f'ALTER DATABASE "{place.target.name}" SET default_transaction_read_only = on')
+    _, target = place.check()
+    plan = Migration(place.config()).plan()
+    assert [note.message for note in plan.errors] == [target.error]
+    with pytest.raises(SchemaError, match="nothing can be written: default_transaction_read_only is on"):
+        Migration(place.config()).run()
+
+
+def test_a_standby_is_an_error_of_the_plan(place: Place) -> None:
+    """A real one: a copy of a server's files that goes on recovering."""
+    with EmbeddedPostgres() as primary:
+        with psycopg.connect(primary.url(), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE shop")
+        primary.crash()
+        (primary.folder / "data" / "standby.signal").touch()
+        primary.start()
+        config = place.config(
+            target={"host": primary.host, "port": primary.port, "database": "shop", "user": primary.user,
+                    "password": primary.password, "ssl_mode": "disable"}
+        )  # fmt: skip
+        said = "nothing can be written: the server is a standby, which is read-only; connect to the primary"
+        assert [note.message for note in Migration(config).plan().errors] == [said]
+        assert said == Migration(config).health_check().sides[1].error
+        with pytest.raises(SchemaError, match="is a standby"):
+            Migration(config).run()
 
 
 def test_an_extension_that_may_not_be_created(poor: Place) -> None:

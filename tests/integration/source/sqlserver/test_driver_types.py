@@ -147,7 +147,11 @@ def test_values_of_sql_variant_keep_their_exact_text(source_db: MssqlDatabase, t
             (6, CAST(0x00FF AS varbinary(4))), (7, CAST(12.3400 AS money)), (8, CAST(1.50 AS decimal(10, 3))),
             (9, CAST('2020-02-29' AS date)), (10, CAST('6F9619FF-8B86-D011-B42D-00C04FC964FF' AS uniqueidentifier)),
             (11, NULL), (12, CAST(0.1E0 AS float)), (13, CAST('12:34:56' AS time(0))),
-            (14, CAST('10:11:12.1234567' AS time(7)))
+            (14, CAST('10:11:12.1234567' AS time(7))), (15, CAST('2020-02-29T12:34:56.5+05:30' AS datetimeoffset(3))),
+            (16, CAST('2020-02-29T12:34:00' AS smalldatetime)), (17, CAST(-214748.3648 AS smallmoney)),
+            (18, CAST(1 AS bit)), (19, CAST(-9223372036854775808 AS bigint)), (20, CAST('a' AS char(3))),
+            (21, CAST(0x41 AS binary(3))), (22, CAST(922337203685477.5807 AS money)), (23, CAST(N'b' AS nchar(2))),
+            (24, CAST('99999999999999999999999999999999999999' AS decimal(38, 0))), (25, CAST(255 AS tinyint))
         """
     )
     table = tables_of(source_db)["dbo.Anything"]
@@ -173,6 +177,17 @@ def test_values_of_sql_variant_keep_their_exact_text(source_db: MssqlDatabase, t
         11: None,
         13: "12:34:56.0000000",
         14: "10:11:12.1234567",
+        15: "2020-02-29T12:34:56.5000000+05:30",
+        16: "2020-02-29T12:34:00",
+        17: "-214748.3648",
+        18: "1",
+        19: "-9223372036854775808",
+        20: "a  ",
+        21: "0x410000",
+        22: "922337203685477.5807",
+        23: "b ",
+        24: "9" * 38,
+        25: "255",
     }
 
 

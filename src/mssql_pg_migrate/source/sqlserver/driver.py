@@ -28,7 +28,7 @@ from ..reader import Chunk, ReadRequest
 from ..settings import SqlServerSettings
 from . import classify
 from .connect import cancel_statement, connect_source
-from .encode import MAX_FIELD_BYTES, Encoder, EncodingError, adapt, contains, longest
+from .encode import MAX_FIELD_BYTES, Encoder, EncodingError, adapt, contains, first_unfit, longest
 from .query import KeyField, Layout, build_select, layout
 from .tsql import qualified_name, quote_name
 
@@ -174,6 +174,8 @@ class _Stream:
         self._encoder = Encoder([column.encoding for column in self._columns], request.copy_format)
         self._last_key: KeyValue | None = request.after
         self._rows_left = request.limit
+        self._rows = 0
+        """Rows encoded before the current batch: what names a row of a table without a key."""
         # Positions read as UTF-16 bytes because the driver's text showed U+FFFD.
         self._raw: frozenset[int] = frozenset()
         # Tables without a key: how many U+FFFD each column showed.
@@ -203,6 +205,7 @@ class _Stream:
                         yield self._emit(filling)
                     return suspects
                 data = self._encode(batch)
+                self._rows += batch.num_rows
                 self._pacer.saw(batch.num_rows, len(data))
                 filling.add(data, batch.num_rows, self._key_of(batch, batch.num_rows - 1))
             if ended:
@@ -300,6 +303,9 @@ class _Stream:
             try:
                 array = adapt(batch.column(position), column.encoding)
             except EncodingError as error:
+                row = first_unfit(batch.column(position), column.encoding)
+                if row is not None:
+                    self._refuse(batch, position, row, f"cannot be written to {column.pg_type}: {error}")
                 raise TransferError(
                     f"{self._name}.{column.source.name} ({column.source.type}) cannot be written to "
                     f"{column.pg_type}: {error}",
@@ -335,12 +341,12 @@ class _Stream:
         key = self._key_of(batch, row)
         names = [field.column.name for field in self._layout.key]
         text = ", ".join(f"{name}={value}" for name, value in zip(names, key or (), strict=False))
-        where = f" in the row with {text}" if text else ""
+        number = f"row {self._rows + row + 1} as read"
         raise DataError(
-            f"{self._name}.{column.name}{where} {reason}.",
+            f"{self._name}.{column.name} in {f'the row with {text}' if text else number} {reason}.",
             table=self._name,
             column=column.name,
-            key=text or None,
+            key=text or number,
             hint=hint,
         )
 

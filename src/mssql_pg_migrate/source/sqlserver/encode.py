@@ -7,7 +7,9 @@ lines of text COPY.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -40,6 +42,7 @@ ARROW_TYPES: dict[str, Any] = {
 
 # 16 bytes of a uniqueidentifier in the order of a PostgreSQL uuid: the first three groups are little-endian.
 _UUID_ORDER = np.array([3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15])
+_DAYS_IN_400_YEARS = 146_097
 _INTEGER_DIGITS = 19  # of a 64-bit integer
 _TRAILER = b"\xff\xff"
 
@@ -75,6 +78,21 @@ def adapt(array: Any, encoding: Encoding) -> Any:
         return array.cast(wanted)
     except pa.ArrowInvalid as error:
         raise EncodingError(f"a value does not fit {encoding}: {error}") from error
+
+
+def first_unfit(array: Any, encoding: Encoding) -> int | None:
+    """The first row whose value `adapt` refuses; None when it is the type that it refuses."""
+
+    def fits(rows: int) -> bool:
+        try:
+            adapt(array.slice(0, rows), encoding)
+        except EncodingError:
+            return False
+        return True
+
+    if not fits(0):
+        return None
+    return bisect.bisect_left(range(1, len(array) + 1), True, key=lambda rows: not fits(rows))
 
 
 def _widens(have: Any, encoding: str) -> bool:
@@ -241,9 +259,25 @@ def _timestamp_text(column: Any, suffix: str) -> Any:
         else column.cast(pa.int64()).cast(ARROW_TYPES["timestamp"])
     )
     years = pc.year(naive)
-    outside = pc.any(pc.or_(pc.less(years, 1), pc.greater(years, 9999))).as_py()
-    if outside:
-        # A datetimeoffset near the ends of its range can lie outside the years 1 to 9999 in UTC.
-        raise EncodingError("a datetimeoffset outside the years 1 to 9999 in UTC needs use_binary_copy: true")
-    text = naive.cast(pa.large_string())
+    outside = pc.or_(pc.less(years, 1), pc.greater(years, 9999))
+    if not pc.any(outside).as_py():
+        return _with_suffix(naive.cast(pa.large_string()), suffix)
+    # A datetimeoffset near the ends of its range lies outside the years 1 to 9999 in UTC.
+    usual = _with_suffix(pc.if_else(outside, None, naive).cast(pa.large_string()), suffix)
+    moments = pc.if_else(outside, naive, None).cast(pa.int64()).to_pylist()
+    return pc.coalesce(usual, pa.array([_far_text(moment, suffix) for moment in moments], pa.large_string()))
+
+
+def _with_suffix(text: Any, suffix: str) -> Any:
     return _join(text, pa.scalar(suffix, pa.large_string()), separator="") if suffix else text
+
+
+def _far_text(moment: int | None, suffix: str) -> str | None:
+    """A moment (microseconds from 1970) outside the years 1 to 9999, as PostgreSQL reads it."""
+    if moment is None:
+        return None
+    shift = 400 if moment < 0 else -400  # the calendar repeats itself
+    inside = datetime(1970, 1, 1) + timedelta(microseconds=moment, days=_DAYS_IN_400_YEARS * shift // 400)
+    year = inside.year - shift
+    era = "" if year > 0 else " BC"
+    return f"{year if year > 0 else 1 - year:04d}-{inside:%m-%d %H:%M:%S.%f}{suffix}{era}"

@@ -19,6 +19,7 @@ from ...tds import tokens as k
 from ...tds.buffer import ByteReader, NeedMoreData, ProtocolError
 from ...tds.client import RowStream, ServerFailure
 from ...tds.metadata import ColumnMetadata
+from .. import faults
 from ..reader import Chunk, ReadRequest
 from ..settings import SqlServerSettings
 from . import classify
@@ -289,38 +290,25 @@ class _Answer:
     def _fault(self, in_data: bool) -> MigrationError:
         native = _kernel.native()
         code, position, detail = self.core.fault()
-        column = self._fields[position].name if 0 <= position < len(self._fields) else None
-        if not in_data:
-            return malformed(self._name, f"fault {code} in column {column or '-'} (detail {detail})")
+        column = self._fields[position] if 0 <= position < len(self._fields) else None
+        name = "-" if column is None else column.name
         if code == native.F_UNMAPPED:
             return WireUnsupported(
-                f"column {column} holds byte 0x{detail:02X}, for which its code page has no character",
+                f"column {name} holds byte 0x{detail:02X}, for which its code page has no character",
                 table=self._name,
                 hint="Set source.reader: driver.",
             )
-        reason, hint = _data_reason(code, detail)
-        key = self._key()
+        number = f"row {self._rows + self.core.rows + 1} as read"
+        if not in_data:
+            what = "an answer" if column is None else f"column {column.name} ({column.type}) of {number}"
+            return malformed(self._name, f"{what} {faults.stream_reason(code, detail)}")
+        reason, hint = faults.data_reason(code, detail)
         names = [field.column.name for field in self._shape.key]
-        text = ", ".join(f"{name}={value}" for name, value in zip(names, key or (), strict=False))
-        where = f" in the row with {text}" if text else f" in row {self._rows + self.core.rows + 1} as read"
+        text = ", ".join(f"{key}={value}" for key, value in zip(names, self._key() or (), strict=False))
+        where = f"the row with {text}" if text else number
         return DataError(
-            f"{self._name}.{column}{where} {reason}.", table=self._name, column=column, key=text or None, hint=hint
+            f"{self._name}.{name} in {where} {reason}.", table=self._name, column=name, key=text or number, hint=hint
         )
-
-
-def _data_reason(code: int, detail: int) -> tuple[str, str]:
-    native = _kernel.native()
-    correct = "Correct the value in the source."
-    if code == native.F_NUL:
-        return (
-            "holds the character U+0000, which PostgreSQL text cannot hold",
-            "Set on_nul: strip to remove it, or correct the value in the source.",
-        )
-    if code == native.F_SURROGATE:
-        return f"holds a lone surrogate (U+{detail:04X}), which is not text in UTF-8", correct
-    if code == native.F_UTF8:
-        return f"holds bytes that are not UTF-8 (0x{detail:02X})", correct
-    return "is too long: PostgreSQL holds less than 1 GB in a value", correct
 
 
 def _transcoder(

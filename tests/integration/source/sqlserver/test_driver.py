@@ -252,6 +252,34 @@ def test_nul_characters_are_refused_by_name_or_stripped() -> None:
     assert stripped[100:] == [(struct.pack(">i", 100), b"ab"), (struct.pack(">i", 101), None)]
 
 
+def test_a_value_in_a_table_without_a_key_is_named_by_its_row() -> None:
+    def answer(_sql: str) -> Iterator[bytes]:
+        yield from numbered(3000)
+        yield row([ID, TEXT], (3000, "a\0b")) + DONE
+
+    with ScriptedServer(answer) as server, pytest.raises(DataError) as caught:
+        read(server, request(mapped(INT, NVARCHAR, key=None)))
+    assert "dbo.T.s in row 3001 as read holds the character U+0000" in str(caught.value)
+    assert (caught.value.column, caught.value.key) == ("s", "row 3001 as read")
+
+
+def test_a_value_that_does_not_fit_its_column_is_named_with_its_row() -> None:
+    """The column was an int when the run was planned as smallint."""
+
+    def answer(_sql: str) -> Iterator[bytes]:
+        infos = [ID, dataclasses.replace(ID, name="n")]
+        yield columns(*infos)
+        for number in range(5):
+            yield row(infos, (number, 40_000 if number == 3 else number))
+        yield DONE
+
+    table = mapped(INT, Column("n", SqlType("smallint", max_length=2), nullable=True))
+    with ScriptedServer(answer) as server, pytest.raises(DataError) as caught:
+        read(server, request(table))
+    assert (caught.value.table, caught.value.column, caught.value.key) == ("dbo.T", "n", "id=3")
+    assert "smallint" in str(caught.value)
+
+
 def utf16(text: str) -> bytes:
     return text.encode("utf-16-le", "surrogatepass")
 

@@ -226,3 +226,30 @@ def test_clr_types_arrive_as_text(source_db: MssqlDatabase, target_db: PgDatabas
         copy_into(target, "places", data)
         rows = target.execute("SELECT * FROM places ORDER BY id").fetchall()
     assert rows == [(1, "/1/3/", "POINT (1 2)", "POINT (-122.34 47.65)"), (2, None, None, None)]
+
+
+def test_an_instant_after_the_year_9999_in_utc_arrives_in_both_forms(
+    source_db: MssqlDatabase, target_db: PgDatabase
+) -> None:
+    source_db.execute_script(
+        """
+        CREATE TABLE dbo.Far (id int NOT NULL PRIMARY KEY, at datetimeoffset(6) NULL)
+        GO
+        INSERT INTO dbo.Far VALUES (1, '9999-12-31T23:59:59.999999-14:00'), (2, '0001-01-01T14:00:00+14:00'),
+            (3, '2020-02-29T12:00:00+01:00'), (4, NULL)
+        """
+    )
+    table = tables_of(source_db)["dbo.Far"]
+    with target_db.connect() as target:
+        target.execute("SET timezone = 'UTC'; CREATE TABLE binary_form (id integer, at timestamptz)")
+        target.execute("CREATE TABLE text_form (id integer, at timestamptz)")
+        for form, name in (("binary", "binary_form"), ("text", "text_form")):
+            copy_into(target, name, read(DriverReader(settings_of(source_db)), table, form), form)
+        found = target.execute("SELECT at::text FROM binary_form ORDER BY id").fetchall()
+        assert found == target.execute("SELECT at::text FROM text_form ORDER BY id").fetchall()
+    assert [text for (text,) in found] == [
+        "10000-01-01 13:59:59.999999+00",
+        "0001-01-01 00:00:00+00",
+        "2020-02-29 11:00:00+00",
+        None,
+    ]

@@ -15,7 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mssql_pg_migrate.mapping.types import Encoding
-from mssql_pg_migrate.source.sqlserver.encode import Encoder, EncodingError, adapt, contains, longest, text_buffers
+from mssql_pg_migrate.source.sqlserver.encode import (
+    Encoder,
+    EncodingError,
+    adapt,
+    contains,
+    first_unfit,
+    longest,
+    text_buffers,
+)
 
 
 def tuples(data: bytes, fields: int) -> Iterator[tuple[bytes | None, ...]]:
@@ -80,12 +88,32 @@ def test_timestamps_count_from_2000() -> None:
     ]
 
 
-@pytest.mark.parametrize("micros", [-62_135_596_800_000_001, 253_402_300_800_000_000])
-def test_text_copy_refuses_instants_outside_the_calendar_it_can_write(micros: int) -> None:
-    column = adapt(pa.array([micros], pa.int64()).cast(pa.timestamp("us", "UTC")), "timestamptz")
-    assert encoded(column, "timestamptz") == [struct.pack(">q", micros - 946_684_800_000_000)]
-    with pytest.raises(EncodingError, match="use_binary_copy"):
-        Encoder(["timestamptz"], "text").encode([column], 1)
+@pytest.mark.parametrize(
+    ("micros", "text"),
+    [
+        (-62_135_596_800_000_001, "0001-12-31 23:59:59.999999+00 BC"),
+        (-62_135_647_200_000_000, "0001-12-31 10:00:00.000000+00 BC"),
+        (253_402_300_800_000_000, "10000-01-01 00:00:00.000000+00"),
+        (253_402_351_199_999_999, "10000-01-01 13:59:59.999999+00"),
+    ],
+)
+def test_instants_just_outside_the_years_1_to_9999_arrive(micros: int, text: str) -> None:
+    """A datetimeoffset at the ends of its range, in UTC."""
+    column = adapt(pa.array([micros, None, 0], pa.int64()).cast(pa.timestamp("us", "UTC")), "timestamptz")
+    assert encoded(column, "timestamptz") == [
+        struct.pack(">q", micros - 946_684_800_000_000),
+        None,
+        struct.pack(">q", -946_684_800_000_000),
+    ]
+    assert lines(column, "timestamptz") == [text, "\\N", "1970-01-01 00:00:00.000000+00"]
+
+
+@given(st.lists(st.integers(-100_000, 100_000), min_size=1, max_size=40))
+def test_the_first_value_that_does_not_fit_is_found(values: list[int]) -> None:
+    bad = [position for position, value in enumerate(values) if not -32768 <= value <= 32767]
+    array = pa.array(values, pa.int32())
+    assert (first_unfit(array, "int2") if bad else None) == (bad[0] if bad else None)
+    assert first_unfit(pa.array(["x"], pa.string()), "int2") is None, "the type is wrong, not a value"
 
 
 @pytest.mark.parametrize(

@@ -263,6 +263,18 @@ def test_poison_in_a_table_without_a_key() -> None:
         read(reader, table([ID[0], NAME[0]], key=()))
 
 
+def test_a_row_that_cannot_be_followed_names_its_column_in_words() -> None:
+    """A text longer than any column, and half a character: for a person, not numbers of faults."""
+    longer = b"\xd1" + struct.pack("<iH", 2, 9000) + b"x\0" * 4500
+    odd = b"\xd1" + struct.pack("<iH", 2, 3) + b"x\0y"
+    for bad, reason in ((longer, "has a length that its type does not have"), (odd, "holds half a character")):
+        message = HEAD + row(COLS, [1, "x"]) + bad + counted(2)
+        with reading(Selecting(message)) as (_, reader), pytest.raises(TransferError) as caught:
+            read(reader, PEOPLE)
+        assert f"column Name (nvarchar(50)) of row 2 as read {reason}" in str(caught.value)
+        assert "fault" not in str(caught.value)
+
+
 VARIANT = Col(ti(t.SQL_VARIANT, 8009), "text")
 CYRILLIC = bytes.fromhex("1904d00000")
 

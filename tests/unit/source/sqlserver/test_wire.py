@@ -263,16 +263,27 @@ def test_poison_in_a_table_without_a_key() -> None:
         read(reader, table([ID[0], NAME[0]], key=()))
 
 
-def test_a_row_that_cannot_be_followed_names_its_column_in_words() -> None:
-    """A text longer than any column, and half a character: for a person, not numbers of faults."""
-    longer = b"\xd1" + struct.pack("<iH", 2, 9000) + b"x\0" * 4500
-    odd = b"\xd1" + struct.pack("<iH", 2, 3) + b"x\0y"
-    for bad, reason in ((longer, "has a length that its type does not have"), (odd, "holds half a character")):
-        message = HEAD + row(COLS, [1, "x"]) + bad + counted(2)
-        with reading(Selecting(message)) as (_, reader), pytest.raises(TransferError) as caught:
-            read(reader, PEOPLE)
-        assert f"column Name (nvarchar(50)) of row 2 as read {reason}" in str(caught.value)
-        assert "fault" not in str(caught.value)
+DAY = (Column("Day", SqlType("date", 3), nullable=True), Col(ti(t.DATEN, 3), "date"))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        (NAME, struct.pack("<H", 3) + b"x\0y", r"Name \(nvarchar\(50\)\) of row 2 as read holds half a character"),
+        (DAY, b"\x04\0\0\0\0", r"Day \(date\) of row 2 as read has a length that its type does not have"),
+        (DAY, b"\x03\xff\xff\xff", r"Day \(date\) of row 2 as read has a value outside its type's range"),
+    ],
+)
+def test_a_row_that_cannot_be_followed_names_its_column_in_words(
+    column: tuple[Column, Col], value: bytes, reason: str
+) -> None:
+    """For a person: no numbers of faults."""
+    infos = [ID[1], column[1]]
+    message = metadata(infos, ["Id", column[0].name]) + row(infos, [1, None])
+    message += b"\xd1" + struct.pack("<i", 2) + value + counted(2)
+    with reading(Selecting(message)) as (_, reader), pytest.raises(TransferError, match=reason) as caught:
+        read(reader, table([ID[0], column[0]]))
+    assert "fault" not in str(caught.value)
 
 
 VARIANT = Col(ti(t.SQL_VARIANT, 8009), "text")

@@ -30,6 +30,8 @@ class TargetAbilities:
 
     turkic: bool = False
     """Whether the database's locale takes ı, not i, for the lower case of I (Turkish, Azeri)."""
+    maps_whole_words: bool = False
+    """Whether upper('ß') is SS and lower() of a last Σ is ς, as in ICU locales; SQL Server maps letter by letter."""
 
     @property
     def nulls_not_distinct(self) -> bool:

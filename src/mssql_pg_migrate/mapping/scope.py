@@ -70,6 +70,8 @@ class Scope:
         """``sql`` in upper or lower case by the collation of ``values``."""
         turkic = self.sensitivity(*values).turkic
         self.folding(*values)
+        if self.abilities.maps_whole_words:
+            self.remark("this database's locale makes SS of ß and ς of a last Σ, the source maps each letter by itself")
         return fold_sql(sql, function, turkic=turkic)
 
     def folding(self, *values: Value) -> None:

@@ -287,7 +287,7 @@ def read_abilities(connection: psycopg.Connection[Any]) -> TargetAbilities:
             f"the target database's encoding is {facts.encoding}: text arrives complete in UTF8 only",
             hint="create it with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0",
         )
-    row = connection.execute("SELECT lower('ÜÉЖ') = 'üéж', lower('I') <> 'i'").fetchone()
+    row = connection.execute("SELECT lower('ÜÉЖ') = 'üéж', lower('I') <> 'i', upper('ß') <> 'ß'").fetchone()
     installed = connection.execute(
         "SELECT e.extname, n.nspname FROM pg_catalog.pg_extension e"
         " JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname IN ('citext', 'vector')"
@@ -300,4 +300,5 @@ def read_abilities(connection: psycopg.Connection[Any]) -> TargetAbilities:
         encoding=facts.encoding,
         folds_unicode=row is not None and bool(row[0]),
         turkic=row is not None and bool(row[1]),
+        maps_whole_words=row is not None and bool(row[2]),
     )

@@ -378,6 +378,8 @@ def test_a_target_in_a_turkish_locale_is_said_to_fold_otherwise() -> None:
     _, database = check_of("([name]='Open')", abilities=turkish)
     assert notes(database, "warning") == ["this database's locale folds I to ı, where the source folds it to i"]
     assert notes(check_of("([exact]='Open')", abilities=turkish)[1], "warning") == []
+    words = TargetAbilities(maps_whole_words=True)
+    assert any("SS of ß" in text for text in notes(computed_of("nvarchar(50)", "(upper([title]))", abilities=words)[1]))
 
 
 def test_half_a_surrogate_pair_has_no_literal() -> None:

@@ -88,6 +88,8 @@ CLI_OUTPUT = """\
       while read line; do echo "$line" | jq -r '.table + ": " + (.rows_transferred | tostring)'; done
   ```
 
+- A statement that has waited some seconds for a lock is told on the log (and as the event `waiting` of `--progress`),
+  with the session that holds it: see [troubleshooting](troubleshooting.md#it-waits).
 - With `--progress` or `--log-format json` the result on stdout is the JSON document too, so that nothing in
   `2>&1 | jq` is anything else. (`schema` prints SQL unless `--output-json` is given.)
 

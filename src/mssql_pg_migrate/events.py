@@ -109,6 +109,29 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A call to a server lasts because somebody holds a lock; told after some seconds and every half minute.
+
+    ``text`` is the whole sentence. What the server does not tell (who it is needs rights) is None.
+    """
+
+    side: Literal["source", "target"]
+    text: str
+    seconds: float
+    """How long the call lasts already."""
+    waits_for: str | None = None
+    """The table, ``schema.name`` in the server's names."""
+    held_by: int | None = None
+    """The session that holds it: PostgreSQL's process id, SQL Server's session id."""
+    application: str | None = None
+    state: str | None = None
+    """What the holder does, in the server's word: ``idle in transaction``, ``active``, ``sleeping``."""
+    since: float | None = None
+    """When the holder came into that state."""
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """Something to log; ``level`` as in ``--verbosity``."""
 
@@ -139,6 +162,7 @@ AnyEvent: TypeAlias = (
     | TableReset
     | TableFinished
     | Retry
+    | Waiting
     | Message
     | RunFinished
 )

@@ -18,6 +18,7 @@ from ..events import (
     TableFinished,
     TableReset,
     TableStarted,
+    Waiting,
 )
 from .jsontext import one_line, speak_utf8
 from .redact import Redactor
@@ -162,6 +163,8 @@ class EventLogger:
             what = f"{event.table}: " if event.table else ""
             text = f"{what}attempt {event.attempt} failed, again in {event.delay:.1f} s: {event.reason}"
             return logging.WARNING, text, event.table
+        if isinstance(event, Waiting):
+            return logging.WARNING, event.text, None
         if isinstance(event, TableReset):
             return logging.WARNING, f"{event.table}: begins again: {event.reason}", event.table
         if isinstance(event, TableFinished) and event.error:

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from ..events import AnyEvent, PhaseStarted, RunFinished, RunStarted, TableFinished, TableStarted
+from ..events import AnyEvent, PhaseStarted, RunFinished, RunStarted, TableFinished, TableStarted, Waiting
 from .jsontext import one_line
 from .logs import ALL_TABLES, timestamp
 from .redact import Redactor
@@ -63,6 +63,21 @@ class ProgressLines:
             table = next(item for item in self._tracker.snapshot().tables if item.name == event.table)
             kind = "table_started" if isinstance(event, TableStarted) else "table_finished"
             self._table(table, kind, event.at)
+        elif isinstance(event, Waiting):
+            self._write(
+                ALL_TABLES,
+                self._tracker.rows(),
+                "waiting",
+                event.at,
+                side=event.side,
+                message=self._redactor(event.text),
+                seconds=round(event.seconds, 1),
+                waits_for=event.waits_for,
+                held_by=event.held_by,
+                application=event.application,
+                state=event.state,
+                since=None if event.since is None else timestamp(event.since),
+            )
         elif isinstance(event, RunFinished):
             self._write(
                 ALL_TABLES,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MigrationError
+from ..events import EventSink
 from ..results import HealthReport, SideHealth
 from ..transfer.plan import table_of
 
@@ -36,10 +37,10 @@ class _Selection:
     names: frozenset[str]
 
 
-def health_check(config: Config) -> HealthReport:
-    """Try both sides; never raises for a server that is down or refuses."""
+def health_check(config: Config, *, on_event: EventSink) -> HealthReport:
+    """Try both sides; never raises for a server that is down or refuses. Waiting for a lock is told to ``on_event``."""
     source, selection = _check_source(config)
-    return HealthReport([source, _check_target(config, selection)])
+    return HealthReport([source, _check_target(config, selection, on_event)])
 
 
 # --- source -----------------------------------------------------------------------------------------------------------
@@ -80,12 +81,13 @@ def _ask_source(config: Config, source: Source, session: SourceSession, side: Si
 # --- target -----------------------------------------------------------------------------------------------------------
 
 
-def _check_target(config: Config, selection: _Selection | None) -> SideHealth:
+def _check_target(config: Config, selection: _Selection | None, on_event: EventSink) -> SideHealth:
     import psycopg
 
     from ..target.connect import connect_target, redact
+    from ..target.watch import watched
 
-    settings = config.target.settings()
+    settings = watched(config.target.settings(), on_event)
     side = SideHealth("target", ok=False, server=settings.label)
     try:
         with connect_target(settings, purpose="health") as connection:

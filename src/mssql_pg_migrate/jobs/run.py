@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..config.models import Config
     from ..results import HealthReport, ValidationReport
     from ..source.source import SourceSession
+    from ..target.connect import TargetSettings
     from ..target.finalize import Finalizer
     from ..target.ledger import Ledger
     from ..transfer.context import WorkerContext
@@ -63,6 +64,7 @@ class Migration:
         self._context: WorkerContext | None = None
         self._finalizer: Finalizer | None = None
         self._control: Control | None = None
+        self._target_settings: TargetSettings | None = None
         self._cancelled = threading.Event()
         self._retries = 0
 
@@ -74,7 +76,7 @@ class Migration:
         from ..target.connect import connect_target
         from .plan import make_plan
 
-        with self._source() as source, connect_target(self.config.target.settings(), purpose="plan") as target:
+        with self._source() as source, connect_target(self._target(), purpose="plan") as target:
             return make_plan(self.config, tune(self.config), source, target, only="data" if data_only else None)
 
     def run(self, *, auto_resume: bool = False, schema_only: bool = False, data_only: bool = False) -> RunResult:
@@ -121,7 +123,7 @@ class Migration:
         """Reach both servers and see whether a run could work; never raises for a server that is down."""
         from .health import health_check
 
-        return health_check(self.config)
+        return health_check(self.config, on_event=self._emit)
 
     def cancel(self, *, now: bool = False) -> None:
         """Stop: chunks under way may finish (for ``shutdown_timeout`` seconds); with ``now`` they are cut off."""
@@ -152,7 +154,7 @@ class Migration:
             self._announce(keeper)
         self._emit(PhaseStarted(phase="connect"))
         with Control(
-            self.config.target.settings(),
+            self._target(),
             retries=self.config.migration.retries,
             wait=self._cancelled.wait,
             on_event=self._emit,
@@ -304,7 +306,7 @@ class Migration:
             run_id=state.run_id,
             ledger_schema=ledger.schema,
             source=self.config.source.settings(),
-            target=self.config.target.settings(),
+            target=self._target(),
             limits=limits,
             write=WriteOptions(
                 copy_format="binary" if migration.use_binary_copy else "text",
@@ -381,7 +383,7 @@ class Migration:
 
         complete = {table.table for table in result.tables if table.status == "completed"}
         finalizer = Finalizer(
-            partial(connect_target, self.config.target.settings(), purpose="finalize"),
+            partial(connect_target, self._target(), purpose="finalize"),
             plan.database,
             [item.table for item in plan.tables if item.display in complete],
             existing={item.table.full_name for item in plan.tables if data_only or not item.built},
@@ -450,7 +452,7 @@ class Migration:
         from ..target.ledger import drop_left_over
 
         self._emit(Message(level="info", text=f"run {state.run_id} is complete: nothing to resume"))
-        with connect_target(self.config.target.settings(), purpose="control") as control:
+        with connect_target(self._target(), purpose="control") as control:
             drop_left_over(control, state.run_id)
         tables = [
             TableResult(name, "completed", rows=table.transferred_rows, skipped=table.skipped_rows)
@@ -464,6 +466,16 @@ class Migration:
         return result
 
     # -- small things ----------------------------------------------------------------------------------------------
+
+    def _target(self) -> TargetSettings:
+        """Settings of sessions whose waiting is told."""
+        from ..config.tuning import tune
+        from ..target.watch import watched
+
+        if self._target_settings is None:
+            limit = tune(self.config).max_pg_connections
+            self._target_settings = watched(self.config.target.settings(), self._emit, limit=limit)
+        return self._target_settings
 
     def _source(self) -> AbstractContextManager[SourceSession]:
         from ..source.open import open_source

@@ -33,6 +33,7 @@ from ..results import TableCheck, ValidationReport
 if TYPE_CHECKING:
     from ..config.models import Config
     from ..config.tuning import Tuning
+    from ..target.connect import TargetSettings
     from ..validation.matching import Side
     from ..validation.stop import Stop
     from ..validation.table_check import TableChecker, TableJob
@@ -53,16 +54,20 @@ def validate(
     Cancelled once ``stopped()``.
     """
     from ..config.tuning import tune
+    from ..target.watch import watched
 
     started = time.monotonic()
     tuning = tune(config)
     on_event(PhaseStarted(phase="validate"))
-    jobs, version_num = _jobs(config)
-    checks = _check_all(config, tuning, jobs, version_num, checksum=checksum, on_event=on_event, stopped=stopped)
+    target = watched(config.target.settings(), on_event, limit=tuning.max_pg_connections)
+    jobs, version_num = _jobs(config, target)
+    checks = _check_all(
+        config, target, tuning, jobs, version_num, checksum=checksum, on_event=on_event, stopped=stopped
+    )
     return ValidationReport(checksum=checksum, tables=checks, seconds=time.monotonic() - started)
 
 
-def _jobs(config: Config) -> tuple[list[TableJob], int]:
+def _jobs(config: Config, settings: TargetSettings) -> tuple[list[TableJob], int]:
     """The tables to check, and the target's server_version_num."""
     from ..mapping.build import build
     from ..source.open import open_source
@@ -73,7 +78,7 @@ def _jobs(config: Config) -> tuple[list[TableJob], int]:
     from .plan import mapping_options, read_source
 
     migration = config.migration
-    with connect_target(config.target.settings(), purpose="validate") as target:
+    with connect_target(settings, purpose="validate") as target:
         with closing(open_source(config.source.settings()).connect()) as source:
             catalog, selected = read_source(config, source)
         options = mapping_options(config, catalog, selected, target)
@@ -94,6 +99,7 @@ def _jobs(config: Config) -> tuple[list[TableJob], int]:
 
 def _check_all(
     config: Config,
+    settings: TargetSettings,
     tuning: Tuning,
     jobs: list[TableJob],
     version_num: int,
@@ -130,7 +136,7 @@ def _check_all(
             chunk_bytes=tuning.chunk_bytes,
         )
         stack.callback(source.close)
-        target = TargetSide(config.target.settings(), tuning.max_pg_connections, version_num)
+        target = TargetSide(settings, tuning.max_pg_connections, version_num)
         stack.callback(target.close)
         threads: dict[Side, int] = {
             "source": min(tuning.streams, tuning.max_mssql_connections),

@@ -18,6 +18,7 @@ from ..events import (
     TableFinished,
     TableReset,
     TableStarted,
+    Waiting,
 )
 from .history import Incident, PhaseMark, RunHistory, TableHistory, TableProgress, Tally, Throughput
 
@@ -188,6 +189,8 @@ class ReportRecorder:
             if event.level in ("warn", "error"):
                 kind = "warn" if event.level == "warn" else "error"
                 self._incident(Incident(kind, event.text, event.at, event.table))  # type: ignore[arg-type]
+        elif isinstance(event, Waiting):
+            self._incident(Incident("warn", event.text, event.at))
         else:
             self._end = event
 

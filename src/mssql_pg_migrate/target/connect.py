@@ -12,6 +12,8 @@ from .pooler import refuse_loose_pooling
 if TYPE_CHECKING:
     import psycopg
 
+    from .watch import TargetWatch
+
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
 
@@ -31,6 +33,8 @@ class TargetSettings:
     application_name: str = "mssql-pg-migrate"
     connect_timeout: int = 15
     """Seconds."""
+    watch: TargetWatch | None = field(default=None, repr=False, compare=False)
+    """Who tells of statements that wait; see ``target.watch.watched``."""
 
     def conninfo(self) -> dict[str, Any]:
         """libpq keywords. Keepalives let both sides notice a dead peer within about a minute."""
@@ -74,11 +78,13 @@ def connect_target(settings: TargetSettings, *, purpose: str | None = None) -> p
     """
     import psycopg
 
+    from .watch import WatchedConnection
+
     keywords = settings.conninfo()
     if purpose:
         keywords["application_name"] = f"{settings.application_name} {purpose}"[:63]
     try:
-        connection: psycopg.Connection[Any] = psycopg.connect(autocommit=True, **keywords)
+        connection = WatchedConnection.connect(autocommit=True, **keywords)
     except psycopg.OperationalError as error:
         raise connection_failed(settings.label, keywords, redact(str(error).strip(), settings.password)) from error
     except UnicodeEncodeError as error:
@@ -95,6 +101,8 @@ def connect_target(settings: TargetSettings, *, purpose: str | None = None) -> p
     except BaseException:
         connection.close()
         raise
+    if settings.watch is not None:
+        settings.watch.add(connection)
     return connection
 
 

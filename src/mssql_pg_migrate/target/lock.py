@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Cancelled, StateError
+from ..waiting import PATIENCE
 
 if TYPE_CHECKING:
     import psycopg
@@ -30,13 +31,16 @@ def acquire(
     *,
     wait: float = SHORT,
     stopped: Callable[[float], bool] | None = None,
+    on_wait: Callable[[str], None] | None = None,
 ) -> None:
     """Take the lock of each schema, in name order. Waits up to ``wait`` seconds for one to be released.
 
     A killed run's session lives until the server notices that its client is gone, which takes a moment. Raises
     StateError naming the session that holds the lock, Cancelled when ``stopped``, which sleeps, returns True.
+    ``on_wait`` is told once, with a sentence, when it takes longer than a moment.
     """
-    deadline = time.monotonic() + wait
+    began = time.monotonic()
+    deadline = began + wait
     for schema in sorted(set(schemas)):
         key = lock_key(schema)
         while True:
@@ -49,6 +53,9 @@ def acquire(
                     hint="wait for it to end; if it is dead, end its session with pg_terminate_backend()",
                     retryable=True,
                 )
+            if on_wait is not None and time.monotonic() - began > PATIENCE:
+                on_wait(f"waiting for target schema {schema}, held by {_holder(connection, key)}")
+                on_wait = None
             if stopped is None:
                 time.sleep(0.25)
             elif stopped(0.25):

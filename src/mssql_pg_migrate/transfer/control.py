@@ -8,11 +8,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ..errors import ConnectionFailed, MigrationError, StateError
-from ..events import EventSink, Retry
+from ..events import EventSink, Retry, Waiting
 from ..target import lock
 from ..target.classify import translated
 from ..target.connect import TargetSettings, connect_target
 from ..target.login import SOON
+from ..waiting import PATIENCE
 from .retry import Backoff
 
 if TYPE_CHECKING:
@@ -72,9 +73,14 @@ class Control:
         wait = lock.PATIENT if patient else lock.SHORT
         self.call(
             "locking the target schema",
-            lambda connection: lock.acquire(connection, schemas, wait=wait, stopped=self._wait),
+            lambda connection: lock.acquire(
+                connection, schemas, wait=wait, stopped=self._wait, on_wait=self._tell_waiting
+            ),
         )
         self._schemas = schemas
+
+    def _tell_waiting(self, text: str) -> None:
+        self._emit(Waiting(side="target", text=text, seconds=PATIENCE))
 
     def belongs_to(self, ledger: Ledger) -> None:
         """From now on the run owns that ledger: after a reconnection it must still be there, and be this run's."""
@@ -126,7 +132,7 @@ class Control:
         self._connection = None
         connection = connect_target(self._settings, purpose="control")
         try:
-            lock.acquire(connection, self._schemas, wait=lock.PATIENT, stopped=self._wait)
+            lock.acquire(connection, self._schemas, wait=lock.PATIENT, stopped=self._wait, on_wait=self._tell_waiting)
             if self._ledger is not None:
                 self._check_ours(connection, self._ledger)
         except BaseException:

@@ -6,7 +6,17 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from ..events import AnyEvent, Message, PhaseStarted, Retry, RunStarted, TableFinished, TableReset, TableStarted
+from ..events import (
+    AnyEvent,
+    Message,
+    PhaseStarted,
+    Retry,
+    RunStarted,
+    TableFinished,
+    TableReset,
+    TableStarted,
+    Waiting,
+)
 from ..report.charts import PHASE_NAMES
 from ..report.format import count, duration, plural
 
@@ -47,6 +57,8 @@ def describe(event: AnyEvent) -> LogLine | None:
         return LogLine("good", text, event.at)
     if isinstance(event, TableReset):
         return LogLine("warn", f"{event.table} begins again: {event.reason}", event.at)
+    if isinstance(event, Waiting):
+        return LogLine("warn", event.text, event.at)
     if isinstance(event, Retry):
         table = f"{event.table}: " if event.table else ""
         text = f"{table}{event.reason}; again in {event.delay:.1f} s (attempt {event.attempt})"

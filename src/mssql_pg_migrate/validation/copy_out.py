@@ -32,8 +32,11 @@ def digest_copy(
     """
     from psycopg.pq import ExecStatus
 
+    from ..target.watch import busy
+
     pgconn = connection.pgconn
-    result = pgconn.exec_(query.encode())
+    with busy(connection):
+        result = pgconn.exec_(query.encode())
     if result.status != ExecStatus.COPY_OUT:
         raise _error(result)
     addresses = _libpq() if hasattr(digest, "pump") else None

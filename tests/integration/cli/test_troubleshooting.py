@@ -12,6 +12,7 @@ import pytest
 
 from mssql_pg_migrate.config import Config, config_from_dict
 from mssql_pg_migrate.errors import MigrationError
+from mssql_pg_migrate.events import AnyEvent, Waiting
 from mssql_pg_migrate.jobs.run import Migration
 
 PAGE = Path(__file__).parents[3] / "docs" / "troubleshooting.md"
@@ -369,6 +370,26 @@ def _unwritable(bench: Bench) -> str:
     (bench.folder / "file").write_text("where a folder is needed")
     bench.state = bench.folder / "file" / "migration.state"
     return bench.failure(bench.run_with_state)
+
+
+# -- not an error -----------------------------------------------------------------------------------------------------
+
+
+@provokes("It waits")
+def _waits(bench: Bench) -> str:
+    said: list[str] = []
+    bench.target.execute("CREATE TABLE orders (id int PRIMARY KEY, note varchar(50))")
+    with bench.target.connect() as holder, holder.transaction():
+        holder.execute("LOCK TABLE orders")
+
+        def listen(event: AnyEvent) -> None:
+            if isinstance(event, Waiting):
+                said.append(event.text)
+                holder.cancel()
+                holder.close()
+
+        Migration(bench.config(migration__target_mode="truncate"), on_event=listen).run()
+    return " ".join(said)
 
 
 # -- the page ----------------------------------------------------------------------------------------------------------

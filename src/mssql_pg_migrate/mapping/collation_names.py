@@ -99,10 +99,17 @@ def fold_sql(sql: str, function: FoldFunction, *, turkic: bool) -> str:
 _TURKIC = {"lower": str.maketrans("Iİ", "ıi"), "upper": str.maketrans("iı", "İI")}
 
 
-def fold_constant(text: str, function: FoldFunction, *, turkic: bool) -> str | None:
-    """A constant in upper or lower case; None where that is left to the target's locale (letters beyond ASCII)."""
+def fold_constant(text: str, function: FoldFunction, *, turkic: bool, unicode: bool = False) -> str | None:
+    """A constant in upper or lower case; None where that is left to the target's locale (letters beyond ASCII).
+
+    ``unicode`` takes letters beyond ASCII too, one for one, as a locale does that knows them.
+    """
     if turkic:
         text = text.translate(_TURKIC[function])
-    if not text.replace("ı", "").replace("İ", "").isascii() or not (turkic or text.isascii()):
-        return None
-    return "".join(getattr(char, function)() if char.isascii() else char for char in text)
+    done = []
+    for char in text:
+        folded = char if char in "ıİ" and turkic else char.lower() if function == "lower" else char.upper()
+        if not char.isascii() and not (unicode or (turkic and char in "ıİ")):
+            return None
+        done.append(folded if len(folded) == 1 else char)
+    return "".join(done)

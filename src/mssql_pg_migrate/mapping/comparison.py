@@ -140,11 +140,11 @@ class Comparison(Arithmetic):
         wanted, text = pattern.literal, value.text
         turkic = ignore_case and how.turkic and not set("iIıİ").isdisjoint(wanted)
         if turkic:
-            folded = fold_constant(wanted, "lower", turkic=True)
+            folded = fold_constant(wanted, "lower", turkic=True, unicode=self.abilities.folds_unicode)
             if folded is None or "[" in wanted or (escape and escape.lower() != escape):
                 raise Untranslatable("its pattern has letters that Turkish folds in its own way")
             wanted, ignore_case, text = folded, False, fold_sql(text, "lower", turkic=True)
-        if "_" in wanted or "[" in wanted:
+        if "_" in wanted or "[^" in wanted:
             self.counting(value)
         unicode = any(is_unicode(side.type) for side in (value, pattern))
         found = translate_pattern(

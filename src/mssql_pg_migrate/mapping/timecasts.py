@@ -127,5 +127,7 @@ def _rounded_up(sql: str, scale: int) -> str:
 def _to_offset(value: Value, target: SqlType) -> Value:
     if _fits(value, target):
         return replace(value, type=target)
+    if value.clock:
+        return value.derived(f"{value.operand}::timestamptz({target.scale})", target)
     rounded = _rounded_up(f"({value.operand} AT TIME ZONE 'UTC')", target.scale)
     return value.derived(f"({rounded} AT TIME ZONE 'UTC')", target)

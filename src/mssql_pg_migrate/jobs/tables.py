@@ -15,6 +15,7 @@ from ..target.ddl import has_identity
 from ..target.fit import KINDS, check_fit
 from ..target.inspect import ExistingTable, Namesakes, read_existing, read_namesakes
 from ..target.ledger import Action, Ledger, LedgerTable
+from ..target.losses import own_things
 from ..target.prepare import dependents, foreign_keys_between, refuse_outside_references, unvalidated_constraints
 from ..transfer.plan import TablePlan, display_names, foreign_key_levels, range_count
 
@@ -84,8 +85,11 @@ def _needs(database: MappedDatabase, plans: Iterable[TablePlan], only: Part | No
 
 def _consequences(target: psycopg.Connection[Any], plans: list[TablePlan]) -> Iterator[Note]:
     """What dropping and emptying takes along. Raises SchemaError for what TRUNCATE does not allow."""
-    for item in dependents(target, [plan.table for plan in plans if plan.action in ("create", "recreate")]):
+    dropped = [plan.table for plan in plans if plan.action in ("create", "recreate")]
+    for item in dependents(target, dropped):
         yield Note("warning", item.table, f"dropping it also drops {item.description}")
+    for table, things in own_things(target, [plan.table for plan in plans if plan.action == "recreate"]):
+        yield Note("warning", table.source.full_name, f"dropping {table.full_name} loses what it has: {things}")
     emptied = [plan.table for plan in plans if plan.action == "truncate"]
     if emptied:
         # Those that an unfinished run made are made anew before any other is emptied.

@@ -26,7 +26,9 @@ WITH t AS (
 )
 SELECT schema, relname, 'partitioning', pg_catalog.pg_get_partkeydef(oid) FROM t WHERE relkind = 'p'
 UNION ALL SELECT t.schema, t.relname,
-    CASE WHEN t.relispartition THEN 'place as a partition of' ELSE 'inheritance from' END, i.inhparent::regclass::text FROM t JOIN pg_catalog.pg_inherits i ON i.inhrelid = t.oid
+    CASE WHEN t.relispartition THEN 'place as a partition of' ELSE 'inheritance from'
+        END, i.inhparent::regclass::text FROM t
+    JOIN pg_catalog.pg_inherits i ON i.inhrelid = t.oid
 UNION ALL SELECT t.schema, t.relname, 'column', a.attname FROM t JOIN a ON a.root = t.oid
 UNION ALL SELECT t.schema, t.relname, 'default', a.attname FROM t JOIN a ON a.root = t.oid
     WHERE a.atthasdef AND a.attgenerated = ''

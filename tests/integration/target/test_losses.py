@@ -9,7 +9,8 @@ from servers import MssqlDatabase, PgDatabase
 
 SHOP = """
 CREATE TABLE dbo.customers (id int IDENTITY(1,1) NOT NULL CONSTRAINT pk_customers PRIMARY KEY,
-    name nvarchar(20) NOT NULL CONSTRAINT df_name DEFAULT N'x', code decimal(20,0) NULL, mail varchar(50) NULL CONSTRAINT uq_mail UNIQUE)
+    name nvarchar(20) NOT NULL CONSTRAINT df_name DEFAULT N'x',
+    code decimal(20,0) NULL, mail varchar(50) NULL CONSTRAINT uq_mail UNIQUE)
 CREATE INDEX ix_name ON dbo.customers (name)
 CREATE TABLE dbo.orders (id decimal(20,0) IDENTITY(1,1) NOT NULL CONSTRAINT pk_orders PRIMARY KEY, customer int NOT NULL
     CONSTRAINT fk_customer REFERENCES dbo.customers (id), total decimal(12,2) CONSTRAINT ck_total CHECK (total >= 0),

@@ -61,8 +61,6 @@ class Comparison(Arithmetic):
             target = other.type
             if other.kind in ("datetime", "offset", "time"):
                 target = replace(target, scale=7) if target.name not in ("datetime", "smalldatetime") else target
-                if target.name == "smalldatetime":
-                    target = DATETIME
             if other.kind == "int" and "." not in value.literal:
                 target = BIGINT if abs(number_from_text(value.literal)) > 2**31 - 1 else INT
             return casts.convert(value, target, explicit=False)

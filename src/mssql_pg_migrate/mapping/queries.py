@@ -139,7 +139,7 @@ class QueryTranslator(Clauses):
         if distinct is not None:
             check_arguments(distinct, frozenset())
             self._remark_groups([value for _, value in outputs])
-        select = ",\n    ".join(output_sql(name, value) for name, value in outputs)
+        select = ",\n    ".join(output_sql(name, value, self.padded) for name, value in outputs)
         clauses.append(f"SELECT {'DISTINCT ' if distinct is not None else ''}{select}")
         if from_sql is not None:
             clauses.append(f"FROM {from_sql}")

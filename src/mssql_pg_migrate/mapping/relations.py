@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..model import SqlType
-from . import casts
 from .parse import Untranslatable
 from .quoting import quote_ident
 from .values import INT, Value, common_type, fixed_length, kind_of
@@ -77,12 +76,12 @@ def qualified_column(relation: Relation, column: OutputColumn) -> Value:
     return replace(column.value, sql=sql, plain_text=plain, literal=None, atomic=True, folded=None, clock=False)
 
 
-def output_sql(name: str, value: Value) -> str:
-    """An item of a SELECT list."""
+def output_sql(name: str, value: Value, padded: Callable[[Value], Value]) -> str:
+    """An item of a SELECT list; ``padded`` gives a char(n) its trailing blanks."""
     if value.kind == "null":
         value = Value("NULL::integer", INT)
     elif fixed_length(value.type) is not None and not (value.trimmed and _is_column(value)):
-        value = casts.padded(value)
+        value = padded(value)
     return f"{value.sql} AS {quote_ident(name)}" if name else value.sql
 
 

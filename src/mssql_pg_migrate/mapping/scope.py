@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ..model import SqlType
@@ -99,7 +100,17 @@ class Scope:
 
     def padded(self, value: Value) -> Value:
         """Text with the trailing blanks that char(n) has in T-SQL."""
-        return casts.padded(value) if value.kind == "str" else value
+        if value.type.name == "nchar" and value.literal is None:
+            self.remark("nchar is padded to characters, where the source counts one beyond U+FFFF as two")
+        if value.kind != "str":
+            return value
+        try:
+            return casts.padded(value)
+        except Untranslatable as reason:
+            if self.exact_text or self.stored:
+                raise
+            self.remark(f"{reason}, in PostgreSQL characters")
+            return casts.padded(replace(value, type=replace(value.type, code_page=None)))
 
     def convert(self, value: Value, target: SqlType, style: int | None = None, *, explicit: bool = True) -> Value:
         """CONVERT, or with ``explicit`` False an implicit conversion.

@@ -13,7 +13,7 @@ from ..model import SqlType
 from .collation_names import MULTIBYTE, UTF8, FoldFunction, fold_constant
 from .literals import text_literal
 from .rules import Place, Rule, UnfitArguments, all_immutable, expect, int_argument, text_argument
-from .values import BIGINT, INT, Value, collation_of, is_unicode, text_length, varchar
+from .values import BIGINT, INT, Value, collation_of, fixed_length, is_unicode, text_length, varchar
 
 
 def _length_sql(place: Place, value: Value, sql: str) -> str:
@@ -39,6 +39,8 @@ def _datalength(place: Place, arguments: list[Any]) -> Value:
         return value.derived(f"octet_length({value.text})", target)
     if value.kind != "str":
         raise UnfitArguments(f"of {value.type} is not translated")
+    if fixed_length(value.type) is not None and value.literal is None:
+        return value.derived(f"CASE WHEN {value.operand} IS NOT NULL THEN {value.type.max_length} END", target)
     text = place.padded(value).text
     if is_unicode(value.type):
         plain = replace(value, type=replace(value.type, collation=None))

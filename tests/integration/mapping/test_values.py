@@ -115,6 +115,8 @@ TEXTS: list[tuple[Column, str, str, Any, Any]] = [
     (text_column("x", "nvarchar(20)"), "int", "(datalength([x]))", "a😀b  ", 12),
     (text_column("x", "nvarchar(20)", SC), "int", "(datalength([x]))", "a😀b  ", 12),
     (text_column("x", "nchar(6)"), "int", "(datalength([x]))", "ab", 12),
+    (text_column("x", "nchar(6)"), "int", "(datalength([x]))", "a😀", 12),
+    (text_column("x", "char(6)", CHINESE), "int", "(datalength([x]))", "中", 6),
     (text_column("x", "varchar(20)", UTF8), "int", "(datalength([x]))", "žluť", 6),
     (text_column("x", "varchar(20)", UTF8), "int", "(len([x]))", "žluť", 4),
     (text_column("x", "char(6)", UTF8), "int", "(datalength([x]))", "žlu", 6),
@@ -451,6 +453,14 @@ def test_window_functions(target: psycopg.Connection[Any], expression: str, expe
 )  # fmt: skip
 def test_other_views(target: psycopg.Connection[Any], select: str, expected: list[Any]) -> None:
     assert sorted(view_rows(target, select, LAG_ROWS), key=repr) == sorted(expected, key=repr)
+
+
+def test_blanks_of_a_code_page_of_several_bytes_are_said_in_views() -> None:
+    source = table("T", text_column("c", "char(9)", CHINESE))
+    module = Module("dbo", "V", "view", "create view V as select max(c) as m from T")
+    database = mapped(catalog(source, modules=(module,)), create_views=True)
+    assert len(database.views) == 1
+    assert any("fill bytes of code page 936, in PostgreSQL characters" in text for text in notes(database, "warning"))
 
 
 def prices(*values: str) -> list[dict[str, Any]]:

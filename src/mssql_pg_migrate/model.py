@@ -17,6 +17,10 @@ HIDDEN = ""
 """A definition that is there and that the login may not see: the catalog shows NULL in its place."""
 
 
+ChangeMethod: TypeAlias = Literal["change_tracking", "rowversion", "watermark", "compare"]
+"""How the changes of a table are found after its rows were copied."""
+
+
 @dataclass(frozen=True, slots=True)
 class SqlType:
     """A column's data type as ``sys.columns`` and ``sys.types`` declare it."""

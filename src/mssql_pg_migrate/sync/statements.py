@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..mapping.objects import MappedTable
+from ..source.changes import OPERATION
 from ..target.ddl import qualified, quote_ident, relation
 from ..target.relations import ForeignKeyFact, TableName, UniqueFact
 from ..target.upsert import differs
 
-OPERATION = "_mpm_op"
 DELETED = "D"
 
 

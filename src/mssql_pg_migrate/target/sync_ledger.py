@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import StateError
+from ..model import ChangeMethod
 from .ddl import quote_ident
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     Connection: TypeAlias = psycopg.Connection[Any]
 
 SYNC_TABLES = ("_mpm_sync", "_mpm_sync_pass")
-Method: TypeAlias = Literal["change_tracking", "rowversion", "watermark", "compare"]
 
 _DDL = """
 CREATE TABLE IF NOT EXISTS {sync} (
@@ -47,7 +47,7 @@ class SyncEntry:
     """``schema.name`` at the source."""
     target_table: str
     """``schema.name`` in the target."""
-    method: Method
+    method: ChangeMethod
     position: str | None
     """Everything up to here is in the target; None: nobody knows, the table must be compared."""
     fingerprint: str

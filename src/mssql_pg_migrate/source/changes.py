@@ -79,6 +79,8 @@ class Moment:
     """By name: why the position it was given is no longer good, in words."""
     unchanged: frozenset[str]
     """Names whose current position shows, without another question, that nothing changed."""
+    marks: Mapping[str, str]
+    """By name: a text that is another one after a change of the table's definition."""
 
 
 class ChangeSession(Protocol):
@@ -97,6 +99,10 @@ class ChangeSession(Protocol):
 
     def rows(self, table: MappedTable) -> Generator[Chunk, None, None]:
         """All rows of a table, as COPY tuples of its copied columns, in the order of its key."""
+        ...
+
+    def marks(self, followed: Sequence[Followed]) -> Mapping[str, str]:
+        """`Moment.marks` as they are now, not as of the moment. A table that is gone has none."""
         ...
 
     def cancel(self) -> None:

@@ -18,6 +18,7 @@ from .hooks import Hook, parse_hooks
 from .keys import AnyCase, Auto, ExistingFile, Host, Key, KeyProblems, Kind, OneOrMany, Port, Secret, Section, Text
 from .load import read_document, read_file, with_values
 from .problems import InvalidConfig, Problem
+from .sync import SyncConfig
 from .values import (
     Authentication,
     Encrypt,
@@ -371,6 +372,11 @@ class Config(Section):
         BeforeValidator(lambda value: {} if value is None else value),
         Key("What is done, and how hard."),
     ] = Field(default_factory=MigrationConfig)
+
+    sync: Annotated[
+        SyncConfig | None,
+        Key("How the target follows the source after the run. With it, `run` records every table's position first."),
+    ] = None
 
     _file: str | None = PrivateAttr(default=None)
 

@@ -32,6 +32,17 @@ class ReadRequest:
     on_nul: OnNul = "error"
     limit: int | None = None
     """At most that many rows (a proof or a sample reads a few)."""
+    relation: str | None = None
+    """What to read instead of the table, in the source's own language: something with the table's columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """How chunks are cut, and what becomes of U+0000: what is the same for all tables of a session."""
+
+    chunk_rows: int = 50_000
+    chunk_bytes: int = 16 * 1024 * 1024
+    on_nul: OnNul = "error"
 
 
 @dataclass(slots=True)

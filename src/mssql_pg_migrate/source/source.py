@@ -17,7 +17,8 @@ from typing import Literal, Protocol, TypeAlias
 
 from ..mapping.objects import MappedTable
 from ..model import Catalog, KeyRange, Table
-from .reader import CopyFormat, OnNul, Reader
+from .changes import ChangeFacts, ChangeSession
+from .reader import CopyFormat, OnNul, Reader, ReadLimits
 
 UseReader: TypeAlias = Callable[[str], AbstractContextManager[Reader]]
 """Lends a reader of that name for the length of a ``with``."""
@@ -75,6 +76,10 @@ class Source(Protocol):
         """
         ...
 
+    def open_changes(self, name: str, *, one_moment: bool, limits: ReadLimits) -> ChangeSession:
+        """A session for a pass over the changes, read by the reader of that name. Raises as `open_reader`."""
+        ...
+
     def other_reader(self, name: str, reason: str) -> ChosenReader:
         """What goes on with a table after its reader raised ReaderUnsupported. Raises ConfigError: nothing may."""
         ...
@@ -125,6 +130,10 @@ class SourceSession(Protocol):
 
         One range where the table is not resumable.
         """
+        ...
+
+    def change_facts(self, tables: Iterable[Table]) -> ChangeFacts:
+        """How the changes of these tables can be seen."""
         ...
 
     def cancel(self) -> None:

@@ -17,7 +17,7 @@ from ...errors import TransferError, TransientError
 from ...mapping.objects import MappedTable
 from ...model import KeyRange, SqlType
 from ..changes import OPERATION, Followed, Moment, staged_table
-from ..reader import Chunk, OnNul, Reader, ReadRequest
+from ..reader import Chunk, Reader, ReadLimits, ReadRequest
 from .classify import to_migration_error
 from .dbapi import Connection
 from .tsql import qualified_name, quote_name
@@ -37,14 +37,10 @@ class SharedReader(Reader, Protocol):
 class SqlServerChanges:
     """See `changes.ChangeSession`; over one reader's connection, so that rows and questions see one moment."""
 
-    def __init__(
-        self, reader: SharedReader, *, snapshot: bool, on_nul: OnNul, chunk_rows: int, chunk_bytes: int
-    ) -> None:
+    def __init__(self, reader: SharedReader, *, snapshot: bool, limits: ReadLimits) -> None:
         self._reader = reader
         self._snapshot = snapshot
-        self._on_nul = on_nul
-        self._chunk_rows = chunk_rows
-        self._chunk_bytes = chunk_bytes
+        self._limits = limits
 
     # -- the moment ----------------------------------------------------------------------------------------------------
 
@@ -144,9 +140,9 @@ class SqlServerChanges:
         request = ReadRequest(
             table=table,
             range=KeyRange(id=0),
-            chunk_rows=self._chunk_rows,
-            chunk_bytes=self._chunk_bytes,
-            on_nul=self._on_nul,
+            chunk_rows=self._limits.chunk_rows,
+            chunk_bytes=self._limits.chunk_bytes,
+            on_nul=self._limits.on_nul,
             relation=relation,
         )
         yield from self._reader.chunks(request)

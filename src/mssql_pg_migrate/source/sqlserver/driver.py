@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +29,7 @@ from ..reader import Chunk, ReadRequest
 from ..settings import SqlServerSettings
 from . import classify
 from .connect import cancel_statement, connect_source
+from .dbapi import Connection
 from .encode import MAX_FIELD_BYTES, Encoder, EncodingError, adapt, contains, first_unfit, longest
 from .query import KeyField, Layout, build_select, layout
 from .tsql import qualified_name, quote_name
@@ -70,6 +72,11 @@ class DriverReader:
     def usable(self) -> bool:
         """Whether the connection may serve another request."""
         return self._usable
+
+    @property
+    def connection(self) -> Connection:
+        """Its session, for questions between two requests, by the thread that reads."""
+        return self._connection
 
     def chunks(self, request: ReadRequest) -> Generator[Chunk, None, None]:
         """Stream the rows of ``request`` in key order; see `reader.Reader.chunks`."""
@@ -223,7 +230,7 @@ class _Stream:
         return chunk
 
     def _sql(self) -> str:
-        request = ReadRequest(table=self._table, range=self._request.range, after=self._last_key, limit=self._rows_left)
+        request = replace(self._request, after=self._last_key, limit=self._rows_left)
         return build_select(request, variant="driver", replaced=self._replacements())
 
     def _replacements(self) -> dict[int, str]:
@@ -257,6 +264,7 @@ class _Stream:
 
     def _check_replaced(self) -> None:
         """At the end of a table without a key: does the server hold as many U+FFFD as were seen?"""
+        relation = self._request.relation or qualified_name(self._table.source.schema, self._table.source.name)
         for position, seen in self._replaced.items():
             column = self._source_column(position)
             inner = column.driver_select.format(c=quote_name(column.source.name))
@@ -264,7 +272,7 @@ class _Stream:
             true = self._reader.count(
                 f"SELECT COALESCE(SUM(DATALENGTH(q.x) - DATALENGTH(REPLACE(q.x, {mark}, N''))), 0) / 2 AS found"
                 f" FROM (SELECT CAST({inner} AS nvarchar(max)) COLLATE Latin1_General_BIN2 AS x"
-                f" FROM {qualified_name(self._table.source.schema, self._table.source.name)}) AS q"
+                f" FROM {relation}) AS q"
                 f" WHERE CHARINDEX({mark}, q.x) > 0",
                 self._name,
             )

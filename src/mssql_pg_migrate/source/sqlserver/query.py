@@ -97,7 +97,7 @@ def build_select(request: ReadRequest, *, variant: Variant, replaced: Mapping[in
         expressions[position] = expression
     top = f"TOP ({request.limit}) " if request.limit is not None else ""
     parts = [f"SELECT {top}{', '.join(expressions)}"]
-    parts.append(f"FROM {qualified_name(table.source.schema, table.source.name)}")
+    parts.append(f"FROM {request.relation or qualified_name(table.source.schema, table.source.name)}")
     if table.range_key is not None:
         after = request.after if request.after is not None else request.range.after
         where = range_predicate(table.source, table.range_key, after, request.range.upto)

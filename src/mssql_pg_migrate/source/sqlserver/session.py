@@ -8,11 +8,13 @@ from collections.abc import Iterable, Sequence
 from ...errors import TransientError
 from ...mapping.objects import MappedTable
 from ...model import Catalog, KeyRange, Table
+from ..changes import ChangeFacts
 from ..reader import OnNul
 from ..settings import SqlServerSettings
 from ..source import Collision, Obstacle, SourceHealth, SourceLook, SourceTable
 from . import catalog_sql as q
 from .catalog import CatalogSession, read_catalog
+from .change_facts import change_facts
 from .classify import to_migration_error
 from .collisions import key_collision
 from .connect import cancel_statements, connect_source
@@ -89,6 +91,10 @@ class SqlServerSession:
     def obstacles(self, tables: Iterable[Table]) -> tuple[Obstacle, ...]:
         """See `health.obstacles`."""
         return obstacles(self, self._settings, tables)
+
+    def change_facts(self, tables: Iterable[Table]) -> ChangeFacts:
+        """See `change_facts.change_facts`."""
+        return change_facts(self, self._settings.database, tables)
 
     def key_collision(self, table: MappedTable, on_nul: OnNul) -> Collision | None:
         """See `collisions.key_collision`."""

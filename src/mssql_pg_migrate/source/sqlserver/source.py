@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ...errors import ConfigError
 from ...mapping.objects import MappedTable
-from ..reader import CopyFormat, OnNul, Reader
+from ..changes import ChangeSession
+from ..reader import CopyFormat, OnNul, Reader, ReadLimits
 from ..settings import SqlServerSettings
 from ..source import ChosenReader, UseReader
 from .session import SqlServerSession
+
+if TYPE_CHECKING:
+    from .changes import SharedReader
 
 PROOF_ROWS = 200
 """Rows read both ways before the wire reader is trusted with a table."""
@@ -44,8 +48,17 @@ class SqlServerSource:
         """A new session. Raises ConnectionFailed, ConfigError."""
         return SqlServerSession(self._settings)
 
+    def open_changes(self, name: str, *, one_moment: bool, limits: ReadLimits) -> ChangeSession:
+        """See `changes.SqlServerChanges`. Raises ConnectionFailed, WireUnsupported."""
+        from .changes import SqlServerChanges
+
+        return SqlServerChanges(self._open(name), snapshot=one_moment, limits=limits)
+
     def open_reader(self, name: str) -> Reader:
         """A new ``wire`` or ``driver`` reader. Raises ConnectionFailed, WireUnsupported."""
+        return self._open(name)
+
+    def _open(self, name: str) -> SharedReader:
         if name == _WIRE:
             from .wire import WireReader
 

@@ -23,7 +23,9 @@ from .. import faults
 from ..reader import Chunk, ReadRequest
 from ..settings import SqlServerSettings
 from . import classify
+from .dbapi import Connection
 from .query import Layout, build_select, layout
+from .tds_connection import TdsConnection
 from .wire_columns import column_specs
 from .wire_connect import WireUnsupported, open_client
 from .wire_keys import key_text
@@ -61,6 +63,11 @@ class WireReader:
     def usable(self) -> bool:
         """Whether the connection may serve another request."""
         return self._usable
+
+    @property
+    def connection(self) -> Connection:
+        """Its session, for questions between two requests, by the thread that reads."""
+        return TdsConnection(self._client)
 
     def chunks(self, request: ReadRequest) -> Generator[Chunk, None, None]:
         """Stream the rows of ``request`` in key order; see `reader.Reader.chunks`. Also raises WireUnsupported."""

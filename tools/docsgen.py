@@ -24,6 +24,7 @@ from mssql_pg_migrate.cli.options import GLOBAL_NAMES, global_parameters
 from mssql_pg_migrate.config.keys import Key, Kind, Section, key_of
 from mssql_pg_migrate.config.limits import Machine
 from mssql_pg_migrate.config.models import Config, HookSet, MigrationConfig, Source, Target
+from mssql_pg_migrate.config.sync import SyncConfig, SyncTable
 from mssql_pg_migrate.config.tuning import GIB, show_bytes, tune_for
 from mssql_pg_migrate.mapping.types import CLR_RULE, RULES, TypeRule
 
@@ -140,9 +141,11 @@ def configuration_page() -> str:
         ("target", Target),
         ("migration", MigrationConfig),
         ("migration.hooks", HookSet),
+        ("sync", SyncConfig),
+        ("sync.tables", SyncTable),
     )
     for name, section in sections:
-        about = _first_sentence(section) if name == "migration.hooks" else key_of(Config, name).about
+        about = _first_sentence(section) if "." in name else key_of(Config, name).about
         parts.append(f"\n## `{name}`\n\n{about}\n\n{_key_table(section)}")
     parts.append(_tuning_section())
     return "".join(parts)

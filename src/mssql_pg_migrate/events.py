@@ -153,6 +153,21 @@ class RunFinished:
     at: float = field(default_factory=time.time)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncPassFinished:
+    """A pass of the sync is applied."""
+
+    number: int
+    tables: dict[str, int]
+    """Rows inserted, updated and deleted, of the tables where there were any."""
+    compared: list[str]
+    """Tables whose contents were compared."""
+    seconds: float
+    moment: float
+    """The source's time (Unix seconds) that the target stands for now."""
+    at: float = field(default_factory=time.time)
+
+
 AnyEvent: TypeAlias = (
     RunStarted
     | PhaseStarted
@@ -165,6 +180,7 @@ AnyEvent: TypeAlias = (
     | Waiting
     | Message
     | RunFinished
+    | SyncPassFinished
 )
 EventSink: TypeAlias = Callable[[AnyEvent], None]
 """Called from any thread, must return quickly and not raise."""

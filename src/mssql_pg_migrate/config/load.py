@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -45,7 +45,8 @@ def read_document(model: type[C], data: Mapping[str, Any], *, environment: Mappi
 def with_values(config: C, values: Mapping[str, tuple[str, object]]) -> C:
     """A copy with other values: key (``section.key``) -> (flag, value). Raises InvalidConfig naming the flag."""
     model = type(config)
-    data = {name: _values(getattr(config, name)) for name in sections(model)}
+    given = {name: getattr(config, name) for name in sections(model)}
+    data = {name: _values(section) for name, section in given.items() if section is not None}
     for key, (_, value) in values.items():
         section, _, name = key.partition(".")
         data[section][name] = value
@@ -61,11 +62,12 @@ def with_values(config: C, values: Mapping[str, tuple[str, object]]) -> C:
 
 def sections(model: type[BaseModel]) -> dict[str, type[Section]]:
     """The parts of a configuration that are sections themselves, by name."""
-    return {
-        name: field.annotation
-        for name, field in model.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-    }
+    found = {}
+    for name, field in model.model_fields.items():
+        for kind in (field.annotation, *get_args(field.annotation)):  # itself, or itself or None
+            if isinstance(kind, type) and issubclass(kind, Section):
+                found[name] = kind
+    return found
 
 
 def _values(section: Section) -> dict[str, Any]:

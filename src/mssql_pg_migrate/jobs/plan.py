@@ -17,6 +17,7 @@ from ..mapping.options import MappingOptions
 from ..model import Catalog
 from ..source.selection import idle_patterns, select_tables
 from ..source.source import SourceSession
+from ..sync.plan import planned_notes
 from ..target.comments import with_allowed_comments
 from ..target.inspect import read_abilities
 from ..target.ledger import LEDGER_RELATIONS
@@ -99,6 +100,9 @@ def _plan_selected(
     options, database = _freely_named(target, catalog, options, database)
     database = with_allowed_comments(target, verify(target, catalog, options, database), catalog.description)
     notes = [*database.notes, *_selection(config, catalog, database), *_unreadable(source, database.tables)]
+    if config.sync is not None:
+        facts = source.change_facts([table.source for table in database.tables])
+        notes.extend(planned_notes(database.tables, facts, config.sync))
     side = look_at_target(config, target, database, only=only)
     plans = [replace(plan, resumable=source.resumable(plan.table)) for plan in side.plans]
     notes += side.notes

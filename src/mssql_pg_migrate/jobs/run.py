@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from ..config.models import Config
     from ..results import HealthReport, ValidationReport
     from ..source.source import SourceSession
+    from ..sync.passes import PassResult
     from ..target.connect import TargetSettings
     from ..target.finalize import Finalizer
     from ..target.ledger import Ledger
     from ..transfer.context import WorkerContext
     from ..transfer.control import Control
     from ..transfer.plan import RunPlan
+    from .sync import PrepareReport, Sync, SyncStatus
 
 
 class Migration:
@@ -118,6 +120,27 @@ class Migration:
         from .validate import validate
 
         return validate(self.config, checksum=checksum, on_event=self._emit, stopped=self._cancelled.is_set)
+
+    def sync(self, *, compare_all: bool = False) -> PassResult:
+        """One pass of the sync; with ``compare_all`` every table's contents are compared. Needs positions."""
+        return self._sync().once(compare_all=compare_all)
+
+    def sync_watch(self, *, interval: float | None = None, on_pass: Callable[[PassResult], None] | None = None) -> int:
+        """Passes every ``interval`` seconds until ``cancel``; how many there were."""
+        return self._sync().watch(interval=interval, on_pass=on_pass)
+
+    def sync_status(self) -> SyncStatus:
+        """How far the target follows its source."""
+        return self._sync().status()
+
+    def sync_prepare(self, *, apply: bool = False, compare: bool = False) -> PrepareReport:
+        """What lets more changes be seen; see ``jobs.sync.Sync.prepare``."""
+        return self._sync().prepare(apply=apply, compare=compare)
+
+    def _sync(self) -> Sync:
+        from .sync import Sync
+
+        return Sync(self.config, on_event=self._emit, wait=self._cancelled.wait)
 
     def health_check(self) -> HealthReport:
         """Reach both servers and see whether a run could work; never raises for a server that is down."""
@@ -228,6 +251,8 @@ class Migration:
         kept = replace(plan, tables=tuple(item for item in plan.tables if item.built), suspended=())
         prepared = kept if schema_only else plan
         control.belongs_to(ledger)
+        if not schema_only:
+            self._record_positions(control, plan, resumed=resumed)
         preparation = Preparation(ledger, prepared, self._emit, self._cancelled.is_set)
         if not data_only:
             control.call("creating schemas and sequences", preparation.create_surroundings)
@@ -274,6 +299,13 @@ class Migration:
             self._emit(Message(level="error", table=result.table, text=result.error or ""))
             self._emit(TableFinished(table=result.table, rows=0, skipped=0, seconds=0.0, error=result.error))
         return results
+
+    def _record_positions(self, control: Control, plan: RunPlan, *, resumed: bool) -> None:
+        """Where the changes begin that a later ``sync`` brings: before the first row is read."""
+        if self.config.sync is not None:
+            from .sync import record_positions
+
+            record_positions(self.config, control, plan.database, self._emit, resumed=resumed)
 
     def _transfer(self, control: Control, ledger: Ledger, plan: RunPlan, state: RunState) -> list[TableResult]:
         """Move the rows of every table that the ledger does not know as loaded."""

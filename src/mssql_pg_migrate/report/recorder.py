@@ -191,7 +191,7 @@ class ReportRecorder:
                 self._incident(Incident(kind, event.text, event.at, event.table))  # type: ignore[arg-type]
         elif isinstance(event, Waiting):
             self._incident(Incident("warn", event.text, event.at))
-        else:
+        elif isinstance(event, RunFinished):
             self._end = event
 
     def _table(self, name: str) -> _Table:

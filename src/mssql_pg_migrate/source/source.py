@@ -51,6 +51,11 @@ class Source(Protocol):
         """Which readers will carry the rows, in words (for the health check)."""
         ...
 
+    @property
+    def fastest_reader(self) -> str:
+        """The name of the reader to begin with, before any table has been looked at."""
+        ...
+
     def connect(self) -> SourceSession:
         """A new session. Raises ConnectionFailed, and ConfigError for settings that cannot be used."""
         ...
@@ -111,6 +116,10 @@ class SourceSession(Protocol):
 
     def obstacles(self, tables: Iterable[Table]) -> tuple[Obstacle, ...]:
         """What keeps rows of the tables from being read as they are: rights, isolation, masks."""
+        ...
+
+    def prepare(self, statement: str) -> None:
+        """Carry out one of the statements that ``change_facts`` offers. Raises TransferError when it is refused."""
         ...
 
     def key_collision(self, table: MappedTable, on_nul: OnNul) -> Collision | None:

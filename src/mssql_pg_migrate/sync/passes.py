@@ -19,7 +19,6 @@ from ..validation.target_side import TargetSide
 from .apply import Applied, apply
 from .compare import TableComparison
 from .plan import SyncPlan, SyncTablePlan
-from .schema import changed
 from .statements import StagedTable, create_stage
 
 if TYPE_CHECKING:
@@ -68,7 +67,9 @@ class SyncPass:
         options: PassOptions,
         on_event: EventSink,
         check_stop: Callable[[], None],
+        prove: Callable[[SyncTablePlan], None],
     ) -> None:
+        self._prove = prove
         self._plan = plan
         self._ledger = ledger
         self._target = target
@@ -108,6 +109,8 @@ class SyncPass:
             for table in self._plan.tables
             if table.name not in comparing and table.followed.method != "compare" and table.name not in moment.unchanged
         ]
+        for table in (*due, *reading):
+            self._prove(table)
         number = last.number if last is not None else 0
         result = PassResult(number, moment.at)
         with translated(None, "applying a pass"), connection.transaction():
@@ -210,26 +213,3 @@ class SyncPass:
 
 class DefinitionChanged(SchemaError):
     """A followed table was altered at the source: its definition must be read again before the next pass."""
-
-
-def check_known_definitions(plan: SyncPlan, entries: Mapping[str, SyncEntry]) -> dict[str, tuple[str, ...]]:
-    """Compare the definitions of the ledger with those of now.
-
-    Returns new nullable columns by table; raises SchemaError for every other change.
-    """
-    problems, added = [], {}
-    for table in plan.tables:
-        entry = entries.get(table.name)
-        if entry is None:
-            continue
-        change = changed(entry.fingerprint, table.definition)
-        if change.other:
-            problems.append(f"{table.display}: {change.clause}")
-        elif change.added:
-            added[table.name] = change.added
-    if problems:
-        raise SchemaError(
-            "the source's tables are no longer what the target follows; nothing was applied: " + "; ".join(problems),
-            hint="bring the target's tables in line, then: sync prepare --compare; or load these tables again with run",
-        )
-    return added

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..config.models import Config
 from ..config.sync import SyncConfig
-from ..errors import ConfigError, SchemaError
+from ..errors import SchemaError
 from ..mapping.objects import MappedTable, Note
 from ..source.changes import ChangeFacts, Followed
 from ..target.fit import check_fit
 from ..target.inspect import ExistingTable
 from ..target.relations import TableName
+from ..target.sync_ledger import SyncEntry
 from ..target.upsert import key_columns
 from .choose import Choice, choose
-from .schema import definition
+from .schema import changed, definition
 from .statements import StagedTable
 
 if TYPE_CHECKING:
@@ -79,40 +79,96 @@ def fit_tables(
         if found is None:
             problems.append(f"{table.source.full_name}: the target has no table {table.full_name}; run first")
             continue
-        fit = check_fit(found, table, "upsert")
+        fit = check_fit(found, _as_it_is(table, found), "upsert")
         problems += fit.problems
         fitted.append(fit.table)
     return fitted, problems
 
 
-def make_sync_plan(
-    config: Config,
-    tables: Sequence[MappedTable],
-    displays: Mapping[tuple[str, str], str],
-    existing: Mapping[TableName, ExistingTable],
-    facts: ChangeFacts,
-    schemas: tuple[str, ...],
-) -> SyncPlan:
+def _as_it_is(table: MappedTable, existing: ExistingTable) -> MappedTable:
+    """A computed column that is a plain one in the target is copied."""
+    plain = {column.name for column in existing.columns if not column.generated}
+    columns = tuple(
+        replace(column, copied=True, generated_sql=None) if not column.copied and column.name in plain else column
+        for column in table.columns
+    )
+    return replace(table, columns=columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Both servers' tables as they are, before anything is decided."""
+
+    tables: tuple[MappedTable, ...]
+    displays: Mapping[tuple[str, str], str]
+    """(schema, name) at the source -> the name in messages."""
+    existing: Mapping[TableName, ExistingTable]
+    facts: ChangeFacts
+    schemas: tuple[str, ...]
+
+
+def make_sync_plan(settings: SyncConfig, look: Look) -> SyncPlan:
     """Fit, choose, and say what cannot be promised. Raises ConfigError, SchemaError."""
-    settings = config.sync or SyncConfig()
-    choices = choose(tables, facts, settings)
-    fitted, problems = fit_tables(tables, existing)
+    choices = choose(look.tables, look.facts, settings)
+    fitted, problems = fit_tables(look.tables, look.existing)
     if problems:
         listed = "\n".join(f"  {problem}" for problem in problems)
         raise SchemaError(f"the target cannot follow:\n{listed}", hint="run the migration first, or mend the table")
     plans = [
         SyncTablePlan(
-            display=displays[table.source.schema, table.source.name],
+            display=look.displays[table.source.schema, table.source.name],
             followed=replace(choice.followed, table=table),
-            existing=existing[table.schema, table.name],
+            existing=look.existing[table.schema, table.name],
             definition=definition(table),
             number=number,
         )
         for number, (table, choice) in enumerate(zip(fitted, choices, strict=True))
     ]
-    if not plans:
-        raise ConfigError("no table is selected", hint="check source.schema, include_tables and exclude_tables")
-    return SyncPlan(tuple(plans), facts, tuple(_notes(choices, facts)), schemas[0], schemas)
+    notes = tuple(_notes(choices, look.facts))
+    return SyncPlan(tuple(plans), look.facts, notes, look.schemas[0], look.schemas)
+
+
+def check_definitions(look: Look, entries: Mapping[str, SyncEntry]) -> dict[str, tuple[str, ...]]:
+    """Compare the definitions of the ledger with those of now.
+
+    Returns new nullable columns by table; raises SchemaError for every other change.
+    """
+    problems, added = [], {}
+    for table in look.tables:
+        entry = entries.get(table.source.full_name)
+        if entry is None:
+            continue
+        change = changed(entry.fingerprint, definition(table))
+        if change.other:
+            problems.append(f"{table.source.full_name}: {change.clause}")
+        elif change.added:
+            added[table.source.full_name] = change.added
+    gone = sorted(set(entries) - {table.source.full_name for table in look.tables})
+    problems += [f"{name} is gone, or no longer selected" for name in gone]
+    if problems:
+        raise SchemaError(
+            "the source's tables are no longer what the target follows; nothing was applied: " + "; ".join(problems),
+            hint="bring the target's tables in line, then: sync prepare --compare; or load these tables again with run",
+        )
+    return added
+
+
+def planned_notes(tables: Sequence[MappedTable], facts: ChangeFacts, settings: SyncConfig) -> list[Note]:
+    """What the plan of a run says of the sync to come: methods, what they cannot see, what would switch on more.
+
+    Raises ConfigError for a ``sync`` section that does not fit the tables.
+    """
+    choices = choose(tables, facts, settings)
+    notes = [Note("info", choice.followed.name, f"sync: followed by {choice.followed.method}") for choice in choices]
+    if facts.enable:
+        notes.append(Note("info", "sync", f"change tracking is off; it would be switched on by: {facts.enable}"))
+    for choice in choices:
+        table = choice.followed.table.source
+        found = facts.tables.get((table.schema, table.name))
+        if found is not None and found.enable and choice.followed.method != "change_tracking":
+            why = f" ({found.why_not})" if found.why_not else ""
+            notes.append(Note("info", table.full_name, f"sync: for change tracking{why}: {found.enable}"))
+    return [*notes, *_notes(choices, facts)]
 
 
 def _notes(choices: Sequence[Choice], facts: ChangeFacts) -> list[Note]:

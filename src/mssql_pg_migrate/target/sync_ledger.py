@@ -95,6 +95,8 @@ class SyncLedger:
 
     def entries(self, connection: Connection) -> dict[str, SyncEntry]:
         """Every table that is followed, by its name at the source."""
+        if not self.exists(connection):
+            return {}
         rows = connection.execute(
             "SELECT source_table, target_table, method, position, fingerprint, applied, changed_at, compared_at,"
             f" stale, error FROM {self._sync} WHERE source = %s ORDER BY source_table",
@@ -104,6 +106,8 @@ class SyncLedger:
 
     def last_pass(self, connection: Connection) -> PassEntry | None:
         """The last pass; None before the first."""
+        if not self.exists(connection):
+            return None
         row = connection.execute(
             f"SELECT number, moment, applied_at FROM {self._passes} WHERE source = %s", (self._source,)
         ).fetchone()
@@ -114,13 +118,21 @@ class SyncLedger:
         self.create(connection)
         with connection.transaction(), connection.cursor() as cursor:
             cursor.executemany(
-                f"INSERT INTO {self._sync} (source, source_table, target_table, method, position, fingerprint)"
-                " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (source, source_table) DO UPDATE SET"
+                f"INSERT INTO {self._sync} (source, source_table, target_table, method, position, fingerprint, stale)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (source, source_table) DO UPDATE SET"
                 " target_table = EXCLUDED.target_table, method = EXCLUDED.method, position = EXCLUDED.position,"
                 " fingerprint = EXCLUDED.fingerprint, applied = 0, changed_at = NULL, compared_at = NULL,"
-                " stale = NULL, error = NULL",
+                " stale = EXCLUDED.stale, error = NULL",
                 [
-                    (self._source, item.source_table, item.target_table, item.method, item.position, item.fingerprint)
+                    (
+                        self._source,
+                        item.source_table,
+                        item.target_table,
+                        item.method,
+                        item.position,
+                        item.fingerprint,
+                        item.stale,
+                    )
                     for item in entries
                 ],
             )
@@ -183,6 +195,13 @@ class SyncLedger:
                 f"UPDATE {self._sync} SET stale = %s WHERE source = %s AND source_table = %s",
                 (reason, self._source, name),
             )
+
+    def redefine(self, connection: Connection, source_table: str, fingerprint: str, stale: str) -> None:
+        """The table has another definition from now on, and is compared next."""
+        connection.execute(
+            f"UPDATE {self._sync} SET fingerprint = %s, stale = %s WHERE source = %s AND source_table = %s",
+            (fingerprint, stale, self._source, source_table),
+        )
 
     def mark_error(self, connection: Connection, source_table: str, error: str) -> None:
         """What stopped a pass at this table, for ``sync status``."""

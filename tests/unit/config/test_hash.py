@@ -19,7 +19,7 @@ def build(**sections: dict[str, Any]) -> Config:
         "migration": {},
     }
     for name, changes in sections.items():
-        data[name].update(changes)
+        data.setdefault(name, {}).update(changes)
     return Config.from_dict(data)
 
 
@@ -84,6 +84,13 @@ DOES_NOT: dict[str, Any] = {
     "migration.upsert_parallel_tasks": 1,
     "migration.hooks": {"after_data": "SELECT 1"},
     "migration.retries": 2,
+    "sync.method": "compare",
+    "sync.tables": {"Orders": {"method": "watermark", "column": "changed"}},
+    "sync.interval": "1m",
+    "sync.deletes": "never",
+    "sync.compare_every": 60,
+    "sync.fire_triggers": True,
+    "sync.on_schema_change": "add_columns",
 }
 NOT_TRIED = {"source.access_token", "target.ssl_root_cert", "target.ssl_cert", "target.ssl_key"}
 """Not set by the base, and in need of files or other keys; all are secrets or encryption."""

@@ -55,8 +55,9 @@ class SqlServerChanges:
         if self._snapshot:
             self._execute("SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
             self._execute("BEGIN TRANSACTION")
-        now, version = self._question("SELECT SYSUTCDATETIME() AS now, CHANGE_TRACKING_CURRENT_VERSION() AS version")[0]
         tracked = any(item.method == "change_tracking" for item in followed)
+        current_version = ", CHANGE_TRACKING_CURRENT_VERSION() AS version" if tracked else ", NULL AS version"
+        now, version = self._question(f"SELECT SYSUTCDATETIME() AS now{current_version}")[0]
         valid = self._valid_versions() if tracked else {}
         current: dict[str, str] = {}
         expired: dict[str, str] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 
-from ...errors import TransientError
+from ...errors import TransferError, TransientError
 from ...mapping.objects import MappedTable
 from ...model import Catalog, KeyRange, Table
 from ..changes import ChangeFacts
@@ -15,7 +15,7 @@ from ..source import Collision, Obstacle, SourceHealth, SourceLook, SourceTable
 from . import catalog_sql as q
 from .catalog import CatalogSession, read_catalog
 from .change_facts import change_facts
-from .classify import to_migration_error
+from .classify import describe, to_migration_error
 from .collisions import key_collision
 from .connect import cancel_statements, connect_source
 from .dbapi import DriverCursor
@@ -95,6 +95,20 @@ class SqlServerSession:
     def change_facts(self, tables: Iterable[Table]) -> ChangeFacts:
         """See `change_facts.change_facts`."""
         return change_facts(self, self._settings.database, tables)
+
+    def prepare(self, statement: str) -> None:
+        """Run a statement that switches something on."""
+        try:
+            cursor = self.cursor()
+            try:
+                cursor.execute(statement)
+            finally:
+                cursor.close()
+        except Exception as error:
+            raise TransferError(
+                f"the source refuses {statement}: {describe(error)}",
+                hint="ask whoever owns the database to run it; nothing else is needed",
+            ) from error
 
     def key_collision(self, table: MappedTable, on_nul: OnNul) -> Collision | None:
         """See `collisions.key_collision`."""

@@ -44,6 +44,13 @@ class SqlServerSource:
             return f"driver: {reason}"
         return "wire" if self._settings.reader == "wire" else "wire where it proves itself, else driver"
 
+    @property
+    def fastest_reader(self) -> str:
+        """The wire reader, unless it is not wanted or not there."""
+        from .wire import unavailable
+
+        return _DRIVER if self._settings.reader == "driver" or unavailable() else _WIRE
+
     def connect(self) -> SqlServerSession:
         """A new session. Raises ConnectionFailed, ConfigError."""
         return SqlServerSession(self._settings)

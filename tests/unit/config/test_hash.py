@@ -84,6 +84,7 @@ DOES_NOT: dict[str, Any] = {
     "migration.upsert_parallel_tasks": 1,
     "migration.hooks": {"after_data": "SELECT 1"},
     "migration.retries": 2,
+    "migration.on_refused_table": "skip",
     "sync.method": "compare",
     "sync.tables": {"Orders": {"method": "watermark", "column": "changed"}},
     "sync.interval": "1m",

@@ -11,6 +11,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +91,8 @@ class ScriptedServer:
     encryption: Encryption = Encryption.NOT_SUPPORTED
     certificate: Path | None = None
     strict: bool = False
+    old_tls: bool = False
+    """TLS 1.0 only, as servers without updates have it."""
     packet_size: int = 32767
     batches: list[str] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
@@ -142,7 +145,12 @@ class ScriptedServer:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         assert self.certificate is not None
         context.load_cert_chain(self.certificate)
-        if in_prelogin:
+        if self.old_tls:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                context.set_ciphers("ALL:@SECLEVEL=0")
+                context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
+        elif in_prelogin:
             limit_to_prelogin(context)
         else:
             context.set_alpn_protocols([TDS8_ALPN])

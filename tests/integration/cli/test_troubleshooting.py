@@ -14,6 +14,8 @@ from mssql_pg_migrate.config import Config, config_from_dict
 from mssql_pg_migrate.errors import MigrationError
 from mssql_pg_migrate.events import AnyEvent, Waiting
 from mssql_pg_migrate.jobs.run import Migration
+from mssql_pg_migrate.tds.prelogin import Encryption
+from scripted_server import ScriptedServer, make_certificate
 
 PAGE = Path(__file__).parents[3] / "docs" / "troubleshooting.md"
 TABLES = """
@@ -175,6 +177,19 @@ def _no_database(bench: Bench) -> str:
 @provokes("The certificate of SQL Server is not trusted")
 def _certificate(bench: Bench) -> str:
     return bench.refused(source__encrypt="true", source__trust_server_cert=False)
+
+
+@provokes("SQL Server's TLS is too old")
+def _old_tls(bench: Bench) -> str:
+    certificate = make_certificate(bench.folder)[1]
+    with ScriptedServer(encryption=Encryption.ON, certificate=certificate, old_tls=True) as server:
+        return bench.refused(source__host="127.0.0.1", source__port=server.port)
+
+
+@provokes("encrypt: strict with a server that is too old for it")
+def _strict(bench: Bench) -> str:
+    with ScriptedServer() as server:
+        return bench.refused(source__host="127.0.0.1", source__port=server.port, source__encrypt="strict")
 
 
 @provokes("PostgreSQL cannot be reached")

@@ -15,6 +15,7 @@ from ..settings import SqlServerSettings
 from . import driver_libraries
 from .classify import TRANSIENT_NUMBERS, clean_message, number_of, sqlstate_of
 from .dbapi import Connection, Cursor, DriverConnection
+from .tls_failures import ends_strictly, refused_tls, tls_failure
 from .tsql import unicode_literal
 
 _ISOLATION_SQL = {
@@ -83,6 +84,8 @@ def connect_source(settings: SqlServerSettings) -> DriverConnection:
     try:
         connection = _open(settings, words)
     except Exception as error:
+        if getattr(error, "ddbc_error", None) == "":
+            error = refused_tls(settings) or error
         raise _database_refused(settings, error) or connection_failed(settings, error) from None
     try:
         if settings.query_timeout:
@@ -315,19 +318,9 @@ def connection_failed(settings: SqlServerSettings, error: BaseException) -> Conn
             "Add its address or network to the firewall rules of the Azure SQL server, and check source.host.",
             retryable=False,
         )
-    if re.search(r"certificate|self.signed|hostname mismatch|subject name|not trusted", text, re.IGNORECASE):
-        return failure(
-            f"The TLS certificate of {where} is not trusted: {text}",
-            "Install its certificate authority on this machine, connect by the name in the certificate, or (test "
-            "servers only) set source.trust_server_cert: true.",
-            retryable=False,
-        )
-    if re.search(r"SSL Provider|TLS|encryption", text, re.IGNORECASE):
-        return failure(
-            f"No encrypted connection with {where}: {text}",
-            "Check source.encrypt (true, false or strict) against what the server supports.",
-            retryable=False,
-        )
+    refused = tls_failure(settings, where, text)
+    if refused is not None:
+        return failure(*refused, retryable=ends_strictly(settings, text) and _was_open(settings))
     if re.search(r"Failed to load the driver", text, re.IGNORECASE):
         return failure(
             f"Microsoft's driver cannot be loaded, so {where} was not contacted: {text}",

@@ -8,10 +8,12 @@ import ssl
 
 from ...errors import ConnectionFailed
 from ...tds.buffer import ProtocolError
-from ...tds.client import Client, ClientSettings, EncryptionFailure, ServerFailure
+from ...tds.client import Client, EncryptionFailure, ServerFailure
 from ..reader import ReaderUnsupported
-from ..settings import DEFAULT_PORT, SqlServerSettings
+from ..settings import SqlServerSettings
 from . import connect
+from .tds_settings import client_settings
+from .tls_failures import ends_strictly, tls_reason
 
 # Keywords of Microsoft's driver that the wire reader obeys too, or that change nothing for a reader.
 _KNOWN_OPTIONS = frozenset(
@@ -45,30 +47,6 @@ def unsupported(settings: SqlServerSettings) -> str | None:
         if name.strip().lower() not in _KNOWN_OPTIONS:
             return f"the source option {name} is known to Microsoft's driver only"
     return None
-
-
-def client_settings(settings: SqlServerSettings) -> ClientSettings:
-    """The settings of the TDS client."""
-    instance = settings.host.partition("\\")[2]
-    named = bool(instance) and settings.port == DEFAULT_PORT
-    options = {name.strip().lower(): value.strip().lower() for name, value in settings.options}
-    return ClientSettings(
-        host=settings.network_host,
-        port=None if named else settings.port,
-        instance=instance,
-        database=settings.database,
-        user=settings.user or "",
-        password=settings.password or "",
-        access_token=settings.access_token,
-        encrypt=settings.encrypt,
-        trust_server_cert=settings.trust_server_cert,
-        host_name_in_certificate=settings.host_name_in_certificate,
-        application_name=settings.application_name,
-        login_timeout=float(settings.login_timeout),
-        read_timeout=float(settings.query_timeout) if settings.query_timeout else None,
-        packet_size=settings.packet_size,
-        read_only=options.get("applicationintent") == "readonly",
-    )
 
 
 def open_client(settings: SqlServerSettings) -> Client:
@@ -114,9 +92,7 @@ def _connection_failed(settings: SqlServerSettings, error: Exception) -> Connect
     if isinstance(error, (ServerFailure, EncryptionFailure)):
         return connect.connection_failed(settings, error)
     if isinstance(error, ssl.SSLError):
-        reason = getattr(error, "verify_message", None) or error.reason or str(error)
-        kind = "certificate verify failed: " if isinstance(error, ssl.SSLCertVerificationError) else "TLS: "
-        return connect.connection_failed(settings, ConnectionError(f"{kind}{reason}"))
+        return connect.connection_failed(settings, ConnectionError(tls_reason(error)))
     if isinstance(error, ProtocolError):
         return ConnectionFailed(
             f"{where.capitalize()} does not speak TDS as expected: {error}.",
@@ -124,6 +100,8 @@ def _connection_failed(settings: SqlServerSettings, error: Exception) -> Connect
             hint="Check that source.host and source.port are those of SQL Server.",
             retryable=False,
         )
+    if isinstance(error, OSError) and ends_strictly(settings, str(error)):
+        return connect.connection_failed(settings, error)
     if isinstance(error, OSError):
         return connect._unreachable(settings, error)
     return connect.connection_failed(settings, error)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mssql_pg_migrate.mapping.build import build
+from mssql_pg_migrate.mapping.collation_names import code_page_of
 from mssql_pg_migrate.mapping.objects import MappedDatabase, MappedTable, Note
 from mssql_pg_migrate.mapping.options import MappingOptions, TargetAbilities
 from mssql_pg_migrate.model import (
@@ -65,6 +67,13 @@ def column(name: str, declared: str, *, collation: str | None = CI, **fields: An
     if isinstance(fields.get("identity"), tuple):
         fields["identity"] = Identity(*fields["identity"])
     return Column(name=name, type=sql_type(declared, collation), **fields)
+
+
+def text_column(name: str, declared: str, collation: str = CI, **fields: Any) -> Column:
+    """A text column with the code page of its collation, as the catalog has it."""
+    made = column(name, declared, collation=collation, **fields)
+    page = None if declared.startswith("n") else code_page_of(collation)
+    return replace(made, type=replace(made.type, code_page=page))
 
 
 def key(name: str, *columns: str, primary: bool = False, **fields: Any) -> Key:

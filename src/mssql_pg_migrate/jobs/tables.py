@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..mapping.objects import MappedDatabase, MappedTable, Note
+from ..mapping.rowsize import MAX_ROW, row_size
 from ..target.access import Needs, closed_schemas, missing_abilities, table_problem
 from ..target.ddl import has_identity
 from ..target.fit import KINDS, check_fit
@@ -64,6 +65,8 @@ def look_at_target(
     notes = [*(Note("error", "target", text) for text in missing_abilities(target, needs)), *notes]
     notes.extend(_missing_rights(plans, existing, {item[:2] for item in suspended}, moves_rows=only != "schema"))
     notes.extend(_namesakes(plans, existing, read_namesakes(target, database.tables)))
+    if only != "schema":
+        notes.extend(_too_wide(database.tables))
     if not closed:
         notes.extend(_consequences(target, plans))
     return TargetSide(database, tuple(plans), suspended, tuple(notes))
@@ -81,6 +84,21 @@ def _needs(database: MappedDatabase, plans: Iterable[TablePlan], only: Part | No
         extensions=() if only == "data" else database.extensions,
         stages=only != "schema" and any(plan.merges for plan in plans),
     )
+
+
+def _too_wide(tables: Iterable[MappedTable]) -> Iterator[Note]:
+    """Tables of which no row fits PostgreSQL's page, and those of which a row may not."""
+    for table in tables:
+        size = row_size(table)
+        if size.least > MAX_ROW:
+            text = f"every row takes at least {size.least:,} bytes in its page, PostgreSQL's hold {MAX_ROW:,}"
+            yield Note("error" if table.source.row_estimate else "warning", table.source.full_name, text)
+        elif size.most > MAX_ROW:
+            text = (
+                f"a row may take {size.most:,} bytes in its page, PostgreSQL's hold {MAX_ROW:,} (long values are moved"
+                " out, numbers, times and short texts are not): one that takes more fails the table, and is named"
+            )
+            yield Note("warning", table.source.full_name, text)
 
 
 def _consequences(target: psycopg.Connection[Any], plans: list[TablePlan]) -> Iterator[Note]:

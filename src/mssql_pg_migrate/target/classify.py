@@ -31,6 +31,8 @@ _TRANSIENT_CODES = frozenset(
     }
 )
 _DATA_CLASSES = ("22", "23")
+_ROW_TOO_BIG = "54000"
+"""program_limit_exceeded: of a row that comes in, that it does not fit a page."""
 
 
 def is_transient(error: psycopg.Error) -> bool:
@@ -57,7 +59,7 @@ def translate(error: psycopg.Error, *, table: str | None, doing: str) -> Migrati
     code = error.sqlstate or ""
     if code == "53100":
         return IoError(f"{message} - the target server's disk is full", hint="free space there, then resume")
-    if table and code.startswith(_DATA_CLASSES):
+    if table and (code.startswith(_DATA_CLASSES) or code == _ROW_TOO_BIG):
         return DataError(message, table=table, column=diagnostic.column_name, hint=_DATA_HINTS.get(code))
     if code == "21000":
         hint = "two rows of the source have one primary key in the target, which compares keys otherwise (citext, say)"
@@ -81,7 +83,15 @@ def translated(table: str | None, doing: str) -> Iterator[None]:
         raise translate(error, table=table, doing=doing) from error
 
 
+def is_of_one_row(error: psycopg.Error) -> bool:
+    """Whether the error is about a value or the size of one row, and does not say which row."""
+    code = error.sqlstate or ""
+    return code.startswith("22") or code == _ROW_TOO_BIG
+
+
 _DATA_HINTS = {
+    "54000": "PostgreSQL keeps numbers, times and short texts of a row in one page: leave columns out of the source's"
+    " table, or exclude the table",
     "23503": "a foreign key of the target refuses the row: load the referenced table too, or drop the constraint",
     "23505": "the target already holds a row with this key, or its unique constraint is stricter than the source's",
     "22001": "the target column is shorter than the source's value",

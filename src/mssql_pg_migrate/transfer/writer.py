@@ -10,18 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ..errors import MigrationError, TransferError, TransientError
+from ..errors import DataError, MigrationError, TransferError, TransientError
 from ..mapping.objects import MappedTable
 from ..source.reader import Chunk
-from ..target.classify import translate
+from ..target.classify import is_of_one_row, translate
 from ..target.copy import copy_pieces, copy_statement
 from ..target.ddl import quote_literal, relation
 from ..target.exchange import Reply, StatementError, exchange
 from ..target.ledger import ChunkPosition, Ledger, LedgerMovedError, refused_chunk
+from ..target.locate import refused_row
 from ..target.session import LoadSession
 from ..target.upsert import TOUCHED_NONE, MergeStatements, NewRows, merge_statements, merged, touched_so_far
 
 if TYPE_CHECKING:
+    import psycopg
+
     from .pool import Pool
     from .retry import Backoff
 
@@ -111,9 +114,25 @@ class ChunkWriter:
                     return committed
             return self._put(session, entry)
         except StatementError as failed:
-            raise self._meaning(failed, doing) from failed.error
+            raise self._located(session, chunk, self._meaning(failed, doing), failed.error) from failed.error
         except psycopg.Error as error:
             raise translate(error, table=self._table.full_name, doing=doing) from error
+
+    def _located(self, session: LoadSession, chunk: Chunk, meaning: Exception, error: psycopg.Error) -> Exception:
+        """A refused row is named by its key."""
+        if not isinstance(meaning, DataError) or not is_of_one_row(error) or session.connection.closed:
+            return meaning
+        session.connection.execute("ROLLBACK")
+        key = refused_row(session.connection, self._table, chunk.data, self._options.copy_format, error.sqlstate or "")
+        if key is None:
+            return meaning
+        return DataError(
+            f"{meaning.message} (the row with {key})",
+            table=self._table.full_name,
+            column=meaning.column,
+            key=key,
+            hint=meaning.hint,
+        )
 
     def _meaning(self, failed: StatementError, doing: str) -> Exception:
         """What a failed statement says of the chunk."""

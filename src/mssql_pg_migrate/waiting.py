@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 from weakref import WeakSet
 
@@ -15,6 +16,13 @@ PATIENCE = 3.0
 REPEAT = 30.0
 """Seconds after which a wait is told again."""
 _TICK = 1.0
+
+
+def clock(moment: datetime) -> str:
+    """The moment by this machine's clock, with its date unless that is today's."""
+    there = moment.astimezone()
+    today = there.date() == datetime.now().astimezone().date()
+    return f"{there:%H:%M:%S}" if today else f"{there:%Y-%m-%d %H:%M:%S}"
 
 
 class Session(Protocol):

@@ -39,17 +39,17 @@ class _Selection:
 
 def health_check(config: Config, *, on_event: EventSink) -> HealthReport:
     """Try both sides; never raises for a server that is down or refuses. Waiting for a lock is told to ``on_event``."""
-    source, selection = _check_source(config)
+    source, selection = _check_source(config, on_event)
     return HealthReport([source, _check_target(config, selection, on_event)])
 
 
 # --- source -----------------------------------------------------------------------------------------------------------
 
 
-def _check_source(config: Config) -> tuple[SideHealth, _Selection | None]:
-    from ..source.open import open_source
+def _check_source(config: Config, on_event: EventSink) -> tuple[SideHealth, _Selection | None]:
+    from ..source.open import open_source, watched
 
-    source = open_source(config.source.settings())
+    source = open_source(watched(config.source.settings(), on_event))
     side = SideHealth("source", ok=False, server=source.label)
     try:
         with closing(source.connect()) as session:

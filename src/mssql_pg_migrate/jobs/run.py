@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ..config.models import Config
     from ..results import HealthReport, ValidationReport
+    from ..source.settings import SourceSettings
     from ..source.source import SourceSession
     from ..sync.passes import PassResult
     from ..target.connect import TargetSettings
@@ -67,6 +68,7 @@ class Migration:
         self._finalizer: Finalizer | None = None
         self._control: Control | None = None
         self._target_settings: TargetSettings | None = None
+        self._watched_source: SourceSettings | None = None
         self._cancelled = threading.Event()
         self._retries = 0
 
@@ -337,7 +339,7 @@ class Migration:
         options = TransferOptions(
             run_id=state.run_id,
             ledger_schema=ledger.schema,
-            source=self.config.source.settings(),
+            source=self._source_settings(),
             target=self._target(),
             limits=limits,
             write=WriteOptions(
@@ -499,6 +501,16 @@ class Migration:
 
     # -- small things ----------------------------------------------------------------------------------------------
 
+    def _source_settings(self) -> SourceSettings:
+        """Settings of sessions and readers whose waiting is told."""
+        from ..config.tuning import tune
+        from ..source.open import watched
+
+        if self._watched_source is None:
+            limit = tune(self.config).max_mssql_connections
+            self._watched_source = watched(self.config.source.settings(), self._emit, limit=limit)
+        return self._watched_source
+
     def _target(self) -> TargetSettings:
         """Settings of sessions whose waiting is told."""
         from ..config.tuning import tune
@@ -512,7 +524,7 @@ class Migration:
     def _source(self) -> AbstractContextManager[SourceSession]:
         from ..source.open import open_source
 
-        return closing(open_source(self.config.source.settings()).connect())
+        return closing(open_source(self._source_settings()).connect())
 
     def _run_hooks(self, control: Control, moment: str) -> None:
         from .hooks import run_hooks

@@ -33,6 +33,7 @@ from ..results import TableCheck, ValidationReport
 if TYPE_CHECKING:
     from ..config.models import Config
     from ..config.tuning import Tuning
+    from ..source.source import Source
     from ..target.connect import TargetSettings
     from ..validation.matching import Side
     from ..validation.stop import Stop
@@ -54,23 +55,25 @@ def validate(
     Cancelled once ``stopped()``.
     """
     from ..config.tuning import tune
+    from ..source import open as sources
     from ..target.watch import watched
 
     started = time.monotonic()
     tuning = tune(config)
     on_event(PhaseStarted(phase="validate"))
+    limit = tuning.max_mssql_connections
+    origin = sources.open_source(sources.watched(config.source.settings(), on_event, limit=limit))
     target = watched(config.target.settings(), on_event, limit=tuning.max_pg_connections)
-    jobs, version_num = _jobs(config, target)
+    jobs, version_num = _jobs(config, origin, target)
     checks = _check_all(
-        config, target, tuning, jobs, version_num, checksum=checksum, on_event=on_event, stopped=stopped
+        config, origin, target, tuning, jobs, version_num, checksum=checksum, on_event=on_event, stopped=stopped
     )
     return ValidationReport(checksum=checksum, tables=checks, seconds=time.monotonic() - started)
 
 
-def _jobs(config: Config, settings: TargetSettings) -> tuple[list[TableJob], int]:
+def _jobs(config: Config, origin: Source, settings: TargetSettings) -> tuple[list[TableJob], int]:
     """The tables to check, and the target's server_version_num."""
     from ..mapping.build import build
-    from ..source.open import open_source
     from ..target.connect import connect_target
     from ..target.inspect import read_existing
     from ..transfer.plan import display_names, range_count
@@ -79,7 +82,7 @@ def _jobs(config: Config, settings: TargetSettings) -> tuple[list[TableJob], int
 
     migration = config.migration
     with connect_target(settings, purpose="validate") as target:
-        with closing(open_source(config.source.settings()).connect()) as source:
+        with closing(origin.connect()) as source:
             catalog, selected = read_source(config, source)
         options = mapping_options(config, catalog, selected, target)
         database = build(catalog, options)
@@ -99,6 +102,7 @@ def _jobs(config: Config, settings: TargetSettings) -> tuple[list[TableJob], int
 
 def _check_all(
     config: Config,
+    origin: Source,
     settings: TargetSettings,
     tuning: Tuning,
     jobs: list[TableJob],
@@ -108,7 +112,6 @@ def _check_all(
     on_event: EventSink,
     stopped: Callable[[], bool],
 ) -> list[TableCheck]:
-    from ..source.open import open_source
     from ..validation.digest import is_compiled
     from ..validation.source_side import SourceSide
     from ..validation.stop import Stop
@@ -129,7 +132,7 @@ def _check_all(
     stop = Stop(stopped)
     with ExitStack() as stack:
         source = SourceSide(
-            open_source(config.source.settings()),
+            origin,
             tuning.max_mssql_connections,
             on_nul=migration.on_nul,
             chunk_rows=tuning.chunk_size,

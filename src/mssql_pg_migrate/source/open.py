@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from ..events import EventSink
 from .settings import SourceSettings
 from .source import Source
 
@@ -11,3 +14,13 @@ def open_source(settings: SourceSettings) -> Source:
     from .sqlserver.source import SqlServerSource
 
     return SqlServerSource(settings)
+
+
+def watched(settings: SourceSettings, emit: EventSink, *, limit: int | None = None) -> SourceSettings:
+    """The settings of sessions and readers whose waiting is told to ``emit``.
+
+    ``limit`` is the number of connections that all of them together may open, None for a few of them anyway.
+    """
+    from .sqlserver.watch import SourceWatch
+
+    return replace(settings, watch=SourceWatch(settings, emit, limit))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from ..waiting import Watch
 
 Isolation: TypeAlias = Literal["read_committed", "snapshot", "read_uncommitted"]
 SqlServerReader: TypeAlias = Literal["auto", "wire", "driver"]
@@ -42,6 +45,8 @@ class SqlServerSettings:
     """A Microsoft Entra access token, instead of user and password."""
     reader: SqlServerReader = "auto"
     """Which reader carries the rows; ``auto``: the wire reader where it has proven itself."""
+    watch: Watch[Any] | None = field(default=None, repr=False, compare=False)
+    """Who tells of statements that wait; see ``open.watched``."""
 
     @property
     def label(self) -> str:

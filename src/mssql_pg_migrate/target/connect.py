@@ -12,7 +12,8 @@ from .pooler import refuse_loose_pooling
 if TYPE_CHECKING:
     import psycopg
 
-    from .watch import TargetWatch
+    from ..waiting import Watch
+    from .connection import WatchedConnection
 
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
@@ -33,7 +34,7 @@ class TargetSettings:
     application_name: str = "mssql-pg-migrate"
     connect_timeout: int = 15
     """Seconds."""
-    watch: TargetWatch | None = field(default=None, repr=False, compare=False)
+    watch: Watch[WatchedConnection] | None = field(default=None, repr=False, compare=False)
     """Who tells of statements that wait; see ``target.watch.watched``."""
 
     def conninfo(self) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def connect_target(settings: TargetSettings, *, purpose: str | None = None) -> p
     """
     import psycopg
 
-    from .watch import WatchedConnection
+    from .connection import WatchedConnection
 
     keywords = settings.conninfo()
     if purpose:

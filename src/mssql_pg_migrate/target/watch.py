@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 
 from ..errors import MigrationError
 from ..events import EventSink, Waiting
-from ..waiting import REPEAT, Watch
-
-if TYPE_CHECKING:
-    from .connect import TargetSettings
+from ..waiting import REPEAT, Watch, clock
+from .connect import TargetSettings, connect_target
+from .connection import WatchedConnection
 
 _QUESTION = """
 WITH RECURSIVE queue (waiter, pid, place) AS (
@@ -42,33 +41,6 @@ ORDER BY queue.waiter, queue.place DESC
 Statistics System" (pg_stat_activity: own sessions are told in full, of others' only what needs no right) and "pg_locks"
 (who waits for a row waits for a transaction, and holds the row's ``tuple`` lock meanwhile). Who waits
 behind another that waits is told the one that keeps both."""
-
-
-class WatchedConnection(psycopg.Connection[Any]):
-    """A connection that notes since when it waits for its server."""
-
-    busy_since: float | None = None
-
-    def wait(self, *args: Any, **keywords: Any) -> Any:
-        """As psycopg's, through which every call goes that talks to the server."""
-        self.busy_since = time.monotonic()
-        try:
-            return super().wait(*args, **keywords)
-        finally:
-            self.busy_since = None
-
-
-@contextmanager
-def busy(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """The block calls libpq without psycopg: the connection waits for its server meanwhile."""
-    if not isinstance(connection, WatchedConnection):
-        yield
-        return
-    connection.busy_since = time.monotonic()
-    try:
-        yield
-    finally:
-        connection.busy_since = None
 
 
 class TargetWatch(Watch[WatchedConnection]):
@@ -106,8 +78,6 @@ class TargetWatch(Watch[WatchedConnection]):
                 connection.close()
 
     def _ask(self, processes: list[int], open_sessions: int) -> list[tuple[Any, ...]] | None:
-        from .connect import connect_target
-
         if self._asking is None or self._asking.closed:
             if self._limit is not None and open_sessions >= self._limit:
                 return None
@@ -169,8 +139,4 @@ def describe(
 
 def _state(state: str | None, since: datetime | None) -> str:
     """``idle in transaction since 12:03:04``, by this machine's clock; empty for what the server does not show."""
-    if state is None or since is None:
-        return state or ""
-    there = since.astimezone()
-    today = datetime.now().astimezone().date()
-    return f"{state} since {there:%H:%M:%S}" if there.date() == today else f"{state} since {there:%Y-%m-%d %H:%M:%S}"
+    return f"{state} since {clock(since)}" if state and since else state or ""

@@ -32,7 +32,7 @@ def digest_copy(
     """
     from psycopg.pq import ExecStatus
 
-    from ..target.watch import busy
+    from ..target.connection import busy
 
     pgconn = connection.pgconn
     with busy(connection):

@@ -15,6 +15,7 @@ from .catalog_types import TypeTable
 from .classify import check_complete, describe, to_migration_error
 from .dbapi import Connection
 from .tsql import qualified_name
+from .watch import Line
 
 Row = dict[str, Any]
 
@@ -24,6 +25,7 @@ class CatalogSession:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self._line: Line = getattr(connection, "line", None) or Line()
         self.notes: list[str] = []
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
@@ -81,6 +83,7 @@ class CatalogSession:
         return rows[0][0] if rows else None
 
     def _read(self, query: q.CatalogQuery) -> list[Row]:
+        self._line.at(f"reading {query.subject}")
         try:
             found = self.rows(query.sql())
         except Exception as error:

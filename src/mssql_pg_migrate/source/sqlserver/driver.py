@@ -33,6 +33,7 @@ from .dbapi import Connection
 from .encode import MAX_FIELD_BYTES, Encoder, EncodingError, adapt, contains, first_unfit, longest
 from .query import KeyField, Layout, build_select, layout
 from .tsql import qualified_name, quote_name
+from .watch import Line
 
 _REPLACEMENT = "\ufffd".encode()
 _MARK = "\ufeff".encode()
@@ -60,6 +61,8 @@ class DriverReader:
     def __init__(self, settings: SqlServerSettings) -> None:
         """Connect. Raises ConnectionFailed."""
         self._connection = connect_source(settings)
+        self._line = Line()
+        self._line.register(settings, self._connection)
         self._cursor: Any = None
         self._usable = True
         self._cancelled = False
@@ -98,7 +101,8 @@ class DriverReader:
         try:
             with self._driver_lock:
                 self._cursor = self._connection.cursor()
-                self._cursor.execute(sql)
+                with self._line.at(f"reading {table}", table):
+                    self._cursor.execute(sql)
                 if self._cursor.description is None:
                     # A SELECT always has a result; without one, a stray cancellation reached this statement.
                     raise TransientError(f"Reading {table}: no result", side="source", table=table)
@@ -110,7 +114,8 @@ class DriverReader:
         self._check_cancelled(table)
         try:
             with self._driver_lock:
-                batch = self._cursor.arrow_batch(rows)
+                with self._line:
+                    batch = self._cursor.arrow_batch(rows)
                 if batch.num_rows < rows:
                     classify.check_complete(self._cursor, table=table)
         except Exception as error:
@@ -123,7 +128,8 @@ class DriverReader:
         self.execute(sql, table)
         try:
             with self._driver_lock:
-                row = self._cursor.fetchone()
+                with self._line:
+                    row = self._cursor.fetchone()
                 classify.check_complete(self._cursor, table=table)
         except Exception as error:
             raise self._failure(error, table) from error
@@ -163,6 +169,7 @@ class DriverReader:
         """Close the connection; idempotent."""
         self.cancel()
         self._usable = False
+        self._line.closed = True
         self.close_cursor()
         with self._driver_lock, contextlib.suppress(Exception):  # it may be broken already
             self._connection.close()

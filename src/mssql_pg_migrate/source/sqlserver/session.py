@@ -22,6 +22,7 @@ from .dbapi import DriverCursor
 from .health import check_health, obstacles
 from .ranges import plan_ranges
 from .tsql import qualified_name
+from .watch import Line, WatchedCursor
 
 _NOT_OFFERED = frozenset({"sysdiagrams"})
 """The database diagram tool's own table, which is never migrated."""
@@ -35,6 +36,8 @@ class SqlServerSession:
         self.usable = True
         self._settings = settings
         self._connection = connect_source(settings)
+        self.line = Line()
+        self.line.register(settings, self._connection)
         self._closed = False
         self._lock = threading.Lock()
 
@@ -44,7 +47,7 @@ class SqlServerSession:
         """A cursor for one question. Raises TransientError after `cancel`."""
         if not self.usable:
             raise TransientError("The question to the source was cancelled.", side="source")
-        return self._connection.cursor()
+        return WatchedCursor(self._connection.cursor(), self.line)
 
     def cancel(self) -> None:
         """End its question soon, from another thread: where a key is scanned for ranges it may take minutes.
@@ -61,6 +64,7 @@ class SqlServerSession:
         """Close the connection, by the thread that uses it; idempotent."""
         with self._lock:
             self.usable = False
+            self.line.closed = True
             closed, self._closed = self._closed, True
         if not closed:
             self._connection.close()
@@ -69,10 +73,12 @@ class SqlServerSession:
 
     def catalog(self, schemas: Sequence[str] | None) -> Catalog:
         """See `catalog.read_catalog`."""
+        self.line.at("reading the catalog")
         return read_catalog(self, schemas)
 
     def look(self) -> SourceLook:
         """The tables, without their columns."""
+        self.line.at("reading the tables")
         session = CatalogSession(self)
         version = session.scalar("SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(128)) AS version")
         rows = {row["object_id"]: row["row_count"] for row in session.optional(q.ROWS)}
@@ -86,10 +92,12 @@ class SqlServerSession:
 
     def health(self) -> SourceHealth:
         """See `health.check_health`."""
+        self.line.at("asking for the server's state")
         return check_health(self, self._settings)
 
     def obstacles(self, tables: Iterable[Table]) -> tuple[Obstacle, ...]:
         """See `health.obstacles`."""
+        self.line.at("trying to read each table")
         return obstacles(self, self._settings, tables)
 
     def change_facts(self, tables: Iterable[Table]) -> ChangeFacts:
@@ -112,11 +120,13 @@ class SqlServerSession:
 
     def key_collision(self, table: MappedTable, on_nul: OnNul) -> Collision | None:
         """See `collisions.key_collision`."""
+        self.line.at(f"comparing the keys of {table.source.full_name}", table.source.full_name)
         return key_collision(self, table, on_nul)
 
     def count(self, table: MappedTable) -> int:
         """``COUNT_BIG(*)``."""
         name = table.source.full_name
+        self.line.at(f"counting the rows of {name}", name)
         sql = f"SELECT COUNT_BIG(*) AS row_count FROM {qualified_name(table.source.schema, table.source.name)}"
         try:
             found = CatalogSession(self).rows(sql)
@@ -136,6 +146,7 @@ class SqlServerSession:
 
     def plan_ranges(self, table: MappedTable, *, max_ranges: int, min_rows: int) -> list[KeyRange]:
         """See `ranges.plan_ranges`."""
+        self.line.at(f"looking for ranges of {table.source.full_name}", table.source.full_name)
         return plan_ranges(
             self, table, max_ranges=max_ranges, min_rows=min_rows, row_estimate=table.source.row_estimate
         )

@@ -26,6 +26,7 @@ from . import classify
 from .dbapi import Connection
 from .query import Layout, build_select, layout
 from .tds_connection import TdsConnection
+from .watch import Line
 from .wire_columns import column_specs
 from .wire_connect import WireUnsupported, open_client
 from .wire_keys import key_text
@@ -56,6 +57,8 @@ class WireReader:
         if reason is not None:
             raise WireUnsupported(reason)
         self._client = open_client(settings)
+        self._line = Line()
+        self._line.register(settings, TdsConnection(self._client))
         self._usable = True
         self._cancelled = False
 
@@ -77,7 +80,8 @@ class WireReader:
         sql = build_select(request, variant="wire")
         shape = layout(request.table, "wire")
         try:
-            rows = self._client.query(sql)
+            with self._line.at(f"reading {name}", name):
+                rows = self._client.query(sql)
             if rows is None:
                 raise ProtocolError("the server answered a SELECT with no columns")
             yield from self._rows(request, shape, rows)
@@ -106,7 +110,8 @@ class WireReader:
 
     def receive(self, core: Transcoder) -> int:
         """Fill the transcoder's buffer with what has arrived; bytes received. Raises OSError."""
-        return self._client.recv_into(memoryview(core))
+        with self._line:
+            return self._client.recv_into(memoryview(core))
 
     def note(self, token: k.Token) -> None:
         """A token that is neither a row nor an error."""
@@ -173,6 +178,7 @@ class WireReader:
     def close(self) -> None:
         """Close the connection; idempotent."""
         self._usable = False
+        self._line.closed = True
         self._client.close()
 
 

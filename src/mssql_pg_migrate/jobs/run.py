@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from ..transfer.context import WorkerContext
     from ..transfer.control import Control
     from ..transfer.plan import RunPlan
+    from .cutover import CutoverReport, WaitFor
+    from .repair import RepairReport
     from .sync import PrepareReport, Sync, SyncStatus
 
 
@@ -138,6 +140,20 @@ class Migration:
     def sync_prepare(self, *, apply: bool = False, compare: bool = False) -> PrepareReport:
         """What lets more changes be seen; see ``jobs.sync.Sync.prepare``."""
         return self._sync().prepare(apply=apply, compare=compare)
+
+    def repair(self) -> RepairReport:
+        """Bring rows that differ over, and touch no other: missing, changed and extra ones."""
+        from .repair import repair
+
+        return repair(self.config, on_event=self._emit, wait=self._cancelled.wait)
+
+    def cutover(self, *, rehearse: bool = False, wait_for: WaitFor | None = None) -> CutoverReport:
+        """Passes until nothing is left, constraints, sequences, comparison: may the target take over?"""
+        from .cutover import Cutover
+
+        return Cutover(self.config, on_event=self._emit, wait=self._cancelled.wait).run(
+            rehearse=rehearse, wait_for=wait_for
+        )
 
     def _sync(self) -> Sync:
         from .sync import Sync

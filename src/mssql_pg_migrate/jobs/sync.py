@@ -83,7 +83,7 @@ class Sync:
 
     def once(self, *, compare_all: bool = False) -> PassResult:
         """One pass. Raises MigrationError; nothing of a pass that failed is in the target."""
-        with self._following(compare_now=True) as following:
+        with self.following(compare_now=True) as following:
             return following.one_pass(compare_all=compare_all)
 
     def watch(self, *, interval: float | None = None, on_pass: Callable[[PassResult], None] | None = None) -> int:
@@ -92,7 +92,7 @@ class Sync:
         passes = 0
         while not self._wait(0):
             try:
-                with self._following(compare_now=False) as following:
+                with self.following(compare_now=False) as following:
                     while True:
                         began = time.monotonic()
                         result = following.one_pass()
@@ -107,7 +107,7 @@ class Sync:
 
     def status(self) -> SyncStatus:
         """What the sync ledger says. Reads the target, and the source's catalog for names and clock."""
-        with self._control() as control:
+        with self.control() as control:
             plan = self._plan(control)
             ledger = SyncLedger(plan.schema, self._source.label)
             entries = control.call("reading the sync ledger", ledger.entries)
@@ -123,7 +123,7 @@ class Sync:
         filled, or whose run had no ``sync`` section.
         """
         report = PrepareReport()
-        with self._control() as control:
+        with self.control() as control:
             plan = self._plan(control)
             report.statements = _enabling(plan)
             if apply:
@@ -135,7 +135,7 @@ class Sync:
             report.notes = [f"{note.object}: {note.message}" for note in plan.notes]
             if compare:
                 control.lock(plan.schemas, patient=False)
-                with closing(self._readers().open(one_moment=False)) as changes:
+                with closing(self.readers().open(one_moment=False)) as changes:
                     entries = first_positions(plan, changes, stale="its contents have not been compared yet")
                 ledger = SyncLedger(plan.schema, self._source.label)
                 control.call("recording positions", lambda target: ledger.follow(target, entries))
@@ -144,7 +144,23 @@ class Sync:
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
-    def _control(self) -> Control:
+    @property
+    def interval(self) -> float:
+        """Seconds between the beginnings of two passes."""
+        return self._settings.interval
+
+    def source_read_only(self) -> bool:
+        """Whether nothing can be written to the source database any more."""
+        with closing(self._source.connect()) as session:
+            return session.read_only()
+
+    def database(self, control: Control) -> MappedDatabase:
+        """What a run would make of the source as it is now: where its identities and sequences are."""
+        with closing(self._source.connect()) as session:
+            return control.call("reading the target's schema", lambda target: map_source(self._config, session, target))
+
+    def control(self) -> Control:
+        """A control connection, to be entered."""
         return Control(
             self._config.target.settings(),
             retries=self._config.migration.retries,
@@ -152,7 +168,8 @@ class Sync:
             on_event=self._emit,
         )
 
-    def _readers(self) -> SyncReaders:
+    def readers(self) -> SyncReaders:
+        """What opens sessions at the source."""
         return SyncReaders(self._source, self._limits(), self._emit)
 
     def _limits(self) -> ReadLimits:
@@ -161,20 +178,21 @@ class Sync:
         tuning = tune(self._config)
         return ReadLimits(tuning.chunk_size, tuning.chunk_bytes, self._config.migration.on_nul)
 
-    def _look(self, control: Control) -> Look:
+    def look(self, control: Control) -> Look:
+        """Both catalogs as they are now."""
         self._emit(PhaseStarted(phase="extract"))
         with closing(self._source.connect()) as session:
             return control.call("reading the target's schema", lambda target: look_at(self._config, session, target))
 
     def _plan(self, control: Control) -> SyncPlan:
-        return make_sync_plan(self._settings, self._look(control))
+        return make_sync_plan(self._settings, self.look(control))
 
     @contextmanager
-    def _following(self, *, compare_now: bool) -> Iterator[_Following]:
+    def following(self, *, compare_now: bool) -> Iterator[Following]:
         """Connected, locked, planned, and sure that the tables are what the ledger knows."""
         self._emit(PhaseStarted(phase="connect"))
-        with self._control() as control:
-            look = self._look(control)
+        with self.control() as control:
+            look = self.look(control)
             control.lock(look.schemas, patient=True)
             ledger = SyncLedger(look.schemas[0], self._source.label)
             if not control.call("reading the sync ledger", ledger.exists):
@@ -183,7 +201,7 @@ class Sync:
                     hint="run the migration with a sync section in its configuration, or: sync prepare --compare",
                 )
             if self._follow_definitions(control, look, ledger):
-                look = self._look(control)
+                look = self.look(control)
             plan = make_sync_plan(self._settings, look)
             target = TargetSide(self._config.target.settings(), 2, control.live().info.server_version)
             with closing(target):
@@ -193,7 +211,7 @@ class Sync:
                     compare_every=self._settings.compare_every,
                     compare_now=compare_now,
                 )
-                yield _Following(control, plan, ledger, target, options, self._readers(), self._emit, self._wait)
+                yield Following(control, plan, ledger, target, options, self.readers(), self._emit, self._wait)
 
     def _follow_definitions(self, control: Control, look: Look, ledger: SyncLedger) -> bool:
         """New columns of the source are added where that is wanted (True); any other change stops the sync."""
@@ -221,7 +239,7 @@ class Sync:
         return True
 
 
-class _Following:
+class Following:
     """A sync under way: what its passes share."""
 
     def __init__(
@@ -292,17 +310,22 @@ class _Following:
 
 def look_at(config: Config, session: SourceSession, target: psycopg.Connection[Any]) -> Look:
     """Both catalogs. Raises ConfigError, SchemaError, ConnectionFailed."""
-    from ..mapping.build import build
     from ..target.inspect import read_existing
     from ..transfer.plan import display_names
-    from .plan import mapping_options, read_source
 
-    catalog, selected = read_source(config, session)
-    options = mapping_options(config, catalog, selected, target)
-    database = build(catalog, options)
+    database = map_source(config, session, target)
     existing = read_existing(target, database.tables)
     facts = session.change_facts([table.source for table in database.tables])
     return Look(database.tables, display_names(database.tables), existing, facts, database.schemas)
+
+
+def map_source(config: Config, session: SourceSession, target: psycopg.Connection[Any]) -> MappedDatabase:
+    """The source's catalog as a run maps it. Raises ConfigError, SchemaError."""
+    from ..mapping.build import build
+    from .plan import mapping_options, read_source
+
+    catalog, selected = read_source(config, session)
+    return build(catalog, mapping_options(config, catalog, selected, target))
 
 
 def record_positions(

@@ -118,6 +118,10 @@ class SourceSession(Protocol):
         """What keeps rows of the tables from being read as they are: rights, isolation, masks."""
         ...
 
+    def read_only(self) -> bool:
+        """Whether nobody can write to it now."""
+        ...
+
     def prepare(self, statement: str) -> None:
         """Carry out one of the statements that ``change_facts`` offers. Raises TransferError when it is refused."""
         ...

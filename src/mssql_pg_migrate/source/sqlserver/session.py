@@ -104,6 +104,10 @@ class SqlServerSession:
         """See `change_facts.change_facts`."""
         return change_facts(self, self._settings.database, tables)
 
+    def read_only(self) -> bool:
+        """sys.databases.is_read_only (ALTER DATABASE ... SET READ_ONLY)."""
+        return bool(CatalogSession(self).scalar("SELECT is_read_only FROM sys.databases WHERE database_id = DB_ID()"))
+
     def prepare(self, statement: str) -> None:
         """Run a statement that switches something on."""
         try:

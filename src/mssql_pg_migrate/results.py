@@ -124,6 +124,38 @@ class ValidationReport:
         return all(table.equal for table in self.tables)
 
 
+@dataclass(frozen=True, slots=True)
+class CutoverStep:
+    """One step, and how long it took."""
+
+    name: str
+    seconds: float
+    detail: str
+
+
+@dataclass(slots=True)
+class CutoverReport:
+    """GO, or the reasons why not."""
+
+    rehearsal: bool
+    reasons: list[str] = field(default_factory=list)
+    steps: list[CutoverStep] = field(default_factory=list)
+    tables: list[TableCheck] = field(default_factory=list)
+    passes: int = 0
+    changes: int = 0
+    seconds: float = 0.0
+
+    @property
+    def go(self) -> bool:
+        """Whether the target may take over."""
+        return not self.reasons
+
+    @property
+    def downtime(self) -> float:
+        """Seconds that the application would stand still: every step but the waiting before it."""
+        return sum(step.seconds for step in self.steps if step.name != "wait")
+
+
 @dataclass(slots=True)
 class SideHealth:
     """One side of ``health-check``."""

@@ -7,42 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from .following_commands import ALL as FOLLOWING
 from .options import GlobalOptions, ToolCommand
+from .shared import execute, read_only, with_schemas
 
 if TYPE_CHECKING:
     from ..jobs.run import Migration
     from .execution import Execution, Outcome
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-_OVERRIDES = (
-    click.option("--source-schema", metavar="NAME", help="Override source schema (names separated by commas, or *)."),
-    click.option("--target-schema", metavar="NAME", help="Override target schema."),
-)
 _WORKERS = click.option("--workers", type=click.IntRange(min=1, max=256), metavar="N", help="Override worker count.")
-
-
-def _execute(
-    command: str, options: GlobalOptions, body: Callable[[Execution], Outcome], *, signals: bool = True
-) -> int:
-    from .execution import Execution
-
-    return Execution(command, options).run(body, signals=signals)
-
-
-def _with_schemas(function: F) -> F:
-    for option in reversed(_OVERRIDES):
-        function = option(function)
-    return function
 
 
 @click.command("run", cls=ToolCommand, short_help="Execute the migration.")
 @click.option("--dry-run", is_flag=True, help="Validate without transferring data: show the plan, change nothing.")
-@_with_schemas
+@with_schemas
 @_WORKERS
 @click.option(
     "--auto-resume",
@@ -87,11 +69,11 @@ def run_command(
 
         return _migrate(execution, overrides, work, report)
 
-    return _execute("run", options, body)
+    return execute("run", options, body)
 
 
 @click.command("resume", cls=ToolCommand, short_help="Continue an interrupted migration.")
-@_with_schemas
+@with_schemas
 @_WORKERS
 @click.option(
     "--report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write an HTML report of the run."
@@ -115,18 +97,18 @@ def resume_command(options: GlobalOptions, report: Path | None, **overrides: Any
             )
         return _migrate(execution, overrides, lambda migration: migration.resume(), report)
 
-    return _execute("resume", options, body)
+    return execute("resume", options, body)
 
 
 @click.command("plan", cls=ToolCommand, short_help="Show what a run would do.")
-@_with_schemas
+@with_schemas
 @_WORKERS
 def plan_command(options: GlobalOptions, **overrides: Any) -> int:
     """Show what a run would do: tables, ranges, types, renames, and what is not carried over. Changes nothing.
 
     What holds for many objects is one line with their number and the first names; --output-json names all.
     """
-    return _execute("plan", options, lambda execution: _plan(execution, overrides, dry_run=False))
+    return execute("plan", options, lambda execution: _plan(execution, overrides, dry_run=False))
 
 
 @click.command("schema", cls=ToolCommand, short_help="Print the target's DDL.")
@@ -134,7 +116,7 @@ def plan_command(options: GlobalOptions, **overrides: Any) -> int:
 @click.option(
     "--post-data", is_flag=True, help="Only what comes after it: keys, indexes, constraints, sequences, views."
 )
-@_with_schemas
+@with_schemas
 def schema_command(options: GlobalOptions, pre_data: bool, post_data: bool, **overrides: Any) -> int:
     """Print the complete DDL of the target, for psql.
 
@@ -149,7 +131,7 @@ def schema_command(options: GlobalOptions, pre_data: bool, post_data: bool, **ov
         from .execution import Outcome
 
         execution.machine = options.output_json
-        plan = _read_only(execution, overrides).plan()
+        plan = read_only(execution, overrides).plan()
         wanted = {}
         if not post_data:
             wanted["pre_data"] = script(plan.database, post=False)
@@ -158,34 +140,42 @@ def schema_command(options: GlobalOptions, pre_data: bool, post_data: bool, **ov
         text = script(plan.database, pre=not post_data, post=not pre_data)
         return Outcome(fields=wanted, raw=text if text.endswith("\n") else f"{text}\n")
 
-    return _execute("schema", options, body)
+    return execute("schema", options, body)
 
 
 @click.command("validate", cls=ToolCommand, short_help="Compare source and target.")
 @click.option("--checksum", is_flag=True, help="Compare the contents too, down to the keys that differ.")
-@_with_schemas
-def validate_command(options: GlobalOptions, checksum: bool, **overrides: Any) -> int:
-    """Compare exact row counts of source and target, with --checksum their contents. Exit code 4 when they differ."""
+@click.option("--repair", is_flag=True, help="First bring rows that differ over (missing, changed, extra ones).")
+@with_schemas
+def validate_command(options: GlobalOptions, checksum: bool, repair: bool, **overrides: Any) -> int:
+    """Compare exact row counts of source and target, with --checksum their contents. Exit code 4 when they differ.
+
+    With --repair rows that differ are brought over first, all tables in one transaction; no other row is touched.
+    """
+    if repair and not checksum:
+        raise click.UsageError("--repair goes with --checksum.")
 
     def body(execution: Execution) -> Outcome:
         from .documents import validation_fields
         from .execution import Outcome
+        from .following import repair_blocks, repair_fields
         from .render import validation_blocks
 
-        migration = _read_only(execution, overrides)
+        migration = read_only(execution, overrides)
+        repaired = migration.repair() if repair else None
         report = migration.validate(checksum=checksum)
         return Outcome(
             status="completed" if report.equal else "invalid",
             exit_code=0 if report.equal else 4,
-            fields=validation_fields(report),
-            blocks=validation_blocks(report),
+            fields=validation_fields(report) | (repair_fields(repaired) if repaired else {}),
+            blocks=[*(repair_blocks(repaired) if repaired else ()), *validation_blocks(report)],
         )
 
-    return _execute("validate", options, body)
+    return execute("validate", options, body)
 
 
 @click.command("health-check", cls=ToolCommand, short_help="Test both connections.")
-@_with_schemas
+@with_schemas
 def health_check_command(options: GlobalOptions, **overrides: Any) -> int:
     """Reach both servers and look whether a run could work. Exit code 2 when either side fails."""
 
@@ -194,7 +184,7 @@ def health_check_command(options: GlobalOptions, **overrides: Any) -> int:
         from .execution import Outcome
         from .render import health_blocks
 
-        report = _read_only(execution, overrides).health_check()
+        report = read_only(execution, overrides).health_check()
         return Outcome(
             status="completed" if report.ok else "failed",
             exit_code=0 if report.ok else 2,
@@ -202,7 +192,7 @@ def health_check_command(options: GlobalOptions, **overrides: Any) -> int:
             blocks=health_blocks(report),
         )
 
-    return _execute("health-check", options, body)
+    return execute("health-check", options, body)
 
 
 @click.command("init", cls=ToolCommand, short_help="Make a configuration by answering questions.")
@@ -228,7 +218,7 @@ def init_command(options: GlobalOptions, output: Path, advanced: bool, force: bo
         written = run_wizard(output, advanced=advanced, force=force)
         return Outcome(fields={"path": str(written)})
 
-    return _execute("init", options, _needing_ui(body), signals=False)
+    return execute("init", options, _needing_ui(body), signals=False)
 
 
 @click.command("tui", cls=ToolCommand, short_help="Terminal UI mode.")
@@ -246,7 +236,7 @@ def tui_command(options: GlobalOptions) -> int:
             )
         )
 
-    return _execute("tui", options, _needing_ui(body), signals=False)
+    return execute("tui", options, _needing_ui(body), signals=False)
 
 
 @click.command("demo", cls=ToolCommand, short_help="Migrate a sample database between two embedded servers.")
@@ -268,7 +258,7 @@ def demo_command(options: GlobalOptions, rows: int | None, keep: bool) -> int:
         with stdout_on_stderr(only_if=options.output_json):
             return _ended_with(run_demo(rows=rows, keep=keep))
 
-    return _execute("demo", options, body, signals=False)
+    return execute("demo", options, body, signals=False)
 
 
 ALL: tuple[click.Command, ...] = (
@@ -278,6 +268,7 @@ ALL: tuple[click.Command, ...] = (
     health_check_command,
     plan_command,
     schema_command,
+    *FOLLOWING,
     init_command,
     tui_command,
     demo_command,
@@ -298,7 +289,7 @@ def _plan(execution: Execution, overrides: dict[str, Any], *, dry_run: bool, dat
     from .execution import Outcome
     from .render import plan_blocks
 
-    plan = _read_only(execution, overrides).plan(data_only=data_only)
+    plan = read_only(execution, overrides).plan(data_only=data_only)
     data = plan.to_dict()
     outcome = Outcome(
         fields={"dry_run": dry_run, "plan": data},
@@ -313,25 +304,6 @@ def _plan(execution: Execution, overrides: dict[str, Any], *, dry_run: bool, dat
         outcome.fields |= error_fields(error)
         outcome.complaint = str(error)
     return outcome
-
-
-def _read_only(execution: Execution, overrides: dict[str, Any]) -> Migration:
-    """A Migration for a command that changes nothing: a signal may end it at any moment."""
-    from ..jobs.run import Migration
-    from .migrating import Events
-
-    config = execution.load_config(**overrides)
-    events = Events(execution, milestones=not execution.options.progress)
-    if execution.options.progress:
-        from .progress_lines import ProgressLines
-
-        events.sinks.append(ProgressLines(execution.tracker, execution.redactor))
-    return Migration(
-        config,
-        state_file=execution.options.state_file,
-        on_event=events,
-        shutdown_timeout=execution.options.shutdown_timeout,
-    )
 
 
 def _needing_ui(body: Callable[[Execution], Outcome]) -> Callable[[Execution], Outcome]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..errors import Cancelled
 from ..events import EventSink, Message, PhaseStarted
-from ..results import TableCheck
+from ..results import CutoverReport, CutoverStep
 from ..target.classify import is_transient
 from ..target.connect import connect_target
 from ..target.ddl import qualified, quote_ident
@@ -29,38 +28,6 @@ _MOST_PASSES = 50
 """Passes after which a source that goes on changing is a NO-GO."""
 _QUIET = 2
 """Passes in a row without a change that count as quiet."""
-
-
-@dataclass(frozen=True, slots=True)
-class CutoverStep:
-    """One step, and how long it took."""
-
-    name: str
-    seconds: float
-    detail: str
-
-
-@dataclass(slots=True)
-class CutoverReport:
-    """GO, or the reasons why not."""
-
-    rehearsal: bool
-    reasons: list[str] = field(default_factory=list)
-    steps: list[CutoverStep] = field(default_factory=list)
-    tables: list[TableCheck] = field(default_factory=list)
-    passes: int = 0
-    changes: int = 0
-    seconds: float = 0.0
-
-    @property
-    def go(self) -> bool:
-        """Whether the target may take over."""
-        return not self.reasons
-
-    @property
-    def downtime(self) -> float:
-        """Seconds that the application would stand still: every step but the waiting before it."""
-        return sum(step.seconds for step in self.steps if step.name != "wait")
 
 
 class Cutover:

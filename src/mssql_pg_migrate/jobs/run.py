@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from ..config.models import Config
-    from ..results import HealthReport, ValidationReport
+    from ..results import CutoverReport, HealthReport, ValidationReport
     from ..source.settings import SourceSettings
     from ..source.source import SourceSession
     from ..sync.passes import PassResult
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..transfer.context import WorkerContext
     from ..transfer.control import Control
     from ..transfer.plan import RunPlan
-    from .cutover import CutoverReport, WaitFor
+    from .cutover import WaitFor
     from .repair import RepairReport
     from .sync import PrepareReport, Sync, SyncStatus
 

@@ -72,7 +72,11 @@ def write_report(
     Raises:
         IoError: the file cannot be written.
     """
-    page = render_report(recorder, result, notes=notes, source=source, target=target, error=error)
+    write_page(path, render_report(recorder, result, notes=notes, source=source, target=target, error=error))
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write a page, replacing the file in one step. Raises IoError."""
     path = Path(path)
     temporary: str | None = None
     try:

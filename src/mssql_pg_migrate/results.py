@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 
 TableStatus: TypeAlias = Literal["completed", "failed", "cancelled", "pending"]
 
@@ -44,8 +45,44 @@ class TableResult:
         return self.rows_moved / self.seconds if self.seconds > 0 else 0.0
 
 
+class Counted(Protocol):
+    """Rows of a table: read and committed by all attempts, and those of them that were there unchanged."""
+
+    rows: int
+    skipped: int
+
+
+C = TypeVar("C", bound=Counted)
+
+
+class RowTotals(Generic[C]):
+    """Sums over ``tables``."""
+
+    __slots__ = ()
+    tables: list[C]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all tables."""
+        return sum(table.rows for table in self.tables)
+
+    @property
+    def skipped(self) -> int:
+        """Unchanged ones of them."""
+        return sum(table.skipped for table in self.tables)
+
+
+def by_reason(tables: Iterable[tuple[str, str | None]]) -> dict[str, list[str]]:
+    """Reason -> the names of the tables that it concerns, from (name, reason or None)."""
+    found: dict[str, list[str]] = {}
+    for name, reason in tables:
+        if reason:
+            found.setdefault(reason, []).append(name)
+    return found
+
+
 @dataclass(slots=True)
-class RunResult:
+class RunResult(RowTotals[TableResult]):
     """The outcome of ``run`` and ``resume``."""
 
     run_id: str
@@ -61,14 +98,6 @@ class RunResult:
     retries: int = 0
     peak_memory_bytes: int = 0
     exit_code: int = 0
-
-    @property
-    def rows(self) -> int:
-        return sum(table.rows for table in self.tables)
-
-    @property
-    def skipped(self) -> int:
-        return sum(table.skipped for table in self.tables)
 
     @property
     def rows_per_second(self) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..mapping.folding import fold
 from ..mapping.objects import Note
+from ..results import by_reason
 from .tables import Align, Block, TextTable, count, duration, size
 
 if TYPE_CHECKING:
@@ -52,10 +53,7 @@ def run_blocks(result: RunResult, *, resume: str | None) -> list[Block]:
 
 def _reader_reasons(result: RunResult) -> list[str]:
     """Each reason once, with the tables it concerns."""
-    names: dict[str, list[str]] = {}
-    for table in result.tables:
-        if table.reader_reason:
-            names.setdefault(table.reader_reason, []).append(table.table)
+    names = by_reason((table.table, table.reader_reason) for table in result.tables)
     everything = len(result.tables) > 1
     return [
         f"{'all tables' if everything and len(tables) == len(result.tables) else ', '.join(tables)}: {reason}"

@@ -19,6 +19,7 @@ from ..events import (
     TableReset,
     TableStarted,
 )
+from ..results import RowTotals
 
 Status: TypeAlias = Literal["pending", "transfer", "indexes", "constraints", "completed", "failed"]
 
@@ -56,13 +57,11 @@ class TableProgress:
     @property
     def remaining_seconds(self) -> float | None:
         """An estimate; None while nothing is known."""
-        if self.rate <= 0 or self.total <= self.rows:
-            return None
-        return (self.total - self.rows) / self.rate
+        return _remaining(self)
 
 
 @dataclass(slots=True)
-class Snapshot:
+class Snapshot(RowTotals[TableProgress]):
     """The state of a run at one moment, safe to read at leisure."""
 
     tables: list[TableProgress]
@@ -72,14 +71,6 @@ class Snapshot:
     run_id: str | None = None
     mode: str | None = None
     retries: int = 0
-
-    @property
-    def rows(self) -> int:
-        return sum(table.rows for table in self.tables)
-
-    @property
-    def skipped(self) -> int:
-        return sum(table.skipped for table in self.tables)
 
     @property
     def bytes(self) -> int:
@@ -92,9 +83,14 @@ class Snapshot:
 
     @property
     def remaining_seconds(self) -> float | None:
-        if self.rate <= 0 or self.total <= self.rows:
-            return None
-        return (self.total - self.rows) / self.rate
+        """An estimate; None while nothing is known."""
+        return _remaining(self)
+
+
+def _remaining(moving: TableProgress | Snapshot) -> float | None:
+    if moving.rate <= 0 or moving.total <= moving.rows:
+        return None
+    return (moving.total - moving.rows) / moving.rate
 
 
 @dataclass(slots=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
 from ..mapping.folding import NAMED, FoldedNote, fold
+from ..results import by_reason
 from .format import count, duration, plural, short_count, size
 from .history import RunHistory, TableHistory
 
@@ -127,15 +127,10 @@ def _table_row(table: TableRow, longest: float, *, skipped: bool) -> str:
 
 
 def _reader_reasons(tables: Sequence[TableRow]) -> str:
-    by_reason: dict[str, list[str]] = defaultdict(list)
-    for table in tables:
-        if table.reader_reason:
-            by_reason[table.reader_reason].append(table.name)
-    if not by_reason:
+    found = by_reason((table.name, table.reader_reason) for table in tables)
+    if not found:
         return ""
-    items = "".join(
-        f"<li>{escape(_names(names))}: {escape(reason)}</li>" for reason, names in sorted(by_reason.items())
-    )
+    items = "".join(f"<li>{escape(_names(names))}: {escape(reason)}</li>" for reason, names in sorted(found.items()))
     return f'<h3>Tables that the driver carried instead of the faster reader</h3><ul class="small">{items}</ul>'
 
 

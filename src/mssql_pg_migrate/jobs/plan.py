@@ -24,7 +24,8 @@ from ..target.ledger import LEDGER_RELATIONS
 from ..target.taken import read_taken
 from ..target.verify import verify
 from ..transfer.plan import RunPlan, TablePlan, cut_for_balance, transfer_order
-from .tables import look_at_target, unfinished_run
+from .relevant import relevant_notes
+from .tables import TargetSide, look_at_target, unfinished_run
 
 if TYPE_CHECKING:
     import psycopg
@@ -99,12 +100,16 @@ def _plan_selected(
         lock(database.schemas)
     options, database = _freely_named(target, catalog, options, database)
     database = with_allowed_comments(target, verify(target, catalog, options, database), catalog.description)
-    notes = [*database.notes, *_selection(config, catalog, database), *_unreadable(source, database.tables)]
+    side = look_at_target(config, target, database, only=only)
+    plans = [replace(plan, resumable=source.resumable(plan.table)) for plan in side.plans]
+    notes = [
+        *_relevant(catalog, database, side),
+        *_selection(config, catalog, database),
+        *_unreadable(source, database.tables),
+    ]
     if config.sync is not None:
         facts = source.change_facts([table.source for table in database.tables])
         notes.extend(planned_notes(database.tables, facts, config.sync))
-    side = look_at_target(config, target, database, only=only)
-    plans = [replace(plan, resumable=source.resumable(plan.table)) for plan in side.plans]
     notes += side.notes
     if only != "schema":
         notes += _collisions(config, source, [*_without_errors(plans, notes)])
@@ -123,6 +128,15 @@ def _plan_selected(
         tuning=tuning,
         suspended=side.suspended,
     )
+
+
+def _relevant(catalog: Catalog, database: MappedDatabase, side: TargetSide) -> Iterator[Note]:
+    """The mapping's notes, as far as they are on what this run does."""
+    views = {f"{module.schema}.{module.name}" for module in catalog.modules if module.kind == "view"}
+    created = {f"{view.source.schema}.{view.source.name}" for view in side.database.views}
+    translated = {f"{view.source.schema}.{view.source.name}" for view in database.views}
+    kept = translated - created if any(plan.built for plan in side.plans) else views
+    return relevant_notes(database.notes, side.plans, all_views=views, kept_views=kept)
 
 
 def _without_errors(plans: Iterable[TablePlan], notes: Iterable[Note]) -> Iterator[TablePlan]:

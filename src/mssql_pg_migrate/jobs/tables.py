@@ -19,6 +19,7 @@ from ..target.ledger import Action, Ledger, LedgerTable
 from ..target.losses import own_things
 from ..target.prepare import dependents, foreign_keys_between, refuse_outside_references, unvalidated_constraints
 from ..transfer.plan import TablePlan, display_names, foreign_key_levels, range_count
+from .relevant import views_to_create
 
 if TYPE_CHECKING:
     import psycopg
@@ -56,6 +57,9 @@ def look_at_target(
         entry = begun.get(table.full_name)
         plans.append(_plan_table(config, fitted, found, entry, len(plans), names, only=only))
     database = replace(database, tables=tuple(plan.table for plan in plans))
+    if not closed:
+        views = () if only == "data" else views_to_create(target, database, plans, replace=mode == "drop_recreate")
+        database = replace(database, views=views)
     suspended: tuple[tuple[str, str, str], ...] = ()
     if not closed:
         plans, suspended = respect_foreign_keys(target, mode, plans)

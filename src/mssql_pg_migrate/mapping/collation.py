@@ -83,9 +83,11 @@ _MOST_NAMES = 20
 
 
 def notes_on_keys(tables: Iterable[MappedTable]) -> list[Note]:
-    """One warning each for the unique keys and the foreign keys whose text is compared with its case from now on."""
+    """One warning each for the unique keys and the foreign keys whose text is compared with its case from now on, and
+    one for those that are compared without it and yet tell trailing blanks apart, which SQL Server does not."""
     unique: list[str] = []
     foreign: list[str] = []
+    blanks: list[str] = []
     for table in tables:
         by_name = {column.name: column for column in table.columns}
         items: list[MappedKey | MappedIndex] = [
@@ -95,15 +97,30 @@ def notes_on_keys(tables: Iterable[MappedTable]) -> list[Note]:
         for item in items:
             if any(_loses_folding(by_name[column.name]) for column in item.columns):
                 unique.append(f"{table.source.full_name} {item.source.name}")
+            if any(_counts_blanks(by_name[column.name]) for column in item.columns):
+                blanks.append(f"{table.source.full_name} {item.source.name}")
         for foreign_key in table.foreign_keys:
             if any(_loses_folding(by_name[name]) for name in foreign_key.columns):
                 foreign.append(f"{table.source.full_name} {foreign_key.source.name}")
+            if any(_counts_blanks(by_name[name]) for name in foreign_key.columns):
+                blanks.append(f"{table.source.full_name} {foreign_key.source.name}")
     texts = []
     if unique:
         texts.append(f"unique keys over case-insensitive text take 'a' beside 'A' in PostgreSQL: {_listed(unique)}")
     if foreign:
         texts.append(f"foreign keys over case-insensitive text tell 'a' from 'A' in PostgreSQL: {_listed(foreign)}")
-    return [Note("warning", "collation", f"ignore: {text}") for text in texts]
+    notes = [Note("warning", "collation", f"ignore: {text}") for text in texts]
+    if blanks:
+        text = (
+            f"keys over text tell 'a' from 'a ' (a trailing blank) in PostgreSQL, not in the source: {_listed(blanks)}"
+        )
+        notes.append(Note("warning", "collation", text))
+    return notes
+
+
+def _counts_blanks(column: MappedColumn) -> bool:
+    """Whether the column is compared without regard to case, but to blanks at its end (character(n) is not)."""
+    return column.pg_type == "citext" or (column.collation_sql is not None and not column.pg_type.startswith("char("))
 
 
 def _loses_folding(column: MappedColumn) -> bool:

@@ -168,10 +168,10 @@ def _table_dict(plan: TablePlan) -> dict[str, Any]:
             for column in table.columns
         ],
         "primary_key": [column.name for column in table.primary_key.columns] if table.primary_key else None,
-        "indexes": [index.name for index in table.indexes],
-        "unique_keys": [key.name for key in table.unique_keys],
-        "foreign_keys": [key.name for key in table.foreign_keys],
-        "checks": [check.name for check in table.checks],
+        "indexes": [index.name for index in table.indexes if plan.built],
+        "unique_keys": [key.name for key in table.unique_keys if plan.built],
+        "foreign_keys": [key.name for key in table.foreign_keys if plan.built],
+        "checks": [check.name for check in table.checks if plan.built],
     }
 
 

@@ -214,6 +214,8 @@ class Table:
     """Rows by sys.partitions: an estimate, exact only while nothing changes."""
     size_bytes: int | None = None
     """Used bytes by sys.allocation_units, None where the server does not tell."""
+    version: str | None = None
+    """What tells its rows from others, where the source knows it: a run goes on with the same ones only."""
     description: str | None = None
     temporal: Literal["none", "history", "versioned"] = "none"
     history_table: str | None = None

@@ -14,7 +14,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Cancelled, IoError, MigrationError, TransferError
+from ..errors import Cancelled, ConfigError, IoError, MigrationError, TransferError
 from .documents import error_fields, frame
 from .interrupt import SIGNALS, Interrupts
 from .jsontext import one_line, speak_utf8
@@ -56,6 +56,8 @@ class Execution:
     def __init__(self, command: str, options: GlobalOptions) -> None:
         self.command = command
         self.options = options
+        self.addresses: tuple[str, ...] = ()
+        """--from and --to, where they took the place of a config file."""
         self.redactor = Redactor()
         self.tracker = Tracker()
         self.logger = self._log_set_up()
@@ -81,11 +83,22 @@ class Execution:
             tracker=self.tracker if options.progress else None,
         )
 
-    def load_config(self, **overrides: Any) -> Config:
-        """Read the configuration of ``-c`` and apply the command line's values. Raises ConfigError, IoError."""
+    def load_config(self, *, source_url: str | None = None, target_url: str | None = None, **overrides: Any) -> Config:
+        """Read the configuration of ``-c``, or take the two addresses, and apply the command line's values.
+
+        Raises ConfigError, IoError.
+        """
         from ..config import Config
 
-        config = Config.load(self.options.config)
+        if source_url is None and target_url is None:
+            config = Config.load(self.options.config)
+        elif source_url is None or target_url is None:
+            raise ConfigError("--from and --to go together: both take the place of the config file")
+        else:
+            from ..config.urls import config_from_urls, without_password
+
+            config = config_from_urls(source_url, target_url, environment=os.environ)
+            self.addresses = ("--from", without_password(source_url), "--to", without_password(target_url))
         if any(value is not None for value in overrides.values()):
             config = config.with_overrides(**overrides)
         self.redactor.learn(config.secrets(), config.public_values())

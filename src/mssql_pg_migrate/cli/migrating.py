@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -96,7 +96,7 @@ def migrate(
         status=result.status,
         exit_code=result.exit_code,
         fields=fields,
-        blocks=run_blocks(result, resume=_resume_command(options)),
+        blocks=run_blocks(result, resume=_resume_command(options, execution.addresses)),
         complaint=fields.get("error"),
     )
     if reporter is not None:
@@ -109,11 +109,13 @@ def migrate(
     return outcome
 
 
-def _resume_command(options: GlobalOptions) -> str | None:
+def _resume_command(options: GlobalOptions, addresses: Sequence[str] = ()) -> str | None:
     """The command that goes on with an interrupted run (without its schema overrides), None without a state file."""
     if options.state_file is None:
         return None
-    words = ["-c", str(options.config), "--state-file", str(options.state_file), "resume"]
+    words = ["--state-file", str(options.state_file), "resume", *addresses]
+    if not addresses:
+        words = ["-c", str(options.config), *words]
     return f"mssql-pg-migrate {shlex.join(words)}"
 
 
@@ -127,7 +129,7 @@ class _Reporter:
         if not folder.is_dir() or not os.access(folder, os.W_OK):
             raise IoError(f"the report {path} cannot be written: no folder {folder} to write to", retryable=False)
         self._path = path
-        self._source = f"{config.source.host}:{config.source.port}/{config.source.database}"
+        self._source = config.source.label
         self._target = f"{config.target.host}:{config.target.port}/{config.target.database}"
         self.recorder = ReportRecorder()
 

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OVERRIDES = (
+    click.option(
+        "--from",
+        "source_url",
+        metavar="SOURCE",
+        help="Instead of a config file: the path of a .bacpac, or mssql://user@host/database.",
+    ),
+    click.option("--to", "target_url", metavar="URL", help="With --from: postgresql://user@host/database."),
     click.option("--source-schema", metavar="NAME", help="Override source schema (names separated by commas, or *)."),
     click.option("--target-schema", metavar="NAME", help="Override target schema."),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 from .keys import Section, key_of
@@ -26,7 +27,7 @@ def config_hash(config: Section) -> str:
         hashed[name] = {
             field.rstrip("_"): _canonical(field, getattr(section, field))
             for field in type(section).model_fields
-            if key_of(type(section), field).in_hash
+            if key_of(type(section), field).in_hash and (field != "path" or getattr(section, field) is not None)
         }
     text = json.dumps(hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return f"sha256:{hashlib.sha256(text.encode('ascii')).hexdigest()}"
@@ -34,8 +35,10 @@ def config_hash(config: Section) -> str:
 
 def _canonical(field: str, value: Any) -> Any:
     """The value without differences that mean nothing: order of globs and schemas, case of hosts and globs."""
-    if field in _ANY_CASE:
+    if field in _ANY_CASE and value is not None:
         return value.lower()
+    if field == "path":  # wherever it lies: its data files are told by their checksums
+        return Path(value).name
     if field in _SETS:
         return sorted({item.lower() for item in value})
     if isinstance(value, dict):

@@ -17,7 +17,7 @@ from .document import Document, parse
 from .expand import ExpansionError, expand, has_variables
 from .keys import KeyProblems, Section
 from .problems import InvalidConfig, Problem
-from .values import login_problems
+from .values import source_problems
 
 C = TypeVar("C", bound=Section)
 """A whole configuration: a model of sections."""
@@ -46,7 +46,7 @@ def with_values(config: C, values: Mapping[str, tuple[str, object]]) -> C:
     """A copy with other values: key (``section.key``) -> (flag, value). Raises InvalidConfig naming the flag."""
     model = type(config)
     given = {name: getattr(config, name) for name in sections(model)}
-    data = {name: _values(section) for name, section in given.items() if section is not None}
+    data = {name: values_set(section) for name, section in given.items() if section is not None}
     for key, (_, value) in values.items():
         section, _, name = key.partition(".")
         data[section][name] = value
@@ -70,8 +70,13 @@ def sections(model: type[BaseModel]) -> dict[str, type[Section]]:
     return found
 
 
-def _values(section: Section) -> dict[str, Any]:
-    return {field.alias or name: getattr(section, name) for name, field in type(section).model_fields.items()}
+def values_set(section: Section) -> dict[str, Any]:
+    """The keys whose values are not the defaults."""
+    return {
+        field.alias or name: getattr(section, name)
+        for name, field in type(section).model_fields.items()
+        if getattr(section, name) != field.get_default(call_default_factory=True)
+    }
 
 
 def _read(path: Path) -> str:
@@ -184,6 +189,8 @@ def _problems(
     for item in error.errors(include_url=False):
         place = tuple(part for part in item["loc"] if part != "[key]")
         cause = item.get("ctx", {}).get("error")
+        if isinstance(cause, KeyProblems) and place == ("source",):
+            continue  # said below, of the text as it was written
         if isinstance(cause, KeyProblems):
             for key, reason in cause.items:
                 found.append(Problem(key_path((*place, key)), reason, _line(document, (*place, key))))
@@ -196,23 +203,21 @@ def _problems(
             hidden = bool(_SECRET_KEYS & {str(part) for part in place}) or tuple(map(str, place)) in expanded
             reason = _reason(dict(item), hidden)
         found.append(Problem(key_path(place), reason, _line(document, place)))
-    found += _login(data, document, {problem.key for problem in found})
+    found += _source(data, document, {problem.key for problem in found})
     # A misspelt key is one mistake: do not also say that the right one is missing.
     return [problem for problem in found if not (problem.reason == "is required" and problem.key in meant)]
 
 
-def _login(data: Mapping[str, Any], document: Document, named: set[str]) -> list[Problem]:
-    """The model checks user and password only once all else is right; say it together with the rest."""
+def _source(data: Mapping[str, Any], document: Document, named: set[str]) -> list[Problem]:
+    """The model checks how the source's keys fit together only once each is right; say it together with the rest."""
     source = data.get("source")
-    if not isinstance(source, Mapping) or {"source.user", "source.password", "source.access_token"} & named:
+    if not isinstance(source, Mapping) or "source.type" in named:
         return []
-    missing = login_problems(
-        source.get("authentication", "sql"),
-        user=source.get("user"),
-        password=source.get("password"),
-        access_token=source.get("access_token"),
-    )
-    return [Problem(f"source.{key}", reason, _line(document, ("source", key))) for key, reason in missing]
+    login = {"source.user", "source.password", "source.access_token"}
+    found = [
+        Problem(f"source.{key}", reason, _line(document, ("source", key))) for key, reason in source_problems(source)
+    ]
+    return [one for one in found if one.key not in named and not (one.key in login and login & named)]
 
 
 def _keys(section: type[BaseModel]) -> list[str]:

@@ -16,7 +16,7 @@ from ..source.settings import Isolation, SqlServerReader
 from .hash import config_hash
 from .hooks import Hook, parse_hooks
 from .keys import AnyCase, Auto, ExistingFile, Host, Key, KeyProblems, Kind, OneOrMany, Port, Secret, Section, Text
-from .load import read_document, read_file, with_values
+from .load import read_document, read_file, values_set, with_values
 from .problems import InvalidConfig, Problem
 from .sync import SyncConfig
 from .values import (
@@ -28,8 +28,8 @@ from .values import (
     Threads,
     authentication_name,
     encrypt_choice,
-    login_problems,
     schema_list,
+    source_problems,
 )
 
 if TYPE_CHECKING:
@@ -42,16 +42,28 @@ def _revealed(secret: SecretStr | None) -> str | None:
 
 
 class Source(Section):
-    """``source``: the SQL Server database to read."""
+    """``source``: the SQL Server database to read, or the package it was exported to."""
 
     type: Annotated[
-        Literal["mssql", "sqlserver"],
+        Literal["mssql", "sqlserver", "bacpac", "dacpac"],
         AnyCase,
-        Key("Kind of the source: `mssql` or `sqlserver`, the same.", extra=False),
+        Key(
+            "Kind of the source: `mssql` or `sqlserver` (the same) for a server, `bacpac` for an exported package,"
+            " `dacpac` for the schema of one.",
+            extra=False,
+        ),
     ]
-    host: Annotated[Host, Key("Host name or IP address.", in_hash=True, extra=False)]
+    path: Annotated[
+        ExistingFile,
+        Key("The package, for `bacpac` and `dacpac`, which take this key and `schema` only.", in_hash=True),
+    ] = None
+    host: Annotated[Host | None, Key("Host name or IP address. Required for a server.", in_hash=True, extra=False)] = (
+        None
+    )
     port: Annotated[Port, Key("TCP port.", in_hash=True, extra=False)] = 1433
-    database: Annotated[Text, Key("Name of the database.", in_hash=True, extra=False)]
+    database: Annotated[Text | None, Key("Name of the database. Required for a server.", in_hash=True, extra=False)] = (
+        None
+    )
     user: Annotated[
         Text | None, Key("Login name. Required unless `authentication` or `access_token` needs none.", extra=False)
     ] = None
@@ -118,13 +130,17 @@ class Source(Section):
     ] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _login_complete(self) -> Source:
-        problems = login_problems(
-            self.authentication, user=self.user, password=self.password, access_token=self.access_token
-        )
+    def _complete(self) -> Source:
+        given = values_set(self)
+        problems = source_problems(given)
         if problems:
             raise KeyProblems(problems)
         return self
+
+    @property
+    def label(self) -> str:
+        """What is read, for messages: server and database, or the file."""
+        return self.settings().label
 
     @property
     def schemas(self) -> tuple[str, ...] | None:
@@ -133,8 +149,12 @@ class Source(Section):
 
     def settings(self) -> SourceSettings:
         """How to reach and read it: for ``source.open``."""
-        from ..source.settings import SqlServerSettings
+        from ..source.settings import PackageSettings, SqlServerSettings
 
+        if self.path is not None:
+            return PackageSettings(self.path, schema_only=self.type == "dacpac")
+        assert self.host is not None
+        assert self.database is not None
         return SqlServerSettings(
             host=self.host,
             port=self.port,
@@ -434,7 +454,7 @@ class Config(Section):
     def public_values(self) -> frozenset[str]:
         """Texts that are no secret even where a password is the same: names, hosts."""
         source, target = self.source, self.target
-        values = {source.host, source.database, source.user, *source.schema_, source.application_name}
+        values = {source.host, source.database, source.user, source.path, *source.schema_, source.application_name}
         values |= {target.host, target.database, target.user, target.schema_, target.application_name}
         return frozenset(value for value in values if value)
 

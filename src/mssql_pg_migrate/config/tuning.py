@@ -118,8 +118,13 @@ def tune(config: Config, machine: Machine | None = None) -> Tuning:
     return tune_for(
         config.migration,
         machine or detect(),
-        all_local=is_loopback(config.source.host) and is_loopback(config.target.host),
+        all_local=is_near(config.source.host) and is_loopback(config.target.host),
     )
+
+
+def is_near(host: str | None) -> bool:
+    """Whether a source is on this machine: a file, which has no host, or a server at one of its own addresses."""
+    return host is None or is_loopback(host)
 
 
 def is_loopback(host: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
@@ -86,3 +87,27 @@ def login_problems(authentication: Any, *, user: Any, password: Any, access_toke
     if authentication_name(authentication) not in _NEEDS_PASSWORD:
         return []
     return [(name, "is required") for name, value in (("user", user), ("password", password)) if value is None]
+
+
+PACKAGES = ("bacpac", "dacpac")
+"""Kinds of sources that are files."""
+_OF_PACKAGES = frozenset({"type", "path", "schema"})
+
+
+def source_problems(given: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(key, reason) for what the section ``source`` lacks or has too much of; ``given`` are its keys with values."""
+    kind = str(given.get("type", "")).strip().lower()
+    if kind in PACKAGES:
+        reason = f"is not for a {kind}, which takes path and schema"
+        problems = [(key, reason) for key in given if key not in _OF_PACKAGES]
+        return problems + ([("path", "is required")] if given.get("path") is None else [])
+    needed = [key for key in ("host", "database") if given.get(key) is None]
+    problems = [(key, "has no value" if key in given else "is required") for key in needed]
+    if given.get("path") is not None:
+        problems.append(("path", "is for packages: type: bacpac or dacpac"))
+    return problems + login_problems(
+        given.get("authentication", "sql"),
+        user=given.get("user"),
+        password=given.get("password"),
+        access_token=given.get("access_token"),
+    )

@@ -70,7 +70,7 @@ def _ask_source(config: Config, source: Source, session: SourceSession, side: Si
     side.facts["tables"] = f"{len(tables)}, about {sum(table.row_estimate for table in tables):,} rows"
     side.facts["reader"] = source.readers
     side.warnings.extend(catalog.notes)
-    problems: list[str] = []
+    problems = list(found.problems)
     for obstacle in session.obstacles(tables):
         text = f"{obstacle.kind} {obstacle.name} {obstacle.clause}"
         (side.warnings if obstacle.readable else problems).append(text)

@@ -41,7 +41,7 @@ def read_source(config: Config, source: SourceSession) -> tuple[Catalog, frozens
     if not selected:
         wanted = ", ".join(config.source.schemas or ["any schema"])
         raise ConfigError(
-            f"no table of database {config.source.database} ({wanted}) is selected",
+            f"no table of {config.source.label} ({wanted}) is selected",
             hint="check source.schema, include_tables and exclude_tables, and the login's rights",
         )
     return catalog, frozenset(table.full_name for table in selected)
@@ -120,7 +120,7 @@ def _plan_selected(
     )
     return RunPlan(
         mode=config.migration.target_mode,
-        source=f"{config.source.host}:{config.source.port}/{config.source.database}",
+        source=config.source.label,
         target=config.target.settings().label,
         database=side.database,
         tables=tuple(transfer_order(cut_for_balance(plans, config.migration, tuning.machine.cores))),

@@ -191,6 +191,8 @@ class Migration:
         keeper.on_failure = self.cancel
         if resumed and state.finished:
             return self._already_complete(state)
+        if state.only != "schema":
+            self._require_rows()
         if not resumed:
             self._announce(keeper)
         self._emit(PhaseStarted(phase="connect"))
@@ -292,6 +294,7 @@ class Migration:
         else:
             self._run_hooks(control, "before_data")
             result.tables = self._transfer(control, ledger, ready, state)
+            result.problems += self._missing_rows(ready, result)
             if not self._cancelled.is_set():
                 self._run_hooks(control, "after_data")
         if not self._cancelled.is_set():
@@ -541,6 +544,23 @@ class Migration:
         from ..source.open import open_source
 
         return closing(open_source(self._source_settings()).connect())
+
+    def _require_rows(self) -> None:
+        from ..source.open import open_source
+
+        source = open_source(self.config.source.settings())
+        if not source.holds_rows:
+            raise ConfigError(f"{source.label} is a schema without rows", hint="add --schema-only")
+
+    def _missing_rows(self, plan: RunPlan, result: RunResult) -> list[str]:
+        """What the source says of the numbers of rows that arrived, once all have."""
+        from ..source.open import open_source
+
+        if any(table.status != "completed" for table in result.tables):
+            return []
+        rows = {item.table.source.full_name: table.rows for item, table in zip(plan.tables, result.tables, strict=True)}
+        problem = open_source(self.config.source.settings()).discrepancy(rows)
+        return [problem] if problem is not None else []
 
     def _run_hooks(self, control: Control, moment: str) -> None:
         from .hooks import run_hooks

@@ -79,5 +79,19 @@ class SqlServerSettings:
         return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
-SourceSettings: TypeAlias = SqlServerSettings
+@dataclass(frozen=True, slots=True)
+class PackageSettings:
+    """Which package to read: a .bacpac, or a .dacpac, which has a schema and usually no rows."""
+
+    path: str
+    schema_only: bool = False
+    """Only its schema is wanted."""
+
+    @property
+    def label(self) -> str:
+        """The file, for messages."""
+        return self.path
+
+
+SourceSettings: TypeAlias = SqlServerSettings | PackageSettings
 """The settings of a source of any kind."""

@@ -10,7 +10,7 @@ texts that only the source understands: what it said once, it is given back to r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
@@ -54,6 +54,18 @@ class Source(Protocol):
     @property
     def fastest_reader(self) -> str:
         """The name of the reader to begin with, before any table has been looked at."""
+        ...
+
+    @property
+    def holds_rows(self) -> bool:
+        """Whether there are rows to read, and not a schema alone."""
+        ...
+
+    def discrepancy(self, rows: Mapping[str, int]) -> str | None:
+        """What is wrong with the numbers of rows that were read, by full names of tables, as a sentence.
+
+        None where the source tells no number to compare with, or it is right.
+        """
         ...
 
     def connect(self) -> SourceSession:
@@ -169,6 +181,8 @@ class SourceHealth:
     """Whether the line is encrypted, in words; None where there is none."""
     facts: dict[str, str]
     """Further facts by name, in the order to show them."""
+    problems: tuple[str, ...] = ()
+    """What is wrong with it, as clauses."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from ..mapping.objects import MappedTable
 
 
 def fingerprint(table: MappedTable) -> str:
-    """Hex digest over the target name, the copied columns (names, types, encodings) and the range key."""
+    """Hex digest over the target name, the copied columns (names, types, encodings), the range key and the version."""
     key = table.range_key
-    content = [
+    content: list[object] = [
         table.schema,
         table.name,
         [
@@ -20,4 +20,6 @@ def fingerprint(table: MappedTable) -> str:
         ],
         [[column.name, column.descending] for column in key.columns] if key else None,
     ]
+    if table.source.version is not None:
+        content.append(table.source.version)
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]

@@ -159,7 +159,7 @@ class MigrationApp(App[int]):
     def _route(self) -> Text:
         source, target = self._session.config.source, self._session.config.target
         text = Text(no_wrap=True, overflow="ellipsis")
-        text.append(f"{source.host}/{source.database}")
+        text.append(source.label)
         text.append(" → ", style="dim")
         text.append(f"{target.host}:{target.port}/{target.database}")
         return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,14 +125,28 @@ def test_every_key_is_decided() -> None:
         for name, section in sections(Config).items()
         for python_name, field in section.model_fields.items()
     }
-    assert every == {*MATTERS, *DOES_NOT, *NOT_TRIED}
+    assert every == {*MATTERS, *DOES_NOT, *NOT_TRIED, "source.path"}
     hashed = {
         f"{name}.{field.alias or python_name}"
         for name, section in sections(Config).items()
         for python_name, field in section.model_fields.items()
         if key_of(section, python_name).in_hash
     }
-    assert hashed == set(MATTERS)
+    assert hashed == {*MATTERS, "source.path"}
+
+
+def test_a_package_is_known_by_its_name(tmp_path: Path) -> None:
+    """Wherever it lies: its data files are told by their checksums."""
+    hashes = {}
+    for name in ("a/x.bacpac", "b/x.bacpac", "b/y.bacpac"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        target = {"type": "postgres", "host": "h", "database": "d", "user": "u", "password": "p"}
+        hashes[name] = config_hash(
+            Config.from_dict({"source": {"type": "bacpac", "path": str(path)}, "target": target})
+        )
+    assert hashes["a/x.bacpac"] == hashes["b/x.bacpac"] != hashes["b/y.bacpac"]
 
 
 def test_differences_that_mean_nothing() -> None:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import SchemaError
-from ...model import Catalog, Column, Loss
+from ...model import Catalog, Column, Loss, Table
 from .counting import EXACT, estimate_rows
 from .inflate import inflate
 from .model_objects import read_descriptions, read_modules, read_sequences
@@ -98,7 +98,7 @@ def _read(package: Package) -> Contents:
     names = [node.name for node in model.take("SqlTable")]
     data = assign(package, [(name[0], name[1]) for name in names if len(name) == 2])
     exact = sum(member.size for found in data.members.values() for member in found) <= EXACT
-    reader = TableReader(model, types, descriptions, partial(_size, package, data, exact))
+    reader = TableReader(model, types, descriptions, partial(_facts, package, data, exact))
     tables = reader.tables(_any)
     read, sequences = read_sequences(model, types, _any)
     code, modules = read_modules(model, descriptions, reader.indexed_views, _any)
@@ -118,7 +118,7 @@ def _read(package: Package) -> Contents:
         modules=tuple(modules),
         alias_types=types.alias_types(),
         losses=tuple(losses),
-        notes=(*notes, *reader.notes),
+        notes=(*notes, *reader.notes, *_row_notes(package, tables, exact)),
     )
     return Contents(package, catalog, data, tuple(sorted(schemas - set(_SYSTEM_SCHEMAS))))
 
@@ -166,6 +166,16 @@ def _options(options: list[Node]) -> list[Loss]:
     return [Loss("model element SqlDatabaseOptions", f"options of the database: {', '.join(names)}")] if names else []
 
 
+def _row_notes(package: Package, tables: tuple[Table, ...], exact: bool) -> list[str]:
+    """What can be said of the number of rows before they are read."""
+    if not package.files:
+        return ["The package holds no data files: only its schema can be migrated (run --schema-only)."]
+    found, told = sum(table.row_estimate for table in tables), package.origin.rows
+    if exact and told is not None and found != told:
+        return [f"The package's data files hold {found:,} rows as far as they can be read, not {told:,} (Origin.xml)."]
+    return []
+
+
 def _database(package: Package) -> str:
     member = package.members.get(METADATA)
     if member is not None and member.size <= _MOST_METADATA:
@@ -183,10 +193,15 @@ def _version(package: Package, model: Model) -> str:
     return f"{int(provider[1]) // 10}.0" if provider else "unknown"
 
 
-def _size(
+def _facts(
     package: Package, data: TableData, exact: bool, schema: str, name: str, columns: tuple[Column, ...]
-) -> tuple[int, int]:
-    """Estimated rows and the bytes of a table's data files."""
+) -> tuple[int, int, str]:
+    """A table's rows (an estimate unless ``exact``), the bytes of its data files, and what tells these from others."""
     members = data.members.get((schema, name), ())
-    rows = estimate_rows(package.path, members, [one for one in columns if one.computed is None], exact=exact)
-    return rows, sum(member.size for member in members)
+    stored = [column for column in columns if column.computed is None]
+    files = "".join(f"{member.name} {member.size} {member.crc}\n" for member in members)
+    return (
+        estimate_rows(package.path, members, stored, exact=exact),
+        sum(member.size for member in members),
+        hashlib.sha256(files.encode()).hexdigest()[:32],
+    )

@@ -41,7 +41,7 @@ class TableReader:
         model: Model,
         types: TypeReader,
         descriptions: dict[_Name, str],
-        size: Callable[[str, str, tuple[Column, ...]], tuple[int, int | None]],
+        facts: Callable[[str, str, tuple[Column, ...]], tuple[int, int, str]],
     ) -> None:
         self.notes: list[str] = []
         self.losses: list[Loss] = []
@@ -50,7 +50,7 @@ class TableReader:
         self._model = model
         self._types = types
         self._descriptions = descriptions
-        self._size = size
+        self._facts = facts
         self._tables = self._take("SqlTable")
         self._external = {node.name for node in self._take("SqlExternalTable")}
         self._names = {node.name for node in self._tables}
@@ -100,7 +100,7 @@ class TableReader:
         )
         keys = [self._key(one) for one in sorted(self._keys.get(at, ()), key=lambda one: one.name)]
         history = node.reference(_HISTORY_RELATION)
-        rows, size = self._size(schema, name, columns)
+        rows, size, version = self._facts(schema, name, columns)
         return Table(
             schema=schema,
             name=name,
@@ -113,6 +113,7 @@ class TableReader:
             fulltext=tuple(column for one in self._fulltext.get(at, ()) for column in self._fulltext_columns(one)),
             row_estimate=rows,
             size_bytes=size,
+            version=version,
             description=self._descriptions.get(at),
             temporal=_temporal(bool(history), at in self._history),
             history_table=".".join(history) or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from ...errors import ConfigError
@@ -50,6 +51,16 @@ class SqlServerSource:
         from .wire import unavailable
 
         return _DRIVER if self._settings.reader == "driver" or unavailable() else _WIRE
+
+    @property
+    def holds_rows(self) -> bool:
+        """A server always may."""
+        return True
+
+    def discrepancy(self, rows: Mapping[str, int]) -> str | None:
+        """Nothing is known beforehand: rows come and go while they are read."""
+        del rows
+        return None
 
     def connect(self) -> SqlServerSession:
         """A new session. Raises ConnectionFailed, ConfigError."""

@@ -118,6 +118,11 @@ class Column:
     description: str | None = None
     """Extended property MS_Description."""
 
+    @property
+    def untold(self) -> bool:
+        """Whether it is computed and the source tells neither its type nor its values (a package)."""
+        return self.computed is not None and not self.type.name
+
 
 @dataclass(frozen=True, slots=True)
 class KeyColumn:

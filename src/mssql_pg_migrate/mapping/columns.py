@@ -35,12 +35,12 @@ def _with_computed_types(context: Context, table: Table) -> tuple[Column, ...]:
 
     Of such a column there are no values either, so one that cannot be computed in PostgreSQL is left out.
     """
-    if all(column.type.name for column in table.columns):
+    if not any(column.untold for column in table.columns):
         return table.columns
-    told = {column.name: column for column in table.columns if column.type.name}
+    told = {column.name: column for column in table.columns if not column.untold}
     found = []
     for column in table.columns:
-        if column.name not in told and column.computed is not None:
+        if column.untold and column.computed is not None:
             label = f"{table.full_name}.{column.name}"
             definition = column.computed.definition
             try:

@@ -218,8 +218,11 @@ def _table_without(table: MappedTable, refusals: _Refusals, notes: list[Note]) -
             continue
         label = f"{full_name}.{column.source.name}"
         if column.generated_sql is not None:
-            text = f"computed column: PostgreSQL refuses its translation: {reason}; {plain_column(column.source)}"
-            columns.append(replace(column, generated_sql=None, copied=True))
+            told = not table.source.column(column.source.name).untold
+            then = plain_column(column.source) if told else "an empty column: the source holds no values of it"
+            text = f"computed column: PostgreSQL refuses its translation: {reason}; {then}"
+            nullable = column.nullable or not told
+            columns.append(replace(column, generated_sql=None, copied=told, nullable=nullable))
         else:
             text = f"default: PostgreSQL refuses its translation: {reason}"
             columns.append(replace(column, default_sql=None))

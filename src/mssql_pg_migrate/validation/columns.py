@@ -51,6 +51,8 @@ class Comparison:
     keyed: bool
     incomparable: tuple[str, ...] = ()
     """Source names of computed columns whose generated columns in the target are of types without a common form."""
+    unread: tuple[str, ...] = ()
+    """Source names of computed columns of which the source holds no values."""
 
     @property
     def computed(self) -> tuple[ComparedColumn, ...]:
@@ -108,11 +110,14 @@ def compare_columns(table: MappedTable, existing: ExistingTable) -> tuple[Mapped
         raise NotComparable("is not a table in the target")
     there = {column.name: column for column in existing.columns}
     chosen: list[tuple[MappedColumn, ExistingColumn]] = []
+    unread = []
     for column in table.columns:
         found = there.get(column.name)
         if found is None and column.copied:
             raise NotComparable(f'lacks the column "{column.name}" in the target')
-        if found is not None and (not found.generated or column.source.computed is not None):
+        if table.source.column(column.source.name).untold:
+            unread.append(column.source.name)
+        elif found is not None and (not found.generated or column.source.computed is not None):
             chosen.append((replace(column, copied=True), found))
     key = _key_names(table, {column.source.name for column, found in chosen if not found.generated})
     compared: list[ComparedColumn] = []
@@ -128,7 +133,7 @@ def compare_columns(table: MappedTable, existing: ExistingTable) -> tuple[Mapped
             labels = sum(one.role is Role.LABEL for one in compared)
             role = Role.LABEL if labels < LABELS and not found.generated else Role.DATA
         compared.append(ComparedColumn(column, sql, source_kind, target_kind, role, computed=found.generated))
-    comparison = Comparison(tuple(compared), keyed=bool(key), incomparable=tuple(incomparable))
+    comparison = Comparison(tuple(compared), keyed=bool(key), incomparable=tuple(incomparable), unread=tuple(unread))
     return reduced(table, compared), comparison
 
 

@@ -150,6 +150,9 @@ class TableChecker:
         for name in comparison.incomparable:
             text = f"table {job.display}: computed column {name} is of another type in the target and not compared"
             self._emit(Message(level="warn", table=job.display, text=text))
+        for name in comparison.unread:
+            text = f"table {job.display}: computed column {name} is not compared: the source holds no values of it"
+            self._emit(Message(level="info", table=job.display, text=text))
         reading = _Reading(
             job=job,
             table=table,

@@ -179,6 +179,10 @@ class PackageSession:
         except InterruptedError:
             raise TransientError(f"Reading {name} was cancelled.", side="source", table=name) from None
 
+    def read_only(self) -> bool:
+        """A file is never written to."""
+        return True
+
     def prepare(self, statement: str) -> None:
         """There is nothing to be asked: raises ConfigError."""
         del statement

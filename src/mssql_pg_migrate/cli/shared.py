@@ -48,7 +48,11 @@ def read_only(execution: Execution, overrides: dict[str, Any]) -> Migration:
     from .migrating import Events
 
     config = execution.load_config(**overrides)
-    events = Events(execution)
+    events = Events(execution, milestones=not execution.options.progress)
+    if execution.options.progress:
+        from .progress_lines import ProgressLines
+
+        events.sinks.append(ProgressLines(execution.tracker, execution.redactor))
     return Migration(
         config,
         state_file=execution.options.state_file,

@@ -6,6 +6,7 @@ import json
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def test_a_locked_table_of_the_target(tool: Tool, target_db: PgDatabase, argumen
     with psycopg.connect(target_db.conninfo, application_name="night job") as holder:
         holder.execute("LOCK TABLE a")
         process = tool.start("--progress", *arguments)
-        event: dict[str, Any] = json.loads(_seen(process, lambda line: '"event":"waiting"' in line.replace(" ", "")))
+        event: dict[str, Any] = json.loads(_seen(process, lambda line: '"event": "waiting"' in line))
         holder.rollback()
         process.communicate(timeout=60)
     assert process.returncode == 0
@@ -61,6 +62,23 @@ def test_a_locked_table_of_the_target(tool: Tool, target_db: PgDatabase, argumen
     assert event["state"] == "idle in transaction"
     assert event["message"].startswith(f"waiting for public.a, held by session {event['held_by']} (night job, ")
     assert {"table", "rows_transferred", "since", "seconds"} <= set(event)
+
+
+@pytest.mark.sandbox_only  # the driver's session must not read from snapshots
+@pytest.mark.parametrize("command", ["plan", "health-check", "validate", "run"])
+def test_a_catalog_of_the_source_that_is_being_changed(tool: Tool, source_db: MssqlDatabase, command: str) -> None:
+    with closing(source_db.connect()) as holder:
+        cursor = holder.cursor()
+        cursor.execute("BEGIN TRANSACTION")
+        cursor.execute("CREATE TABLE dbo.made (id int)")
+        process = tool.start("--progress", command)
+        event: dict[str, Any] = json.loads(_seen(process, lambda line: '"event": "waiting"' in line))
+        cursor.execute("ROLLBACK")
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert event["side"] == "source"
+    assert event["message"].startswith("waiting for the source: reading ")
+    assert f"held by session {event['held_by']} (" in event["message"]
 
 
 def test_the_log_of_people_has_the_line(tool: Tool, target_db: PgDatabase) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..config import Config, InvalidConfig, config_from_dict
+from ..config.values import PACKAGES
 
 SECTIONS = ("source", "target", "migration")
 
@@ -62,6 +63,12 @@ def build(answers: Answers, environment: Mapping[str, str], *sections: str) -> C
     wanted = sections or SECTIONS
     data = {name: plain(answers.section(name)) if name in wanted else _COMPLETE[name] for name in SECTIONS}
     return config_from_dict(data, environment={**environment, **answers.secrets})
+
+
+def package_kind(text: str) -> str | None:
+    """``bacpac`` or ``dacpac`` for the path of one, by its ending; None for anything else."""
+    ending = text.strip().lower().rpartition(".")[2]
+    return ending if ending in PACKAGES and text.strip().lower() != ending else None
 
 
 def problem_with(section: str, key: str, value: Any, environment: Mapping[str, str]) -> str | None:

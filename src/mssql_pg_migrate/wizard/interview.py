@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 from ..errors import Cancelled, MigrationError
@@ -11,7 +12,7 @@ from ..source.selection import select_tables
 from ..source.source import SourceLook, SourceTable
 from . import prompts
 from .advanced import ask_migration_details, ask_source_details, ask_target_details
-from .answers import Answers, Variable, build, problem_with, table_patterns
+from .answers import Answers, Variable, build, package_kind, problem_with, table_patterns
 from .probe import TargetLook, look_at_source, look_at_target
 
 Look = TypeVar("Look")
@@ -95,10 +96,12 @@ class Interview:
         return chosen
 
     def _try_source(self) -> SourceLook:
-        prompts.say("Connecting to SQL Server ...")
+        package = "path" in self.answers.source
+        prompts.say("Reading the package ..." if package else "Connecting to SQL Server ...")
         look = look_at_source(build(self.answers, self._environment, "source").source.settings())
         count, schemas = len(look.tables), len(look.schemas)
-        prompts.say(f"Connected: SQL Server {look.version}, {count} tables in {schemas} schemas.", style="good")
+        found = "A package of" if package else "Connected:"
+        prompts.say(f"{found} SQL Server {look.version}, {count} tables in {schemas} schemas.", style="good")
         return look
 
     def _try_target(self) -> TargetLook:
@@ -112,7 +115,13 @@ class Interview:
     def _ask_source(self) -> None:
         old = self.answers.source
         source: dict[str, object] = {"type": "mssql"}
-        source["host"] = self._text("source", "host", "Host", old.get("host", "localhost"))
+        before = str(old.get("path") or old.get("host", "localhost"))
+        asked = prompts.text("Host, or the path of a .bacpac or .dacpac", before, check=self._place_problem)
+        kind = package_kind(asked)
+        if kind is not None:
+            self.answers.source = {"type": kind, "path": str(Path(asked).expanduser().absolute())}
+            return
+        source["host"] = asked
         source["port"] = int(self._text("source", "port", "Port", old.get("port", 1433)))
         source["database"] = self._text("source", "database", "Database", old.get("database", ""))
         login = "sql"
@@ -129,6 +138,12 @@ class Interview:
         elif "trust_server_cert" in old:
             source["trust_server_cert"] = old["trust_server_cert"]
         self.answers.source = source
+
+    def _place_problem(self, text: str) -> str | None:
+        """Why this is neither a host nor a package."""
+        if package_kind(text) is None:
+            return problem_with("source", "host", text, self._environment)
+        return None if Path(text).expanduser().is_file() else f"there is no file {text}"
 
     def _ask_schemas(self, look: SourceLook | None) -> list[str]:
         if look is None:

@@ -15,7 +15,7 @@ from .answers import SECTIONS, Answers, Variable
 
 _WIDTH = 110
 _COLUMN = 32
-_PLAIN_KEYS = frozenset({"type", "host", "port", "database", "user", "password"})
+_PLAIN_KEYS = frozenset({"type", "path", "host", "port", "database", "user", "password"})
 """Keys that need no explanation."""
 _HEADINGS = {
     "source": "The SQL Server database to read.",
@@ -66,10 +66,11 @@ def render(answers: Answers) -> str:
 def _section(name: str, values: Mapping[str, Any]) -> list[str]:
     model: type[BaseModel] = Config.model_fields[name].annotation  # type: ignore[assignment]
     fields = {field.alias or attribute: attribute for attribute, field in model.model_fields.items()}
-    lines = [f"# {_HEADINGS[name]}", f"{name}:"]
+    package = "path" in values
+    lines = [f"# {'The package to read.' if package else _HEADINGS[name]}", f"{name}:"]
     for key, value in values.items():
         lines += _described(_entry(key, value), "" if key in _PLAIN_KEYS else key_of(model, fields[key]).about)
-    for key in _SUGGESTED[name]:
+    for key in ("schema",) if package else _SUGGESTED[name]:
         if key not in values:
             field = model.model_fields[fields[key]]
             about = key_of(model, fields[key])

@@ -16,10 +16,13 @@ from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
+from bcp_rows import Column
 from mssql_pg_migrate.config import config_from_dict
 from mssql_pg_migrate.errors import Cancelled, ConfigError, IoError
 from mssql_pg_migrate.wizard import ask, run_wizard
 from mssql_pg_migrate.wizard.answers import Answers, Variable, plain
+from mssql_pg_migrate.wizard.render import render
+from packages import Table, write_package
 
 ENTER, DOWN, UP, CLEAR, INTERRUPT = "\r", "\x1b[B", "\x1b[A", "\x15", "\x03"
 
@@ -100,6 +103,19 @@ def test_wrong_answers_can_be_corrected_and_old_ones_are_kept(closed_port):
     assert answers.migration["include_tables"] == ["Order*", "Customer?"]
     assert answers.migration["exclude_tables"] == ["*_old"]
     assert answers.secrets["MSSQL_PASSWORD"] == "geheim3"
+
+
+def test_a_package_is_named_by_its_path(tmp_path, closed_port):
+    """Where a host is asked for: its schemas are offered without a server, and the file is complete with it."""
+    path = write_package(tmp_path / "shop.bacpac", [Table("T", [Column("int", name="a")], [[[1]]])])
+    keys = typed(str(path)) + ENTER + target_keys(closed_port) + SKIP + typed("public") + ENTER
+    answers = interview(keys)
+    assert answers.source == {"type": "bacpac", "path": str(path), "schema": "dbo"}
+    text = render(answers)
+    assert "# The package to read." in text
+    assert "trust_server_cert" not in text
+    missing = interview(typed(f"{path}x.dacpac") + "\x7f" * 8 + ENTER + keys[len(typed(str(path))) :])
+    assert missing.source == answers.source
 
 
 def test_a_value_the_configuration_refuses_is_asked_again(closed_port):

@@ -21,7 +21,7 @@ from mssql_pg_migrate.tds.values import encode_value
 
 ENCODINGS = (
     "bool", "int2", "int4", "int8", "numeric", "float4", "float8",
-    "text", "bytea", "uuid", "date", "time", "timestamp", "timestamptz", "none",
+    "text", "bytea", "uuid", "date", "time", "timestamp", "timestamptz", "vector", "none",
 )  # fmt: skip
 LATIN = Collation.from_name("SQL_Latin1_General_CP1_CI_AS").encode()
 UTF8 = Collation.from_name("Latin1_General_100_CI_AS_SC_UTF8").encode()

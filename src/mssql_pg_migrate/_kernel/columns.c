@@ -39,7 +39,8 @@ enum {
     T_TEXT = 0x23,
     T_NTEXT = 0x63,
     T_XML = 0xF1,
-    T_JSON = 0xF4
+    T_JSON = 0xF4,
+    T_VECTOR = 0xF5
 };
 
 #define MAX_DECLARED 0xFFFF
@@ -198,6 +199,8 @@ static const char *compile(column *c, const tc_spec *s)
     case T_BIGBINARY:
     case T_IMAGE:
         return bytes(c, s);
+    case T_VECTOR: /* scale is the type of its values: 0 is float32, the only one in [MS-TDS] 2.2.5.5.7.4 */
+        return s->encoding == TC_VECTOR && !s->scale ? set(c, FR_SHORT, CV_VECTOR, 0) : wrong_encoding;
     case T_BIGVARCHR:
     case T_BIGCHAR:
     case T_NVARCHAR:

@@ -38,6 +38,7 @@ enum conversion {
     CV_SMALLDATETIME,
     CV_TEXT,
     CV_BYTES,
+    CV_VECTOR,
     CV_MARKED, /* bytes that the caller replaces */
     CV_NONE
 };

@@ -9,6 +9,26 @@
 #define TOKEN_ROW 0xD1
 #define TOKEN_NBCROW 0xD2
 
+/* [MS-TDS] 2.2.5.5.7: layout, version, dimensions, type of the values, three reserved bytes, the values. */
+static int put_vector(uint8_t **out, const uint8_t *p, size_t size)
+{
+    uint8_t *o = *out;
+    size_t count;
+    if (size < 8 || p[0] != 0xA9 || p[1] != 1 || p[4] != 0)
+        return 0;
+    count = le16(p + 2);
+    if (size != 8 + 4 * count)
+        return 0;
+    o[0] = p[3];
+    o[1] = p[2];
+    o[2] = o[3] = 0;
+    o += 4;
+    for (p += 8; count--; p += 4, o += 4)
+        put32(o, le32(p));
+    *out = o;
+    return 1;
+}
+
 int value_piece(tc *t, const column *c, size_t prefix, size_t size)
 {
     const uint8_t *p = t->in + t->pos + prefix;
@@ -27,6 +47,9 @@ int value_piece(tc *t, const column *c, size_t prefix, size_t size)
     } else if (c->conversion == CV_BYTES) {
         memcpy(o, p, size);
         o += size;
+    } else if (c->conversion == CV_VECTOR) {
+        if (!put_vector(&o, p, size))
+            return malformed(t, TC_F_VALUE, size);
     }
     if (c->conversion != CV_NONE)
         put32(start, (uint32_t)(o - start - 4));

@@ -31,6 +31,7 @@ enum tc_encoding {
     TC_TIME,
     TC_TIMESTAMP,
     TC_TIMESTAMPTZ,
+    TC_VECTOR,
     TC_NONE, /* no field: a column that is read for the key only */
     TC_ENCODINGS,
     TC_MARKED = TC_ENCODINGS /* BCP: bytes that the caller replaces, at the places tc_marks tells */

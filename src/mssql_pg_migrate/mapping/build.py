@@ -56,11 +56,15 @@ def build(catalog: Catalog, options: MappingOptions) -> MappedDatabase:
         sequences=(*sequences, *context.owned_sequences),
         views=tuple(views),
         schemas=tuple(schemas),
-        extensions=context.collation.extensions,
+        extensions=(*context.collation.extensions, *_vector_extension(tables)),
         collations_sql=context.collation.statements,
         notes=tuple(dict.fromkeys((*context.collation.notes, *context.notes))),
         schema_comments=_schema_comments(context, schemas),
     )
+
+
+def _vector_extension(tables: list[MappedTable]) -> tuple[str, ...]:
+    return ("vector",) if any(column.encoding == "vector" for table in tables for column in table.columns) else ()
 
 
 def _schema_comments(context: Context, schemas: Collection[str]) -> tuple[tuple[str, str], ...]:

@@ -68,7 +68,7 @@ def _plain(columns: dict[str, Column]) -> dict[str, MappedColumn]:
 def _map_column(context: Context, table: Table, source: Column) -> MappedColumn | None:
     label = f"{table.full_name}.{source.name}"
     try:
-        mapped = map_type(source)
+        mapped = map_type(source, pgvector=context.options.abilities.pgvector)
     except UnsupportedColumn as problem:
         _note_unsupported(context, label, problem)
         return None
@@ -108,7 +108,7 @@ def _map_column(context: Context, table: Table, source: Column) -> MappedColumn 
         collation_sql=collation_sql,
         lossy=lossy,
         comment=source.description,
-        type_schema=context.options.abilities.extension_schemas.get(pg_type),
+        type_schema=context.options.abilities.extension_schemas.get(pg_type.partition("(")[0]),
         not_null_name=names.not_null(table.schema, table.name, source.name),
     )
 

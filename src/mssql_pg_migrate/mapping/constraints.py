@@ -22,7 +22,7 @@ _NOT_CARRIED_KINDS = {
     "CLUSTERED COLUMNSTORE": "columnstore: PostgreSQL stores tables by row",
     "NONCLUSTERED COLUMNSTORE": "columnstore index: PostgreSQL has none",
     "JSON": "JSON index: PostgreSQL's json type has none",
-    "VECTOR": "vector index: the column is stored as text",
+    "VECTOR": "vector index: PostgreSQL has none; pgvector's are made with CREATE INDEX ... USING hnsw",
 }
 _FIXED_WIDTHS = {
     "smallint": 2,

@@ -22,6 +22,8 @@ class TargetAbilities:
     """Extensions that are installed or can be created (``pg_available_extensions``)."""
     extension_schemas: Mapping[str, str] = field(default_factory=dict)
     """Installed extension -> the schema of its types, which need not be on the search path."""
+    pgvector: bool = False
+    """Whether columns can be of pgvector's type: the extension is installed, or the session may install it."""
     icu: bool = True
     """Whether the server was built with ICU."""
     encoding: str = "UTF8"

@@ -101,6 +101,6 @@ def _longest(column: MappedColumn) -> int | None:
         return None
     if kind.name in ("char", "varchar", "nchar", "nvarchar"):
         return kind.char_length * (1 if kind.code_page == 65001 else _UTF8)
-    if kind.name in ("binary", "varbinary", "timestamp", "rowversion"):
+    if kind.name in ("binary", "varbinary", "timestamp", "rowversion") or column.encoding == "vector":
         return kind.max_length
     return None

@@ -36,10 +36,12 @@ Encoding: TypeAlias = Literal[
     "time",
     "timestamp",
     "timestamptz",
+    "vector",
 ]
 """Families of PostgreSQL's binary send/receive formats: a column's COPY field is fully described by one of these.
 
 ``text`` serves text, varchar, bpchar, citext and xml alike (typsend of all of them is the bare encoded string).
+``vector`` is that of pgvector's type: dimensions and an unused number as int2, then each value as float4.
 """
 
 
@@ -196,7 +198,8 @@ RULES: dict[str, TypeRule] = {
         wire=_AS_TEXT,
         arrow="large_string",
         note="SQL Server 2025",
-        lossy="a vector becomes its text, for example [1.0,2.0]",
+        lossy="a vector becomes its text as SQL Server writes it, for example [1.0000000e+000,2.5000000e-001]: eight "
+        "digits, where a float32 may need nine. With the extension vector (pgvector) in the target it becomes a vector",
     ),
     "sql_variant": TypeRule(
         "text",
@@ -237,6 +240,9 @@ RULES: dict[str, TypeRule] = {
 }
 """SQL Server's system types, by the name of sys.types (``timestamp`` is rowversion)."""
 
+VECTOR_RULE = TypeRule("vector({n})", "vector", driver=_AS_TEXT, arrow="large_string")
+"""A vector where the target has pgvector: binary for the wire reader, text from Microsoft's driver."""
+
 CLR_RULE = TypeRule(
     "text",
     "text",
@@ -272,8 +278,8 @@ class UnsupportedColumn(Exception):
         self.kind = kind
 
 
-def map_type(column: Column) -> MappedType:
-    """The target type of a column and how its values are selected.
+def map_type(column: Column, *, pgvector: bool = False) -> MappedType:
+    """The target type of a column and how its values are selected; ``pgvector``: the target has that extension.
 
     Raises:
         UnsupportedColumn: the column cannot be carried.
@@ -285,6 +291,8 @@ def map_type(column: Column) -> MappedType:
     if column.graph_type is not None:
         raise UnsupportedColumn("is a pseudo-column of a graph table", "pseudo")
     rule = rule_of(column.type)
+    if column.type.name == "vector" and pgvector:
+        return _pgvector(column.type)
     if rule is None:
         raise UnsupportedColumn(f"has the type {column.type.name}, for which there is no rule", "unknown")
     lossy = rule.lossy_at_7 if rule.lossy_at_7 and column.type.scale == 7 else rule.lossy
@@ -294,6 +302,22 @@ def map_type(column: Column) -> MappedType:
         driver_select=_with_length(rule.driver, column.type),
         wire_select=_with_length(rule.wire, column.type),
         lossy=lossy,
+    )
+
+
+def _pgvector(declared: SqlType) -> MappedType:
+    """``vector(n)``: sys.columns.max_length is eight bytes and the values, of four bytes or (float16) two."""
+    half = declared.vector_base == "float16"
+    dimensions = (declared.max_length - 8) // (2 if half else 4)
+    exact = (
+        "Microsoft's driver reads a vector with eight digits, where a float32 may need nine; the wire reader is exact"
+    )
+    return MappedType(
+        pg_type=VECTOR_RULE.pg.format(n=dimensions),
+        encoding=VECTOR_RULE.encoding,
+        driver_select=VECTOR_RULE.driver,
+        wire_select=VECTOR_RULE.wire,
+        lossy=None if half else exact,
     )
 
 

@@ -162,6 +162,9 @@ def _fit_column(column: MappedColumn, found: ExistingColumn) -> tuple[MappedColu
         reason = _text_reason(column, found)
     elif column.encoding in ("time", "timestamp", "timestamptz"):
         reason = _time_reason(column, found)
+    elif column.encoding == "vector":
+        fits = found.base == "vector" and found.typmod in (-1, int(column.pg_type[7:-1]))
+        reason = None if fits else _wrong_type(column)
     else:
         reason = None if found.base == _SAME[column.encoding] else _wrong_type(column)
     if reason is None and found.not_null and column.source.nullable:

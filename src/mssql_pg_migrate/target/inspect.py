@@ -292,10 +292,15 @@ def read_abilities(connection: psycopg.Connection[Any]) -> TargetAbilities:
         "SELECT e.extname, n.nspname FROM pg_catalog.pg_extension e"
         " JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname IN ('citext', 'vector')"
     ).fetchall()
+    may_install = connection.execute(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'vector')"
+        " AND (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)"
+    ).fetchone()
     return TargetAbilities(
         version_num=facts.version_num,
         extensions=facts.extensions,
         extension_schemas=dict(installed),
+        pgvector=any(name == "vector" for name, _ in installed) or (may_install is not None and bool(may_install[0])),
         icu=facts.icu,
         encoding=facts.encoding,
         folds_unicode=row is not None and bool(row[0]),

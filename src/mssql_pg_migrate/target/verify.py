@@ -108,7 +108,8 @@ def _try_all(connection: psycopg.Connection[Any], trial: MappedDatabase, refusal
     for extension in trial.extensions:
         reason = attempt(ddl.create_extension(extension))
         if reason is not None:
-            refusals.notes.append(Note("error", "collation", f"the extension {extension} is needed: {reason}"))
+            asked = "collation" if extension == "citext" else extension
+            refusals.notes.append(Note("error", asked, f"the extension {extension} is needed: {reason}"))
     for statement in trial.collations_sql:
         reason = attempt(statement)
         if reason is not None:

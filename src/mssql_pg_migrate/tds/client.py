@@ -21,7 +21,7 @@ from . import tokens as k
 from .browser import instance_port
 from .buffer import ByteReader, NeedMoreData, ProtocolError
 from .dial import connect_tcp
-from .login7 import FEATURE_FEDAUTH, FEATURE_UTF8, Login7
+from .login7 import FEATURE_FEDAUTH, FEATURE_UTF8, FEATURE_VECTOR, Login7
 from .metadata import ColumnMetadata
 from .packets import DEFAULT_PACKET_SIZE, PacketStream, PacketType, Transport
 from .prelogin import THREAD_ID, Encryption, Prelogin
@@ -38,6 +38,7 @@ _ENCRYPTED_PACKET_SIZE = 16383
 _MAX_ROUTES = 10
 _SECURITY_TOKEN = 0x01
 _FEATURE_UTF8_SUPPORTED = b"\x01"
+_VECTOR_VERSION = b"\x01"
 
 # As Microsoft's drivers: a peer that is gone without a word is noticed after half a minute.
 _KEEP_ALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPALIVE", 30), ("TCP_KEEPINTVL", 1), ("TCP_KEEPCNT", 10))
@@ -203,7 +204,8 @@ class Client:
         return Prelogin.decode(_message(stream))
 
     def _send_login(self, stream: PacketStream, settings: ClientSettings, server: Prelogin, mode: str) -> None:
-        features = {FEATURE_UTF8: _FEATURE_UTF8_SUPPORTED}
+        # Servers pass over what they do not know; SQL Server 2025 then sends vectors in binary, not as text.
+        features = {FEATURE_UTF8: _FEATURE_UTF8_SUPPORTED, FEATURE_VECTOR: _VECTOR_VERSION}
         if settings.access_token is not None:
             features[FEATURE_FEDAUTH] = _fedauth(settings.access_token, bool(server.fedauth_required))
         size = settings.packet_size or (_PACKET_SIZE if mode != "all" else _ENCRYPTED_PACKET_SIZE)

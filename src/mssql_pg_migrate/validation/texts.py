@@ -148,4 +148,5 @@ _FORMS: dict[Encoding, Callable[[bytes, MappedColumn], str]] = {
     "time": _time,
     "timestamp": _timestamp,
     "timestamptz": _timestamptz,
+    "vector": lambda value, _: keys.format_binary(value),
 }

@@ -260,7 +260,9 @@ def _to_number(sql: str, source: SqlType, target: SqlType) -> str | None:
 
 
 def _to_text(sql: str, source: SqlType, target: SqlType, style: int | None) -> str | None:
-    if target.name in ("xml", "json", "vector"):
+    if "vector" in (source.name, target.name):
+        return None
+    if target.name in ("xml", "json"):
         return sql if source.name in st.TEXTUAL and target.name != "xml" else None
     if target.name in ("char", "nchar"):
         return None

@@ -43,6 +43,8 @@ class Session:
         self.server = server
         self.login: Login = login
         self.app_name: str = app_name
+        self.vectors = False
+        """Whether the client takes vectors in binary."""
         self.host_name: str = host_name
         self.spid = server.new_spid()
         self.connection = server.duckdb.cursor()

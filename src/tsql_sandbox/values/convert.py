@@ -14,7 +14,7 @@ from mssql_pg_migrate.tds import times
 from mssql_pg_migrate.tds.collations import DEFAULT_NAME, Collation, decode_char, encode_char
 
 from ..errors import SqlError
-from . import clr, datetimes, text
+from . import clr, datetimes, text, vectors
 from . import sqltypes as st
 from .sqltypes import SqlType
 
@@ -180,7 +180,9 @@ def _to_float(value: Any, source: SqlType, target: SqlType, _style: int | None) 
 
 def _to_text(value: Any, source: SqlType, target: SqlType, style: int | None) -> str:
     result = render(value, source, target, style)
-    if target.name in ("xml", "json", "vector", "text", "ntext"):
+    if target.name == "vector":
+        return vectors.stored(result, (target.length - 8) // 4)
+    if target.name in ("xml", "json", "text", "ntext"):
         return _strip_declaration(result) if target.name == "xml" else result
     if target.name not in st.UNICODE and not result.isascii():
         return _bytes_text(result, target)
@@ -221,6 +223,8 @@ def collation_of(kind: SqlType) -> bytes:
 def render(value: Any, source: SqlType, target: SqlType, style: int | None) -> str:
     """A value as text, not yet cut or padded to a type."""
     name = source.name
+    if name == "vector" and target.name != "vector":
+        return vectors.shown(str(value))
     if name in st.TEXTUAL:
         return str(value)
     if name in st.INTEGERS:

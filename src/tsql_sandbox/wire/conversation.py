@@ -165,7 +165,9 @@ class Conversation:
             LoginAck("Microsoft SQL Server", SERVER_VERSION, _acknowledged(login.tds_version)).encode(),
         ]
         if login.features:
-            acknowledged = {login7.FEATURE_UTF8: b"\x01"} if login7.FEATURE_UTF8 in login.features else {}
+            known = (login7.FEATURE_UTF8, login7.FEATURE_VECTOR)
+            acknowledged = {feature: b"\x01" for feature in known if feature in login.features}
+            session.vectors = login7.FEATURE_VECTOR in acknowledged
             info.append(FeatureExtAck(acknowledged).encode())
         info += [EnvChange(tokens.ENV_PACKET_SIZE, str(size), "4096").encode(), Done().encode()]
         self.stream.spid = session.spid

@@ -18,15 +18,23 @@ from ..values import sqltypes as st
 from ..values import text
 from ..values.convert import guid_to_wire
 from ..values.sqltypes import SqlType
+from ..values.vectors import payload, shown
 
 ColumnEncoder = Callable[[Iterable[Any]], list[bytes]]
 
 _UPDATEABLE_UNKNOWN = 0x08
 
 
-def metadata_of(column: OutputColumn) -> ColumnMetadata:
+def type_info_of(column: OutputColumn, vectors: bool) -> TypeInfo:
+    """The type of a result's column; ``vectors`` for clients that take them in binary."""
+    if vectors and column.type.name == "vector":
+        return TypeInfo(type_id=t.VECTOR, length=column.type.length, scale=0)
+    return column.type.type_info(column.nullable)
+
+
+def metadata_of(column: OutputColumn, vectors: bool = False) -> ColumnMetadata:
     """How a result's column is announced."""
-    info = column.type.type_info(column.nullable)
+    info = type_info_of(column, vectors)
     identity = column.column is not None and column.column.identity is not None
     flags = (FLAG_NULLABLE if column.nullable else 0) | _UPDATEABLE_UNKNOWN | (FLAG_IDENTITY if identity else 0)
     name = column.name[:128]
@@ -48,9 +56,9 @@ def metadata_of(column: OutputColumn) -> ColumnMetadata:
 class RowEncoder:
     """Encodes the rows of one result. `compress` allows NBCROW for rows where it is the shorter form."""
 
-    def __init__(self, columns: Sequence[OutputColumn], compress: bool = True) -> None:
+    def __init__(self, columns: Sequence[OutputColumn], compress: bool = True, vectors: bool = False) -> None:
         self.columns = columns
-        infos = [column.type.type_info(column.nullable) for column in columns]
+        infos = [type_info_of(column, vectors) for column in columns]
         self._encoders = [column_encoder(c.type, info) for c, info in zip(columns, infos, strict=True)]
         self._nulls = [null_bytes(info) for info in infos]
         self._bitmap = (len(columns) + 7) // 8
@@ -86,7 +94,7 @@ def column_encoder(kind: SqlType, info: TypeInfo) -> ColumnEncoder:
     if special is not None:
         return special
     encode = payload_encoder(info)
-    prepare = _preparation(kind)
+    prepare = _preparation(kind, info)
 
     def column(values: Iterable[Any]) -> list[bytes]:
         return [null if value is None else frame(info, encode(prepare(value))) for value in values]
@@ -94,7 +102,9 @@ def column_encoder(kind: SqlType, info: TypeInfo) -> ColumnEncoder:
     return column
 
 
-def _preparation(kind: SqlType) -> Callable[[Any], Any]:
+def _preparation(kind: SqlType, info: TypeInfo) -> Callable[[Any], Any]:
+    if kind.name == "vector":
+        return payload if info.type_id == t.VECTOR else shown
     if kind.name in st.TEXTUAL:
         return text.from_storage
     if kind.name == "datetimeoffset":
@@ -132,7 +142,7 @@ def _cell_encoder(kind: SqlType, info: TypeInfo) -> Callable[[Any], bytes] | Non
         prefix = b"" if info.fixed_size is not None else b"\x08"
         payload = payload_encoder(info)
         return lambda value: prefix + payload(value)
-    if kind.name in st.TEXTUAL and info.type_id in (t.NVARCHAR, t.BIGVARCHAR, t.XML):
+    if kind.name in st.TEXTUAL and kind.name != "vector" and info.type_id in (t.NVARCHAR, t.BIGVARCHAR, t.XML):
         wide = info.type_id in t.UTF16
         codec = "utf-16-le" if wide else codec_of(info.collation)
         if codec == "cp936":

@@ -135,14 +135,14 @@ class TdsSink(Sink):
         faults = session.server.faults.for_result(session.reading, session.text, session.app_name)
         self._faults = sorted(faults, key=lambda fault: fault.after_rows)
         self._sent_rows = 0
-        self._encoder = RowEncoder(columns, self.compress)
+        self._encoder = RowEncoder(columns, self.compress, session.vectors)
         self._slow = 0
         for fault in [fault for fault in self._faults if fault.kind == "slow"]:
             self._faults.remove(fault)
             if session.server.faults.strike(fault):
                 self._slow = fault.bytes_per_second
         self._strike_at(0)
-        self.write(encode_colmetadata([metadata_of(column) for column in columns]))
+        self.write(encode_colmetadata([metadata_of(column, session.vectors) for column in columns]))
 
     def _strike_at(self, count: int) -> None:
         while self._faults and self._faults[0].after_rows <= count:

@@ -12,7 +12,7 @@ from mssql_pg_migrate.tds import types as t
 from mssql_pg_migrate.tds.browser import parse_response
 from mssql_pg_migrate.tds.buffer import ProtocolError
 from mssql_pg_migrate.tds.client import Client, ClientSettings, EncryptionFailure, ServerFailure
-from mssql_pg_migrate.tds.login7 import FEATURE_FEDAUTH, FEATURE_UTF8
+from mssql_pg_migrate.tds.login7 import FEATURE_FEDAUTH, FEATURE_UTF8, FEATURE_VECTOR
 from mssql_pg_migrate.tds.metadata import ColumnMetadata, encode_colmetadata
 from mssql_pg_migrate.tds.packets import PacketType
 from mssql_pg_migrate.tds.prelogin import THREAD_ID, Encryption
@@ -56,7 +56,7 @@ def test_a_plain_login() -> None:
     assert len(prelogin.options[THREAD_ID]) == 4  # [MS-TDS] 2.2.6.5: a ULONG; there are servers that read four bytes
     assert login.packet_size == 32767
     assert login.read_only
-    assert login.features == {FEATURE_UTF8: b"\x01"}
+    assert login.features == {FEATURE_UTF8: b"\x01", FEATURE_VECTOR: b"\x01"}
     assert client.packet_size == 8000
     assert client.server_version == (16, 0, 1000)
     assert not client.encrypted

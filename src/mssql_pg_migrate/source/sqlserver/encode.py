@@ -37,6 +37,7 @@ ARROW_TYPES: dict[str, Any] = {
     "time": pa.time64("us"),
     "timestamp": pa.timestamp("us"),
     "timestamptz": pa.timestamp("us", "UTC"),
+    "vector": pa.large_string(),
 }
 """The Arrow type that each encoding is written from (numeric: any decimal128)."""
 
@@ -171,7 +172,20 @@ class Encoder:
             return b"\x00\x00" * rows if self._format == "binary" else b"\n" * rows
         if self._format == "text":
             return _text_lines(columns, self._encodings)
-        return _binary_tuples(columns)
+        fields = zip(columns, self._encodings, strict=True)
+        return _binary_tuples([_vectors(field) if encoding == "vector" else field for field, encoding in fields])
+
+
+def _vectors(column: Any) -> Any:
+    """Vectors in SQL Server's text form as pgvector's binary one."""
+    values: list[bytes | None] = []
+    for text in column.to_pylist():
+        if text is None:
+            values.append(None)
+            continue
+        numbers = np.array(text.strip()[1:-1].split(","), np.float64).astype(">f4")
+        values.append(len(numbers).to_bytes(2, "big") + b"\0\0" + numbers.tobytes())
+    return pa.array(values, pa.large_binary())
 
 
 def _binary_tuples(columns: Sequence[Any]) -> bytes:
@@ -205,6 +219,8 @@ def _text_field(column: Any, encoding: Encoding) -> Any:
     """A column in PostgreSQL's input syntax, NULLs kept, escaped for text COPY."""
     if encoding == "text":
         return _escaped(column)
+    if encoding == "vector":
+        return column
     if encoding == "bool":
         return pc.if_else(column, pa.scalar("t", pa.large_string()), pa.scalar("f", pa.large_string()))
     if encoding == "bytea":

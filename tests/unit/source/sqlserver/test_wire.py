@@ -46,7 +46,7 @@ def table(
     source = Table("dbo", "T", tuple(columns), primary_key=range_key)
     mapped = []
     for column in columns:
-        kind = map_type(column)
+        kind = map_type(column, pgvector=True)
         mapped.append(
             MappedColumn(
                 source=column,
@@ -266,9 +266,33 @@ def test_poison_in_a_table_without_a_key() -> None:
 DAY = (Column("Day", SqlType("date", 3), nullable=True), Col(ti(t.DATEN, 3), "date"))
 
 
+VECTOR = (Column("V", SqlType("vector", 16), nullable=True), Col(ti(t.VECTOR, 16), "vector"))
+
+
+def vector(*values: float, head: bytes = b"\xa9\x01", kind: int = 0, count: int | None = None) -> bytes:
+    data = struct.pack("<2sHB3x", head, len(values) if count is None else count, kind)
+    data += struct.pack(f"<{len(values)}f", *values)
+    return struct.pack("<H", len(data)) + data
+
+
+def test_a_vector_becomes_that_of_pgvector() -> None:
+    """[MS-TDS] 2.2.5.5.7: an eight-byte head, then the values; NULL as in other types of two-byte lengths."""
+    infos = [ID[1], VECTOR[1]]
+    rows = b"\xd1" + struct.pack("<i", 1) + vector(0.1, -2.5) + b"\xd1" + struct.pack("<i", 2) + b"\xff\xff"
+    with reading(Selecting(metadata(infos, ["Id", "V"]) + rows + counted(2))) as (_, reader):
+        (chunk,) = read(reader, table([ID[0], VECTOR[0]]))
+    ids = [struct.pack(">hii", 2, 4, number) for number in (1, 2)]
+    assert bytes(chunk.data) == ids[0] + struct.pack(">iHH2f", 12, 2, 0, 0.1, -2.5) + ids[1] + struct.pack(">i", -1)
+
+
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
+        (VECTOR, vector(1.0, head=b"\xa8\x01"), "value outside its type's range"),
+        (VECTOR, vector(1.0, head=b"\xa9\x02"), "value outside its type's range"),
+        (VECTOR, vector(1.0, kind=1), "value outside its type's range"),
+        (VECTOR, vector(1.0, count=2), "value outside its type's range"),
+        (VECTOR, b"\x04\0\xa9\x01\0\0", "value outside its type's range"),
         (NAME, struct.pack("<H", 3) + b"x\0y", r"Name \(nvarchar\(50\)\) of row 2 as read holds half a character"),
         (DAY, b"\x04\0\0\0\0", r"Day \(date\) of row 2 as read has a length that its type does not have"),
         (DAY, b"\x03\xff\xff\xff", r"Day \(date\) of row 2 as read has a value outside its type's range"),

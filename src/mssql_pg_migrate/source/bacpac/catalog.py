@@ -15,7 +15,7 @@ from ...errors import SchemaError
 from ...model import Catalog, Column, Loss, Table
 from .counting import EXACT, estimate_rows
 from .inflate import inflate
-from .model_objects import read_descriptions, read_modules, read_sequences
+from .model_objects import read_descriptions, read_modules, read_sequences, read_types
 from .model_tables import TableReader
 from .model_types import TypeReader
 from .model_xml import Model, Node, read_model, unread
@@ -92,25 +92,26 @@ def _read(package: Package) -> Contents:
     options = model.take("SqlDatabaseOptions")
     collation, notes = _collation(model)
     properties = model.take("SqlExtendedProperty")
-    descriptions, other_properties = read_descriptions(properties)
+    descriptions = read_descriptions(properties)
     aliases = model.take("SqlUserDefinedDataType")
     types = TypeReader(aliases, collation)
     names = [node.name for node in model.take("SqlTable")]
     data = assign(package, [(name[0], name[1]) for name in names if len(name) == 2])
     exact = sum(member.size for found in data.members.values() for member in found) <= EXACT
     reader = TableReader(model, types, descriptions, partial(_facts, package, data, exact))
-    tables = reader.tables(_any)
-    read, sequences = read_sequences(model, types, _any)
-    code, modules = read_modules(model, descriptions, reader.indexed_views, _any)
+    tables = reader.tables()
+    read, sequences = read_sequences(model, types, descriptions)
+    code, modules = read_modules(model, descriptions, reader.indexed_views)
     schemas = {node.name[-1] for node in model.take("SqlSchema")} | {"dbo"} | {name[0] for name in names}
     losses = [*reader.losses, *unread([*reader.read, *read, *code, *aliases]), *_options(options)]
-    if other_properties:
-        text = f"{other_properties} extended properties that are no descriptions (MS_Description)"
-        losses.append(Loss("model element SqlExtendedProperty", text))
+    schema_texts = tuple((name, text) for name in sorted(schemas) if (text := descriptions.of((name,))) is not None)
+    database = _database(package)
+    losses += descriptions.losses(database)
+    losses += read_types(model)
     losses += model.untaken()
     losses += [Loss(part, "data file: it belongs to no table of the package's model") for part in data.unknown]
     catalog = Catalog(
-        database=_database(package),
+        database=database,
         collation=collation,
         server_version=_version(package, model),
         tables=tables,
@@ -118,13 +119,11 @@ def _read(package: Package) -> Contents:
         modules=tuple(modules),
         alias_types=types.alias_types(),
         losses=tuple(losses),
+        description=descriptions.database,
+        schema_descriptions=schema_texts,
         notes=(*notes, *reader.notes, *_row_notes(package, tables, exact)),
     )
     return Contents(package, catalog, data, tuple(sorted(schemas - set(_SYSTEM_SCHEMAS))))
-
-
-def _any(_: str) -> bool:
-    return True
 
 
 def _checked_model(package: Package) -> Model:

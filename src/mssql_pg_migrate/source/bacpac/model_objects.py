@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from ...model import Module, Sequence, SqlType
+from ...model import Loss, Module, Sequence, SqlType
 from .model_types import TypeReader
 from .model_xml import Model, Node
 
@@ -29,11 +31,13 @@ _BOUNDS = {
     "int": (-(2**31), 2**31 - 1),
     "bigint": (-(2**63), 2**63 - 1),
 }
+_FIRST = 5
+"""Names given of descriptions that are not carried."""
 _LITERAL = re.compile(r"N?'((?:[^']|'')*)'\s*", re.S | re.I)
 
 
-def read_sequences(model: Model, types: TypeReader, wanted: Callable[[str], bool]) -> tuple[list[Node], list[Sequence]]:
-    """The sequences of the wanted schemas; what the model leaves out has the default of CREATE SEQUENCE."""
+def read_sequences(model: Model, types: TypeReader, descriptions: Descriptions) -> tuple[list[Node], list[Sequence]]:
+    """The sequences; what the model leaves out has the default of CREATE SEQUENCE."""
     nodes = model.take("SqlSequence")
     found: list[Sequence] = []
     for node in sorted(nodes, key=lambda node: node.name):
@@ -50,21 +54,21 @@ def read_sequences(model: Model, types: TypeReader, wanted: Callable[[str], bool
             start = minimum if increment > 0 else maximum
         cached = node.flag("IsCached", default=True)
         cache = node.number("CacheSize")
-        if wanted(schema):
-            found.append(
-                Sequence(
-                    schema=schema,
-                    name=name,
-                    type=kind,
-                    start=start,
-                    increment=increment,
-                    minimum=minimum,
-                    maximum=maximum,
-                    cycle=node.flag("IsCycling"),
-                    current=_current(node, start),
-                    cache=cache if cached else 0,
-                )
+        found.append(
+            Sequence(
+                schema=schema,
+                name=name,
+                type=kind,
+                start=start,
+                increment=increment,
+                minimum=minimum,
+                maximum=maximum,
+                cycle=node.flag("IsCycling"),
+                current=_current(node, start),
+                cache=cache if cached else 0,
+                description=descriptions.of(node.name),
             )
+        )
     return nodes, found
 
 
@@ -79,10 +83,8 @@ def _current(node: Node, start: int) -> int:
     return start
 
 
-def read_modules(
-    model: Model, descriptions: dict[_Name, str], indexed: set[_Name], wanted: Callable[[str], bool]
-) -> tuple[list[Node], list[Module]]:
-    """Views, routines, triggers and synonyms of the wanted schemas; triggers on the database have no schema."""
+def read_modules(model: Model, descriptions: Descriptions, indexed: set[_Name]) -> tuple[list[Node], list[Module]]:
+    """Views, routines, triggers and synonyms; triggers on the database have no schema."""
     read: list[Node] = []
     found: list[Module] = []
     for kind, word in _CODE.items():
@@ -101,16 +103,17 @@ def read_modules(
                 schema_bound=node.flag("IsSchemaBound"),
                 columns=tuple(column.name[-1] for column in columns) if word == "view" else (),
                 indexed=node.name in indexed,
-                description=descriptions.get(node.name),
+                description=descriptions.of(node.name) if word == "view" else None,
             )
-            if wanted(schema):
-                found.append(module)
+            if word == "view":
+                texts = tuple(descriptions.of(column.name) for column in columns)
+                module = replace(module, column_descriptions=texts if any(texts) else ())
+            found.append(module)
     for node in model.take("SqlSynonym"):
         read.append(node)
         schema, name = node.name
         base = node.text("ForObjectScript") or ".".join(f"[{part}]" for part in node.reference("ForObject"))
-        if wanted(schema):
-            found.append(Module(schema=schema, name=name, kind="synonym", definition=base or None))
+        found.append(Module(schema=schema, name=name, kind="synonym", definition=base or None))
     for node in model.take(*_DATABASE_TRIGGERS):
         node.text("BodyScript")
         read.append(node)
@@ -140,15 +143,58 @@ def _definition(node: Node, word: str) -> str | None:
     return f"CREATE VIEW {name} AS\n{body}"
 
 
-def read_descriptions(nodes: Iterable[Node]) -> tuple[dict[_Name, str], int]:
-    """MS_Description by the name of what it describes, and how many other extended properties there are."""
-    found: dict[_Name, str] = {}
-    others = 0
+@dataclass(slots=True)
+class Descriptions:
+    """MS_Description by the name of what it describes; those that were used are no loss."""
+
+    texts: dict[_Name, str] = field(default_factory=dict)
+    database: str | None = None
+    others: Counter[str] = field(default_factory=Counter)
+    """Other extended properties by their names."""
+    _used: set[_Name] = field(default_factory=set)
+
+    def of(self, name: _Name) -> str | None:
+        """The description of that name."""
+        self._used.add(name)
+        return self.texts.get(name)
+
+    def losses(self, database: str) -> list[Loss]:
+        """What of all the properties is not carried."""
+        losses = []
+        unused = sorted(".".join(name) for name in self.texts.keys() - self._used)
+        if unused:
+            first = ", ".join(unused[:_FIRST]) + (", ..." if len(unused) > _FIRST else "")
+            text = f"descriptions of what PostgreSQL does not get or has none for: {len(unused)} ({first})"
+            losses.append(Loss(database, text))
+        if self.others:
+            counted = ", ".join(f"{name} ({number})" for name, number in sorted(self.others.items()))
+            losses.append(Loss(database, f"extended properties other than MS_Description: {counted}"))
+        return losses
+
+
+def read_descriptions(nodes: Iterable[Node]) -> Descriptions:
+    """Extended properties. The first part of a property's name is the kind of its host, the last its own name."""
+    found = Descriptions()
     for node in nodes:
         host = node.reference("Host")
-        literal = _LITERAL.fullmatch(node.text("Value") or "")
-        if node.name and node.name[-1] == "MS_Description" and host and literal:
-            found[host] = literal[1].replace("''", "'")
+        literal = _LITERAL.fullmatch((node.text("Value") or "").strip())
+        if not node.name or node.name[-1] != "MS_Description" or literal is None:
+            found.others[node.name[-1] if node.name else "unnamed"] += 1
+            continue
+        text = literal[1].replace("''", "'")
+        if host:
+            found.texts[host] = text
+        elif node.name[0] == "SqlDatabaseOptions":
+            found.database = text
         else:
-            others += 1
-    return found, others
+            found.others["MS_Description of other objects"] += 1
+    return found
+
+
+def read_types(model: Model) -> list[Loss]:
+    """Types that are not carried, by name."""
+    kinds = {
+        "SqlTableType": "table type: PostgreSQL has none",
+        "SqlUserDefinedType": "CLR type: its columns become text",
+    }
+    return [Loss(".".join(node.name), text) for kind, text in kinds.items() for node in model.take(kind)]

@@ -22,6 +22,7 @@ from ...model import (
     SqlType,
     Table,
 )
+from .model_objects import Descriptions
 from .model_types import UNTOLD, TypeReader
 from .model_xml import Model, Node
 
@@ -40,7 +41,7 @@ class TableReader:
         self,
         model: Model,
         types: TypeReader,
-        descriptions: dict[_Name, str],
+        descriptions: Descriptions,
         facts: Callable[[str, str, tuple[Column, ...]], tuple[int, int, str]],
     ) -> None:
         self.notes: list[str] = []
@@ -66,20 +67,18 @@ class TableReader:
         unused = {id(node) for name in self.indexed_views for node in self._indexes[name]}
         self.read = [node for node in self.read if id(node) not in unused]  # the plan says it of the view
 
-    def tables(self, wanted: Callable[[str], bool]) -> tuple[Table, ...]:
-        """The tables of the wanted schemas, by schema and name."""
+    def tables(self) -> tuple[Table, ...]:
+        """The tables, by schema and name."""
         found = []
         for node in sorted(self._tables, key=lambda node: node.name):
             schema, name = node.name
-            if not wanted(schema):
-                continue
             if name.lower() == _DIAGRAMS:
                 self.notes.append(f"{schema}.{name} belongs to the database diagram tool and is not migrated.")
+                self.read.remove(node)
                 continue
             found.append(self._table(node, schema, name))
-        for schema, name in sorted(self._external):
-            if wanted(schema):
-                self.notes.append(f"{schema}.{name} is an external table; its rows are elsewhere, it is not migrated.")
+        for elsewhere in sorted(self._external):
+            self.losses.append(Loss(".".join(elsewhere), "external table: its rows live in another system"))
         return tuple(found)
 
     def _take(self, *types: str) -> list[Node]:
@@ -114,7 +113,7 @@ class TableReader:
             row_estimate=rows,
             size_bytes=size,
             version=version,
-            description=self._descriptions.get(at),
+            description=self._descriptions.of(at),
             temporal=_temporal(bool(history), at in self._history),
             history_table=".".join(history) or None,
             graph=_graph(node),
@@ -140,7 +139,7 @@ class TableReader:
                 nullable=node.flag("IsNullable", "IsPersistedNullable", default=True),
                 ordinal=ordinal,
                 computed=Computed(definition=definition, persisted=node.flag("IsPersisted")),
-                description=self._descriptions.get(at),
+                description=self._descriptions.of(at),
             )
         declared, bound = self._types.column(node)
         graph = node.number("GraphType")
@@ -163,7 +162,7 @@ class TableReader:
             masked=bool(node.text("MaskingFunction", "DataMaskingFunction")) or node.flag("IsMasked"),
             filestream=node.flag("IsFileStream"),
             bound=(*bound, *self._bound.get(at, ())),
-            description=self._descriptions.get(at),
+            description=self._descriptions.of(at),
         )
 
     def _read_defaults(self) -> dict[_Name, Default]:
@@ -207,6 +206,8 @@ class TableReader:
             primary=primary,
             clustered=node.flag("IsClustered", default=primary),
             disabled=node.disabled(),
+            description=self._described(node),
+            index_description=self._descriptions.of((*table, node.name[-1])) if node.name else None,
         )
 
     def _index(self, node: Node) -> Index:
@@ -228,6 +229,7 @@ class TableReader:
             kind=kind,
             disabled=node.disabled(),
             ignore_dup_key=node.flag("IgnoreDuplicateKeys"),
+            description=self._described(node),
         )
 
     def _fulltext_columns(self, node: Node) -> Iterable[str]:
@@ -256,7 +258,11 @@ class TableReader:
                 on_update=_ACTIONS.get(actions[1] or "0", "NO_ACTION"),
                 disabled=node.disabled(),
                 not_trusted=node.annotation(_UNTRUSTED) is not None,
+                description=self._described(node),
             )
+
+    def _described(self, node: Node) -> str | None:
+        return self._descriptions.of(node.name) if node.name else None
 
     def _check(self, node: Node) -> Check:
         table = node.reference("DefiningTable")
@@ -265,6 +271,7 @@ class TableReader:
             definition=_in_parentheses(node.text("CheckExpressionScript")) or "",
             disabled=node.disabled(),
             not_trusted=node.annotation(_UNTRUSTED) is not None,
+            description=self._described(node),
         )
 
 

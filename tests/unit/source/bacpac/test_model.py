@@ -227,7 +227,7 @@ def test_temporal_graph_and_other_tables(tmp_path: Path) -> None:
     assert (by["Now"].temporal, by["Now"].history_table, by["T"].temporal) == ("versioned", "dbo.T", "history")
     assert by["M"].memory_optimized
     assert any("dbo.sysdiagrams" in note for note in found.notes)
-    assert any("dbo.E is an external table" in note for note in found.notes)
+    assert found.losses == (Loss("dbo.E", "external table: its rows live in another system"),)
 
 
 def test_sequences_types_and_code(tmp_path: Path) -> None:
@@ -295,8 +295,8 @@ def test_what_is_not_read_is_named(tmp_path: Path) -> None:
     gone = "Data/dbo.Gone/TableData-000-00000.BCP"
     assert read_contents(str(path)).catalog.losses == (
         Loss("dbo.T.a", "IsSecret (SqlSimpleColumn): set by the package's model, here and in 1 more"),
+        Loss("dbo.TT", "table type: PostgreSQL has none"),
         Loss("model element SqlRole", "2 elements of the package's model (r1, r2)"),
-        Loss("model element SqlTableType", "an element of the package's model (dbo.TT)"),
         Loss(gone, "data file: it belongs to no table of the package's model"),
     )
 
@@ -314,6 +314,40 @@ def test_the_database(tmp_path: Path) -> None:
     assert plain.collation == "Latin1_General_CI_AS"
     assert any("does not name the database's collation" in note for note in plain.notes)
     assert bracketed("a]b") == "[a]]b]"
+
+
+def test_descriptions(tmp_path: Path) -> None:
+    """Of everything that has them; those of other things, and other properties, are counted."""
+
+    def words(kind: str, *host: str, name: str = "MS_Description", value: str = "N'x'") -> str:
+        return element(
+            "SqlExtendedProperty",
+            bracketed(kind, *host, name),
+            script("Value", value),
+            relation("Host", reference(*host)),
+        )
+
+    table = Made("T", THREE, key=["a"])
+    check = element("SqlCheckConstraint", "[dbo].[CK]", script("CheckExpressionScript", "[a]>(0)"), ON_T)
+    database = element(
+        "SqlExtendedProperty", "[SqlDatabaseOptions].[MS_Description]", script("Value", "'all of it'"),
+        relation("Host", '<References Disambiguator="1" />'),
+    )  # fmt: skip
+    elements = check + database
+    for host in (("dbo", "T"), ("dbo", "T", "a"), ("dbo", "PK_T"), ("dbo", "T", "PK_T"), ("dbo", "CK"), ("dbo",)):
+        elements += words("SqlConstraint", *host)
+    elements += words("SqlProcedure", "dbo", "P") + words("SqlColumn", "dbo", "T", "b", name="Author", value="1")
+    found = catalog(tmp_path, [table], elements)
+    made = only(found)
+    assert (made.description, made.columns[0].description, made.columns[1].description) == ("x", "x", None)
+    assert made.primary_key is not None
+    assert (made.primary_key.description, made.primary_key.index_description) == ("x", "x")
+    assert made.checks[0].description == "x"
+    assert (found.description, found.schema_descriptions) == ("all of it", (("dbo", "x"),))
+    assert found.losses == (
+        Loss("Shop", "descriptions of what PostgreSQL does not get or has none for: 1 (dbo.P)"),
+        Loss("Shop", "extended properties other than MS_Description: Author (1)"),
+    )
 
 
 def test_encrypted_columns_keep_the_run_from_nothing_else(tmp_path: Path) -> None:

@@ -146,6 +146,26 @@ class Index:
 
 
 @dataclass
+class Tracking:
+    """Change tracking of a database: what ALTER DATABASE sets; units are 1 minutes, 2 hours, 3 days."""
+
+    retention: int = 2
+    units: int = 3
+    auto_cleanup: bool = True
+    cleaned: dt.datetime | None = None
+
+
+@dataclass
+class TableTracking:
+    """Change tracking of a table; versions as sys.change_tracking_tables shows them."""
+
+    columns: bool = False
+    begin: int = 0
+    cleanup: int = 0
+    min_valid: int = 0
+
+
+@dataclass
 class Table(SchemaObject):
     """A table, a table type or (for its columns) nothing else."""
 
@@ -161,6 +181,7 @@ class Table(SchemaObject):
     next_column_id: int = 1
     database_id: int = 0
     fulltext: tuple[int, list[int]] | None = None
+    tracking: TableTracking | None = None
     ready: Any = None
     """The `rowstore.RowStore` of a generated table."""
     key_sets: dict[int, set[Any]] = field(default_factory=dict)
@@ -317,6 +338,9 @@ class Database:
         self._next_type = FIRST_USER_TYPE_ID
         self._next_schema = 5
         self.row_version = 2000
+        self.tracking: Tracking | None = None
+        self.tracking_version = 0
+        """The version of the last committed transaction with tracked changes."""
         for number, principal in enumerate(("public", "dbo", "guest", "INFORMATION_SCHEMA", "sys")):
             self.principals[principal.lower()] = Principal(number, principal, "R" if principal == "public" else "S")
         for number, role in enumerate(("db_owner", "db_datareader", "db_datawriter", "db_ddladmin")):

@@ -151,6 +151,32 @@ def periods(session: Session) -> Iterator[Row]:
             }
 
 
+def change_tracking_databases(session: Session) -> Iterator[Row]:
+    """sys.change_tracking_databases."""
+    for item in filter(session.sees_database, session.server.databases()):
+        if item.tracking is not None:
+            yield {
+                "database_id": item.database_id,
+                "is_auto_cleanup_on": int(item.tracking.auto_cleanup),
+                "retention_period": item.tracking.retention,
+                "retention_period_units": item.tracking.units,
+                "retention_period_units_desc": ("MINUTES", "HOURS", "DAYS")[item.tracking.units - 1],
+            }
+
+
+def change_tracking_tables(session: Session) -> Iterator[Row]:
+    """sys.change_tracking_tables."""
+    for table in session.sight.tables():
+        if table.tracking is not None:
+            yield {
+                "object_id": table.object_id,
+                "is_track_columns_updated_on": int(table.tracking.columns),
+                "min_valid_version": table.tracking.min_valid,
+                "begin_version": table.tracking.begin,
+                "cleanup_version": table.tracking.cleanup,
+            }
+
+
 def data_spaces(_session: Session) -> Iterator[Row]:
     """sys.data_spaces."""
     yield {"name": "PRIMARY", "data_space_id": 1, "type": "FG", "type_desc": "ROWS_FILEGROUP", "is_default": 1}

@@ -234,6 +234,16 @@ _VIEWS: dict[str, tuple[str, Rows]] = {
         rows.sysobjects,
     ),
     "sysaltfiles": ("fileid smallint, dbid smallint, name sysname, filename nvarchar(260)", rows.sysaltfiles),
+    "change_tracking_databases": (
+        "database_id int, is_auto_cleanup_on bit, retention_period int, retention_period_units_desc nvarchar(60), "
+        "retention_period_units tinyint, max_cleanup_version bigint",
+        others.change_tracking_databases,
+    ),
+    "change_tracking_tables": (
+        "object_id int, is_track_columns_updated_on bit, min_valid_version bigint, begin_version bigint, "
+        "cleanup_version bigint",
+        others.change_tracking_tables,
+    ),
     "dm_exec_sessions": (
         "session_id smallint, login_time datetime, host_name nvarchar(128), program_name nvarchar(128), "
         "host_process_id int, client_version int, client_interface_name nvarchar(32), login_name nvarchar(128), "
@@ -303,11 +313,14 @@ _ANCESTORS = ("sysobjects", "sysdatabases", "sysaltfiles", "spt_values")
 VOLATILE = frozenset(
     (
         *("databases", "partitions", "allocation_units", "identity_columns", "sequences", "sysdatabases"),
+        *("change_tracking_databases", "change_tracking_tables"),
         *(key for key in _VIEWS if key.startswith("dm_")),
     )
 )
 """Views whose rows change without the catalog's version."""
-_UNLOCKED = frozenset(("databases", "sysdatabases", "spt_values", "sysaltfiles", "server_principals"))
+_UNLOCKED = frozenset(
+    ("databases", "sysdatabases", "spt_values", "sysaltfiles", "server_principals", "change_tracking_databases")
+)
 """Views of the server, which DDL in a database does not lock."""
 
 

@@ -15,7 +15,7 @@ from ..values import sqltypes as st
 from ..values import text
 from ..values.convert import collation_of, convert, guid_to_storage
 from ..values.sqltypes import SqlType
-from . import aggregates, functions_time
+from . import aggregates, functions_time, tracked
 from . import functions_catalog as metadata
 from .casts import NULL, Ex, cast, common_type, constant, marked
 from .scope import Scope
@@ -454,6 +454,11 @@ def _rand(_compiler: ExprCompiler, _a: list[Ex]) -> Ex:
     return Ex("random()", st.FLOAT, False)
 
 
+def _current_version(compiler: ExprCompiler, _a: list[Ex]) -> Ex:
+    sql = tracked.current_version(compiler.database)
+    return constant(None, st.BIGINT) if sql is None else Ex(sql, st.BIGINT)
+
+
 def new_guid() -> bytes:
     """A fresh uniqueidentifier in its storage form."""
     return guid_to_storage(uuid.uuid4().bytes_le)
@@ -511,12 +516,14 @@ _HANDLERS: dict[str, Handler] = {
     "BINARY_CHECKSUM": _checksum,
     "NEWID": _newid,
     "NEWSEQUENTIALID": _newid,
+    "CHANGE_TRACKING_CURRENT_VERSION": _current_version,
 }
 _MINIMUM_ARGUMENTS = {
     "PI": 0,
     "RAND": 0,
     "NEWID": 0,
     "NEWSEQUENTIALID": 0,
+    "CHANGE_TRACKING_CURRENT_VERSION": 0,
     "ISNULL": 2,
     "SUBSTRING": 3,
     "LEFT": 2,

@@ -351,6 +351,21 @@ def _error(what: str) -> Function:
     return function
 
 
+def _min_valid_version(session: Session, a: list[Any]) -> int | None:
+    """CHANGE_TRACKING_MIN_VALID_VERSION: NULL where tracking is off, or without the right to see changes."""
+    table = _table(session, a[0])
+    if table is None or table.tracking is None:
+        return None
+    rights = ("SELECT", "VIEW CHANGE TRACKING")
+    if not all(session.database.allowed(session.principal, right, table) for right in rights):
+        return None
+    return table.tracking.min_valid
+
+
+def _min_active_rowversion(session: Session, _a: list[Any]) -> bytes:
+    return session.server.min_active_rowversion(session.database).to_bytes(8, "big")
+
+
 _VARIANT = st.make("sql_variant")
 _FUNCTIONS: dict[str, tuple[Function, SqlType]] = {
     "OBJECT_ID": (_object_id, st.INT),
@@ -378,6 +393,8 @@ _FUNCTIONS: dict[str, tuple[Function, SqlType]] = {
     "SERVERPROPERTY": (_server_property, _VARIANT),
     "COLLATIONPROPERTY": (_collation_property, _VARIANT),
     "SQL_VARIANT_PROPERTY": (_variant_property, _VARIANT),
+    "CHANGE_TRACKING_MIN_VALID_VERSION": (_min_valid_version, st.BIGINT),
+    "MIN_ACTIVE_ROWVERSION": (_min_active_rowversion, st.make("binary", 8)),
     "SUSER_SNAME": (_login, _NAME),
     "SUSER_NAME": (_login, _NAME),
     "ORIGINAL_LOGIN": (_login, _NAME),

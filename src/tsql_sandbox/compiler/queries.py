@@ -11,6 +11,7 @@ from ..errors import SqlError, Unsupported
 from ..tsql import nodes as n
 from ..values import sqltypes as st
 from ..values.sqltypes import SqlType
+from . import tracked
 from .aggregates import order_sql
 from .casts import Ex, cast, common_type
 from .expressions import ExprCompiler
@@ -288,6 +289,8 @@ class QueryCompiler(ExprCompiler):
             return self._derived(compiled, source.alias, source.columns, scope)
         if isinstance(source, n.FunctionSource):
             return self._function(source, scope)
+        if isinstance(source, n.ChangeTable):
+            return self._change_table(source, scope, Scope(parent=scope.parent, tables=scope.tables))
         raise Unsupported(type(source).__name__)
 
     def _derived(self, compiled: CompiledQuery, alias: str | None, names: tuple[str, ...], scope: Scope) -> str:
@@ -318,10 +321,13 @@ class QueryCompiler(ExprCompiler):
 
     def _apply(self, join: n.JoinSource, left: str, scope: Scope) -> str:
         inner = Scope([], scope)
-        if not isinstance(join.right, n.QuerySource):
+        if isinstance(join.right, n.ChangeTable):
+            right = self._change_table(join.right, scope, inner)
+        elif isinstance(join.right, n.QuerySource):
+            compiled = self.query(join.right.query, inner)
+            right = self._derived(compiled, join.right.alias, join.right.columns, scope)
+        else:
             raise Unsupported("APPLY of a function")
-        compiled = self.query(join.right.query, inner)
-        right = self._derived(compiled, join.right.alias, join.right.columns, scope)
         if join.kind == "CROSS APPLY":
             return f"{left} CROSS JOIN LATERAL {right}"
         scope.sources[-1].hide_not_null()
@@ -340,6 +346,66 @@ class QueryCompiler(ExprCompiler):
             column.name = name
         scope.sources.append(ScopeSource(((alias.lower(),),), found))
         return f"({sql}) {inner}"
+
+    def _change_table(self, source: n.ChangeTable, scope: Scope, outer: Scope) -> str:
+        item = self.session.find_object(source.table)
+        name = ".".join(source.table)
+        if isinstance(item, Synonym):
+            return self._change_table(replace(source, table=item.base), scope, outer)
+        if item is None:
+            raise SqlError(208, f"Invalid object name '{name}'.")
+        if not isinstance(item, Table):
+            message = f"Object '{name}' is of a data type that is not supported by the CHANGETABLE function."
+            raise SqlError(22107, message + " The object must be a user-defined table.")
+        self.session.require("SELECT", item)
+        self.session.require("VIEW CHANGE TRACKING", item)
+        if item.tracking is None or item.primary_key is None:
+            raise SqlError(22105, f"Change tracking is not enabled on table '{name}'.")
+        keys = [item.by_id(column_id) for column_id, _ in item.primary_key.columns]
+        inner = f"s{next(self._aliases)}"
+        same = ", ".join(self.key(Ex(f"e.{column.physical}", column.type)) for column in keys)
+        if source.since is not None:
+            since = cast(self.value(source.since, outer), st.BIGINT)
+            if not since.is_const:
+                raise SqlError(22102, "The arguments supplied are not valid for the CHANGES option of CHANGETABLE.")
+            sql, result = tracked.changes(item, same, since.sql), tracked.RESULT
+        else:
+            sql, result = self._row_version(source, item, keys, same, outer), tracked.RESULT[::4]
+        columns = [ScopeColumn(label, f"{inner}.{text}", kind) for label, text, kind in result]
+        columns += [ScopeColumn(c.name, f"{inner}.{c.physical}", c.type, False) for c in keys]
+        for column, label in zip(columns, source.columns, strict=False):
+            column.name = label
+        scope.sources.append(ScopeSource(((source.alias.lower(),),), columns))
+        return f"({sql}) {inner}"
+
+    def _row_version(self, source: n.ChangeTable, table: Table, keys: list[Column], same: str, outer: Scope) -> str:
+        """CHANGETABLE(VERSION ...): one row for a key that is there, its version NULL when nothing is known of it."""
+        if len(source.key) != len(source.values):
+            raise SqlError(22103, "The arguments supplied are not valid for the VERSION option of CHANGETABLE.")
+        named = [table.column(name) for name in source.key]
+        for column in named:
+            if column not in keys:
+                message = (
+                    f"The column '{column.name}' specified in the CHANGETABLE(VERSION ...) function is not part of"
+                )
+                raise SqlError(22111, f"{message} the primary key for table '{table.name}'.")
+        if len(named) != len(keys):
+            message = (
+                "The number of columns specified in the CHANGETABLE(VERSION ...) function does not match the number"
+            )
+            raise SqlError(22110, f"{message} of primary key columns for table '{table.name}'.")
+        there = " AND ".join(
+            self.compare("=", Ex(f"r.{column.physical}", column.type, column=column), self.value(value, outer))
+            for column, value in zip(named, source.values, strict=True)
+        )
+        joined = " AND ".join(
+            f"{self.key(Ex(f'r.{c.physical}', c.type))} = {self.key(Ex(f'v.{c.physical}', c.type))}" for c in keys
+        )
+        picked = ", ".join(f"r.{column.physical}" for column in keys)
+        return (
+            f"SELECT v.version, v.context, {picked} FROM {table.physical} r "
+            f"LEFT JOIN ({tracked.latest(table, same)}) v ON {joined} WHERE {there}"
+        )
 
     def _table(self, source: n.TableSource, scope: Scope) -> str:
         name = source.name

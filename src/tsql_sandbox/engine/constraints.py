@@ -10,6 +10,7 @@ from ..compiler.queries import QueryCompiler
 from ..compiler.scope import Scope, ScopeColumn, ScopeSource
 from ..errors import SqlError
 from ..values import sqltypes as st
+from . import tracking
 
 if TYPE_CHECKING:
     from .session import Session
@@ -202,16 +203,32 @@ def before_delete(session: Session, table: Table, rowids: str, depth: int = 0) -
         child.key_sets.clear()
         if key.on_delete == "CASCADE":
             before_delete(session, child, orphans, depth + 1)
+            tracking.deleted(session, child, orphans)
             session.execute_sql(f"DELETE FROM {child.physical} WHERE rowid IN ({orphans})")
         elif key.on_delete == "SET_NULL":
-            nulls = ", ".join(f"{own.physical} = NULL" for own, _ in pairs)
-            session.execute_sql(f"UPDATE {child.physical} SET {nulls} WHERE rowid IN ({orphans})")
+            _set_null(session, child, [own for own, _ in pairs], orphans)
         else:
             raise SqlError(
                 547,
                 f'The DELETE statement conflicted with the REFERENCE constraint "{key.name}". The conflict occurred in '
                 f'database "{session.database.name}", table "{session.database.full_name(child)}".',
             )
+
+
+def _set_null(session: Session, child: Table, columns: list[Column], orphans: str) -> None:
+    """ON DELETE SET NULL of the rows of a query of rowids."""
+    rows = f"(SELECT * FROM {child.physical} WHERE rowid IN ({orphans}))"
+    tracking.updated(session, child, rows, {column.column_id for column in columns}, "")
+    values = [f"{column.physical} = NULL" for column in columns]
+    stamp = next((column for column in child.columns if column.type.name == "timestamp"), None)
+    if stamp is not None:
+        (count,) = session.query_rows(f"SELECT count(*) FROM ({orphans})")[0]
+        first = session.server.take_rowversions(session, session.database, int(count))
+        values.append(f"{stamp.physical} = unhex(lpad(hex({first} + n.k), 16, '0'))")
+    numbered = f"SELECT o.rowid AS r, row_number() OVER () - 1 AS k FROM (SELECT DISTINCT rowid FROM ({orphans})) o"
+    session.execute_sql(
+        f'UPDATE {child.physical} SET {", ".join(values)} FROM ({numbered}) n WHERE "t{child.object_id}".rowid = n.r'
+    )
 
 
 def check_existing(session: Session, table: Table, index: Index) -> None:

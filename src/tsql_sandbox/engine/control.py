@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -54,10 +55,30 @@ def run(session: Session, statements: Sequence[sm.Statement]) -> None:
         position += 1
 
 
+@contextlib.contextmanager
+def _atomic(session: Session, statement: sm.Statement) -> Iterator[None]:
+    """A statement that changes tracked tables is a transaction, if it is not part of one: data and changes together."""
+    tracks = isinstance(statement, sm.Change | sm.Truncate) or (
+        isinstance(statement, sm.AlterTable) and statement.action.startswith("TRACKING")
+    )
+    if session.transaction_depth or session.database.tracking is None or not tracks:
+        yield
+        return
+    session.begin()
+    try:
+        yield
+    except BaseException:
+        session.rollback()
+        raise
+    if session.transaction_depth:
+        session.commit()
+
+
 def _run_together(session: Session, statements: Sequence[sm.Insert]) -> bool:
     session.command = "INSERT"
     try:
-        return insert.run_together(session, statements)
+        with _atomic(session, statements[0]):
+            return insert.run_together(session, statements)
     except Relocked:
         return False
     finally:
@@ -66,14 +87,36 @@ def _run_together(session: Session, statements: Sequence[sm.Insert]) -> bool:
 
 def _attempt(session: Session, statement: sm.Statement) -> None:
     while True:
+        depth, changed = session.transaction_depth, session.changed_data
         try:
-            _dispatch(session, statement)
+            if depth and not changed and isinstance(statement, _SEES_ROWS):
+                session.refresh()
+            with _atomic(session, statement):
+                _dispatch(session, statement)
             return
         except Relocked:
             # Nothing has been done: locks come first.
-            continue
+            session.changed_data = changed
+        except SqlError as error:
+            # Under READ COMMITTED a writer waits for the row, then changes what it has become. DuckDB has no such wait:
+            # who has changed nothing before begins anew when the others are done.
+            wrote = isinstance(statement, sm.Change) and session.isolation == "READ COMMITTED"
+            if error.number != 1205 or error.severity != 13 or not wrote or (depth and changed):
+                raise
+            _wait_for_writers(session)
+            for _ in range(depth):
+                session.begin()
         finally:
             session.end_statement()
+
+
+_SEES_ROWS = (sm.SelectStatement, sm.Change)
+
+
+def _wait_for_writers(session: Session) -> None:
+    for place in session.conflicts:
+        session.server.locks.acquire(session.spid, place, "IS", None, session.sink.check)
+    session.server.locks.release(session.spid)
 
 
 _COMMANDS: dict[type[sm.Statement], str] = {

@@ -10,7 +10,7 @@ from ..compiler.queries import QueryCompiler
 from ..compiler.scope import Scope
 from ..errors import SqlError
 from ..tsql import statements as sm
-from . import constraints, ddl
+from . import constraints, ddl, tracking
 from .insert import writable
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ def alter_table(session: Session, node: sm.AlterTable) -> None:
         for column in table.columns:
             column.generated_always = 0
         table.period = None
+    elif action == "TRACKING ON":
+        tracking.enable(session, table, "COLUMNS" in node.names)
+    elif action == "TRACKING OFF":
+        tracking.disable(session, table)
     elif action.startswith("COLUMN "):
         _column_flag(table.column(node.names[0]), action)
 
@@ -151,6 +155,9 @@ def drop_constraint(session: Session, table: Table, name: str, if_exists: bool =
     item = found[0]
     index = next((i for i in table.indexes if i.constraint is item), None)
     if index is not None:
+        if index.primary and table.tracking is not None:
+            message = f"The primary key constraint '{name}' on table '{table.name}' cannot be dropped because change"
+            raise SqlError(3735, message + " tracking is enabled on the table.")
         for key in constraints.referencing(session.database, table):
             if key.key_index_id == index.index_id:
                 raise SqlError(

@@ -11,6 +11,7 @@ from ..errors import SqlError, Unsupported
 from ..tsql import nodes as n
 from ..tsql import statements as sm
 from ..values import sqltypes as st
+from . import tracking
 from .constraints import referencing
 
 if TYPE_CHECKING:
@@ -160,7 +161,9 @@ def _set_database_option(session: Session, name: str, options: dict[str, Any]) -
     if database is None:
         message = f"User does not have permission to alter database '{name}', the database does not exist, or the "
         raise SqlError(5011, message + "database is not in a state that allows access checks.", 14)
-    if options["option"] == "READ_COMMITTED_SNAPSHOT":
+    if options["option"] == "CHANGE_TRACKING":
+        tracking.alter_database(session, database, options["on"], options["settings"])
+    elif options["option"] == "READ_COMMITTED_SNAPSHOT":
         database.read_committed_snapshot = bool(options["on"])
     else:
         database.snapshot_allowed = bool(options["on"])
@@ -325,6 +328,8 @@ def _drop_object(session: Session, node: sm.Drop, name: n.Name) -> None:
             item.ready.drop(session.connection)
         else:
             session.execute_sql(f"DROP TABLE {item.physical}")
+        if item.tracking is not None:
+            tracking.disable(session, item)
     session.database.remove(item)
 
 

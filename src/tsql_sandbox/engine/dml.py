@@ -12,7 +12,7 @@ from ..compiler.scope import Scope, ScopeSource
 from ..errors import SqlError, Unsupported
 from ..tsql import nodes as n
 from ..tsql import statements as sm
-from . import constraints, ddl, insert
+from . import constraints, ddl, insert, tracking
 from .insert import finish, fitted, stage_query, with_computed, writable
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ def run(session: Session, statement: sm.Statement) -> None:
     Raises:
         SqlError: it cannot, or may not.
     """
+    if isinstance(statement, sm.Change):
+        session.change_context = _context(session, statement)
     if isinstance(statement, sm.Insert):
         insert.run(session, statement)
     elif isinstance(statement, sm.Update):
@@ -33,6 +35,18 @@ def run(session: Session, statement: sm.Statement) -> None:
         _delete(session, statement)
     elif isinstance(statement, sm.Truncate):
         _truncate(session, statement)
+
+
+def _context(session: Session, statement: sm.Change) -> bytes | None:
+    if statement.context is None:
+        return None
+    value, kind = session.scalar(statement.context)
+    if kind is not None and (kind.name not in ("binary", "varbinary") or not 0 < kind.length <= 128):
+        message = (
+            'The "context" argument for the CHANGE_TRACKING_CONTEXT WITH clause must be of type varbinary data type'
+        )
+        raise SqlError(22109, message + " with a maximum length of 128.")
+    return None if value is None else bytes(value)
 
 
 # --- UPDATE and DELETE -----------------------------------------------------------------------------------------
@@ -96,8 +110,7 @@ def _update(session: Session, statement: sm.Update) -> None:
             continue
         value_sql = assigned.get(column.column_id, f"{place.alias}.{column.physical}")
         if column.type.name == "timestamp":
-            first = session.database.row_version + 1
-            value_sql = f"unhex(lpad(hex({first} + row_number() OVER ()), 16, '0'))"
+            value_sql = "NULL::BLOB"
         if column.generated_always == 1:
             value_sql = cast(functions_time.now("datetime2", True), column.type).sql
         cells.append(f"{value_sql} AS {column.physical}")
@@ -106,7 +119,7 @@ def _update(session: Session, statement: sm.Update) -> None:
     session.execute_sql(f"CREATE OR REPLACE TEMP TABLE {final} AS {with_computed(compiler, table, inner)}")
     (count,) = session.query_rows(f"SELECT count(*) FROM {final}")[0]
     if count:
-        session.database.row_version += count + 1
+        _stamp(session, table, final, int(count))
         constraints.check_rows(session, table, final, replacing=True, changed=set(assigned))
         _keep_history(session, table, f"SELECT rn FROM {final}")
         changed = [
@@ -115,8 +128,32 @@ def _update(session: Session, statement: sm.Update) -> None:
             if c.computed or c.column_id in assigned or c.type.name == "timestamp" or c.generated_always == 1
         ]
         pairs = ", ".join(f"{column.physical} = f.{column.physical}" for column in changed)
+        tracking.updated(session, table, final, set(assigned), _same_key(compiler, table, set(assigned)))
         session.execute_sql(f"UPDATE {table.physical} SET {pairs} FROM {final} f WHERE {_bare(table)}.rowid = f.rn")
     finish(session, int(count), "UPDATE")
+
+
+def _stamp(session: Session, table: Table, final: str, count: int) -> None:
+    """New rowversions for the rows of an UPDATE."""
+    stamp = next((column for column in table.columns if column.type.name == "timestamp"), None)
+    if stamp is not None:
+        first = session.server.take_rowversions(session, session.database, count)
+        numbered = f"SELECT rn, row_number() OVER () - 1 AS k FROM {final}"
+        value = f"unhex(lpad(hex({first} + n.k), 16, '0'))"
+        session.execute_sql(
+            f"UPDATE {final} SET {stamp.physical} = {value} FROM ({numbered}) n WHERE {final}.rn = n.rn"
+        )
+
+
+def _same_key(compiler: QueryCompiler, table: Table, assigned: set[int]) -> str:
+    key = table.primary_key
+    columns = [] if key is None else [table.by_id(column_id) for column_id, _ in key.columns]
+    if not any(column.column_id in assigned for column in columns):
+        return ""
+    pairs = [
+        (constraints.key_sql(compiler, column, "o"), constraints.key_sql(compiler, column, "f")) for column in columns
+    ]
+    return " AND ".join(f"{old} = {new}" for old, new in pairs)
 
 
 def _bare(table: Table) -> str:
@@ -152,6 +189,7 @@ def _delete(session: Session, statement: sm.Delete) -> None:
     if count:
         constraints.before_delete(session, table, f"SELECT rn FROM {final}")
         _keep_history(session, table, f"SELECT rn FROM {final}")
+        tracking.deleted(session, table, f"SELECT rn FROM {final}")
         session.execute_sql(f"DELETE FROM {table.physical} WHERE rowid IN (SELECT rn FROM {final})")
     finish(session, int(count), "DELETE")
 
@@ -165,6 +203,7 @@ def _truncate(session: Session, statement: sm.Truncate) -> None:
             )
             raise SqlError(4712, message)
     session.execute_sql(f"DELETE FROM {table.physical}")
+    tracking.truncated(session, table)
     table.key_sets.clear()
     if table.identity is not None and table.identity.identity is not None:
         table.identity.identity.last = None

@@ -15,7 +15,7 @@ from mssql_pg_migrate.tds.collations import DEFAULT_NAME, Collation, encode_char
 from mssql_pg_migrate.tds.values import decode_variant
 
 from ..catalog.model import Database, Login
-from ..compiler import casts, functions, functions_time
+from ..compiler import casts, functions, functions_time, tracked
 from ..compiler import functions_catalog as metadata
 from ..compiler.patterns import like_regex, like_regex_function, split_pairs
 from ..errors import SqlError
@@ -57,6 +57,10 @@ class Engine:
         self._ids = itertools.count(1)
         self._spids = itertools.count(51)
         self.locks = Locks()
+        self.version_lock = threading.Lock()
+        """Held while versions are given, of rows and of tracked changes."""
+        self._changes = itertools.count(1)
+        self._transactions = itertools.count(1)
         self.faults = Faults()
         self.counters = Counters()
         self.duckdb = duckdb.connect(":memory:", config={"threads": threads, "preserve_insertion_order": True})
@@ -169,6 +173,32 @@ class Engine:
         place = (database.database_id, name.lower())
         return any(place in other.hidden for other in self.sessions.copy().values() if other is not session)
 
+    def next_change(self) -> int:
+        """A number for the changes of one statement, growing."""
+        return next(self._changes)
+
+    def new_transaction(self) -> int:
+        """A fresh transaction id."""
+        return next(self._transactions)
+
+    def min_active_rowversion(self, database: Database) -> int:
+        """MIN_ACTIVE_ROWVERSION: the lowest rowversion that an open transaction has used, else the next one."""
+        with self.version_lock:
+            used = [
+                other.first_rowversions[database.database_id]
+                for other in self.sessions.copy().values()
+                if database.database_id in other.first_rowversions
+            ]
+            return min([*used, database.row_version + 1])
+
+    def take_rowversions(self, session: Session, database: Database, count: int) -> int:
+        """Use so many rowversions, active until the session's transaction ends; the first of them."""
+        with self.version_lock:
+            first = database.row_version + 1
+            database.row_version += count
+            session.first_rowversions.setdefault(database.database_id, first)
+            return first
+
     def new_spid(self) -> int:
         """A fresh session id."""
         return next(self._spids)
@@ -204,6 +234,7 @@ class Engine:
         yield "unicode_of", functions.unicode_of, ["VARCHAR", "BOOLEAN"], "INTEGER"
         yield "like_regex", like_regex_function, ["VARCHAR", "VARCHAR"], "VARCHAR"
         yield "char_bytes", _char_bytes, ["VARCHAR", "VARCHAR"], "BIGINT"
+        yield "column_mask", tracked.column_mask, ["VARCHAR"], "BLOB"
         yield "variant_length", _variant_length, ["BLOB"], "BIGINT"
         yield "sha512", functions.sha512, ["BLOB"], "BLOB"
         yield "add_months", functions_time.add_months, ["BIGINT", "BIGINT"], "BIGINT"

@@ -16,7 +16,7 @@ from ..tsql import nodes as n
 from ..tsql import statements as sm
 from ..values import sqltypes as st
 from ..values.convert import collation_of, convert
-from . import constraints, insert_known
+from . import constraints, insert_known, tracking
 from .insert_known import END_OF_TIME, stored
 from .results import Collector
 
@@ -81,7 +81,9 @@ def alike(statements: Sequence[sm.Statement], position: int) -> list[sm.Insert]:
     """The INSERT ... VALUES at a position and those right behind it that name the same table and columns."""
     found: list[sm.Insert] = []
     for statement in statements[position:]:
-        if not isinstance(statement, sm.Insert) or not isinstance(statement.source, n.ValuesQuery) or statement.output:
+        if not isinstance(statement, sm.Insert) or not isinstance(statement.source, n.ValuesQuery):
+            break
+        if statement.output or statement.context is not None:
             break
         if found and (statement.table, statement.columns) != (found[0].table, found[0].columns):
             break
@@ -96,9 +98,8 @@ def run_together(session: Session, statements: Sequence[sm.Insert]) -> bool:
     table = session.find_object(first.table)
     if not isinstance(table, Table) or table.ready is not None or not insert_known.suits(table):
         return False
-    database = session.database
     identity = table.identity.identity if table.identity is not None else None
-    before = (identity.last if identity else None, database.row_version, session.last_identity)
+    before = (identity.last if identity else None, session.last_identity)
     compiler = session.compiler()
     try:
         session.require("INSERT", table)
@@ -112,7 +113,7 @@ def run_together(session: Session, statements: Sequence[sm.Insert]) -> bool:
         done = False
     if not done:
         # One of them fails: the others must not, and the error must be told for the right one.
-        last, database.row_version, session.last_identity = before
+        last, session.last_identity = before
         if identity is not None:
             identity.last = last
         return False
@@ -302,6 +303,7 @@ def _insert_staged(
     constraints.check_rows(session, table, final)
     names = ", ".join(column.physical for column in table.columns)
     session.execute_sql(f"INSERT INTO {table.physical} ({names}) SELECT {names} FROM {final} ORDER BY rn")
+    tracking.inserted(session, table, final)
     _note_identity(session, table, final, given)
 
 
@@ -314,8 +316,7 @@ def _missing(session: Session, compiler: QueryCompiler, table: Table, column: Co
         session.last_identity = identity.last
         return f"CAST({first} + {identity.increment} * (rn - 1) AS {kind.storage})"
     if kind.name == "timestamp":
-        first = session.database.row_version + 1
-        session.database.row_version += count
+        first = session.server.take_rowversions(session, session.database, count)
         return f"unhex(lpad(hex({first} + rn - 1), 16, '0'))"
     if column.generated_always == 1:
         return cast(functions_time.now("datetime2", True), kind).sql

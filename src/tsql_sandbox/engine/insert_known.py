@@ -21,7 +21,7 @@ from ..errors import SqlError
 from ..tsql import nodes as n
 from ..values import sqltypes as st
 from ..values.convert import convert
-from . import constraints
+from . import constraints, tracking
 
 if TYPE_CHECKING:
     from ..compiler.queries import QueryCompiler
@@ -80,9 +80,8 @@ def _default_values(session: Session, compiler: QueryCompiler, table: Table, col
         values = [first + identity.increment * k for k in range(count)]
         return values if kind.name in st.INTEGERS else [convert(v, st.make("decimal", 38, 0), kind) for v in values]
     if kind.name == "timestamp":
-        session.database.row_version += count
-        last = session.database.row_version
-        return [(last - count + 1 + k).to_bytes(8, "big") for k in range(count)]
+        start = session.server.take_rowversions(session, session.database, count)
+        return [(start + k).to_bytes(8, "big") for k in range(count)]
     if column.generated_always == 1:
         return [cast(functions_time.now("datetime2", True), kind).const] * count
     if column.generated_always == 2:
@@ -198,6 +197,7 @@ def insert(
     constraints.check_conditions(session, table, relation)
     names = ", ".join(column.physical for column in table.columns)
     session.execute_sql(f"INSERT INTO {table.physical} ({names}) SELECT {names} FROM {relation}")
+    tracking.inserted(session, table, relation)
     for known, added in fresh:
         known |= added
     _note_identity(session, table, named, by_column)

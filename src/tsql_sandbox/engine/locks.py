@@ -175,6 +175,10 @@ class Locks:
         holders = self._held.get(resource)
         return holders is not None and any(other != session for other in list(holders))
 
+    def written(self, session: int) -> list[Resource]:
+        """The tables a session has changed rows of in its open transaction."""
+        return [resource for resource, mode in self._of.get(session, ()) if mode == "IX" and resource[1] != CATALOG]
+
     def waiting(self) -> dict[int, Wait]:
         """Who waits now, by session."""
         with self._condition:

@@ -15,6 +15,7 @@ from ..tsql import statements as sm
 from ..values import sqltypes as st
 from ..values.convert import convert
 from ..values.variants import wrap
+from . import tracking
 
 if TYPE_CHECKING:
     from .session import Session
@@ -415,6 +416,19 @@ def _counters(session: Session, _arguments: Arguments) -> int:
     return 0
 
 
+def _clean_changes(session: Session, arguments: Arguments) -> int:
+    """Change tracking's clean-up now: by the retention period, or of all older than @seconds."""
+    database = session.database
+    if database.tracking is None:
+        message = f"Change tracking is disabled for database '{database.name}'. Change tracking must be enabled on a"
+        raise SqlError(5089, message + " database to modify change tracking settings.")
+    seconds = float((arguments.get("@seconds") or (tracking.retention_seconds(database.tracking), None))[0])
+    name = _text(arguments, "@tabletoclean", 1)
+    table = session.table(parse_name(name)) if name else None
+    tracking.clean(session, database, seconds, table)
+    return 0
+
+
 _PROCEDURES: dict[str, Callable[[Any, Arguments], int]] = {
     "sp_addextendedproperty": _add_property,
     "sp_updateextendedproperty": _update_property,
@@ -430,6 +444,8 @@ _PROCEDURES: dict[str, Callable[[Any, Arguments], int]] = {
     "sp_fulltext_database": _nothing,
     "sp_updatestats": _nothing,
     "sp_refreshview": _nothing,
+    "sp_flush_ct_internal_table_on_demand": _clean_changes,
+    "sandbox_clean_changes": _clean_changes,
     "sandbox_fault": _fault,
     "sandbox_counters": _counters,
     "sandbox_drop_database": _drop_database,

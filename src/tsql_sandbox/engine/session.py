@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from ..catalog.model import Database, Login, Principal, SchemaObject, Synonym, Table
+from ..catalog.model import Database, Login, Principal, SchemaObject, Synonym, Table, TableTracking
 from ..catalog.model import Sequence as SequenceObject
 from ..catalog.visibility import Sight
 from ..compiler.casts import Ex, cast, constant
@@ -25,12 +25,16 @@ from ..tsql.parser import parse_batch
 from ..values import sqltypes as st
 from ..values.convert import from_duckdb
 from ..values.sqltypes import SqlType
-from . import accumulate, control, dml, procedures
+from . import accumulate, control, dml, procedures, tracking
 from .engine import Engine, translate
 from .locks import CATALOG, Relocked
 from .results import Sink
 
 FETCH_ROWS = 2048
+_STATEMENT_LEVEL = ("READ COMMITTED", "READ UNCOMMITTED")
+"""Isolation levels at which each statement sees what is committed when it begins."""
+_NOT_ROLLED_BACK = frozenset(("database_id", "name", "row_version", "tracking_version"))
+"""Attributes of a database that a ROLLBACK leaves as they are."""
 _READY = re.compile("\N{LEFT WHITE SQUARE BRACKET}(s[0-9]+)\N{RIGHT WHITE SQUARE BRACKET}")
 
 
@@ -80,6 +84,18 @@ class Session:
         self._ready: dict[str, tuple[Table, ScopeSource]] = {}
         self.changed_data = False
         """Whether the transaction has changed anything."""
+        self.conflicts: list[tuple[int, int]] = []
+        """Tables that were being changed when the last conflict with another session came up."""
+        self.xdes = 0
+        """The id of the open transaction."""
+        self.tracked: set[int] = set()
+        """Databases in which the open transaction has tracked changes."""
+        self.tracking_begins: list[TableTracking] = []
+        """Tables whose tracking begins with the commit of the open transaction."""
+        self.change_context: bytes | None = None
+        """WITH CHANGE_TRACKING_CONTEXT of the statement that is running."""
+        self.first_rowversions: dict[int, int] = {}
+        """The first rowversion the open transaction has used, by database."""
         self.login_time = self.request_start = dt.datetime.now()
         self.request_end: dt.datetime | None = None
         self.command = ""
@@ -247,6 +263,9 @@ class Session:
 
     def _release(self) -> None:
         self.hidden.clear()
+        self.first_rowversions.clear()
+        self.tracked.clear()
+        self.tracking_begins.clear()
         self.server.locks.release(self.spid)
 
     def lock_catalog(self) -> None:
@@ -408,6 +427,14 @@ class Session:
     def failed(self, error: duckdb.Error) -> SqlError:
         """An error of DuckDB in SQL Server's terms; a transaction that cannot go on is rolled back."""
         translated = translate(error)
+        if translated.number == 1205 and self.isolation == "SNAPSHOT":
+            translated = SqlError(
+                3960,
+                "Snapshot isolation transaction aborted due to update conflict. You cannot use snapshot isolation to "
+                "change a row that another transaction has changed since this one began. Retry the transaction.",
+            )
+        if translated.number == 1205:
+            self.conflicts = self.server.locks.written(self.spid)
         if self.transaction_depth:
             # DuckDB goes on with nothing after an error inside a transaction.
             self.rollback()
@@ -440,8 +467,18 @@ class Session:
         if self.transaction_depth == 0:
             self.execute_sql("BEGIN TRANSACTION")
             self.changed_data = False
+            self.xdes = self.server.new_transaction()
             self.transaction_start = dt.datetime.now()
         self.transaction_depth += 1
+
+    def refresh(self) -> None:
+        """Let a statement see what is committed now.
+
+        Under READ COMMITTED a snapshot lasts as long as a statement; here only until the transaction changes something.
+        """
+        if self.transaction_depth and not self.changed_data and self.isolation in _STATEMENT_LEVEL:
+            self.connection.execute("COMMIT")
+            self.connection.execute("BEGIN TRANSACTION")
 
     def commit(self) -> None:
         """COMMIT of the innermost transaction."""
@@ -449,7 +486,10 @@ class Session:
             self.transaction_depth = 0
             self.snapshots.clear()
             try:
-                self.connection.execute("COMMIT")
+                if self.tracked:
+                    tracking.commit(self)
+                else:
+                    self.connection.execute("COMMIT")
             except duckdb.Error as error:
                 raise translate(error) from None
             finally:
@@ -479,7 +519,7 @@ class Session:
         if self.transaction_depth and self.database.database_id not in self.snapshots:
             for table in self.database.tables():
                 table.key_sets.clear()
-            state = {key: value for key, value in self.database.__dict__.items() if key not in ("database_id", "name")}
+            state = {key: value for key, value in self.database.__dict__.items() if key not in _NOT_ROLLED_BACK}
             ready = {id(t.ready): t.ready for t in self.database.tables() if t.ready is not None}
             self.snapshots[self.database.database_id] = copy.deepcopy(state, ready)
 

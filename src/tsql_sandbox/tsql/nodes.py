@@ -266,6 +266,18 @@ class TableSource(Source):
 
 
 @dataclass(frozen=True)
+class ChangeTable(Source):
+    """CHANGETABLE: CHANGES with `since`, or VERSION with the columns and values of a key."""
+
+    table: Name
+    alias: str
+    since: Expr | None = None
+    key: tuple[str, ...] = ()
+    values: tuple[Expr, ...] = ()
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class QuerySource(Source):
     """A derived table."""
 

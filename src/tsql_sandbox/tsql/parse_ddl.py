@@ -350,6 +350,8 @@ class DdlParser(QueryParser):
             return sm.AlterTable(name, "ALTER COLUMN", columns=[self.column()])
         if self.at_any("ENABLE", "DISABLE"):
             action = self.take().upper
+            if self.accept("CHANGE_TRACKING"):
+                return self._alter_tracking(name, action)
             self.expect("TRIGGER")
             return sm.AlterTable(name, f"{action} TRIGGER", names=self._names_or_all())
         if self.accept("SET"):
@@ -364,6 +366,15 @@ class DdlParser(QueryParser):
             return sm.AlterTable(name, "REBUILD")
         self.fail()
         return None
+
+    def _alter_tracking(self, name: n.Name, action: str) -> sm.AlterTable:
+        names: list[str] = []
+        if action == "ENABLE" and self.accept("WITH", "("):
+            self.expect("TRACK_COLUMNS_UPDATED", "=")
+            if self.take().upper == "ON":
+                names = ["COLUMNS"]
+            self.expect(")")
+        return sm.AlterTable(name, "TRACKING ON" if action == "ENABLE" else "TRACKING OFF", names=names)
 
     def _names_or_all(self) -> list[str]:
         if self.accept("ALL"):

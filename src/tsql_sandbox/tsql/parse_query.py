@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..errors import SqlError
 from . import lexer
 from . import nodes as n
 from .parse_expr import ExprParser
@@ -242,6 +243,8 @@ class QueryParser(ExprParser):
             name: n.Name = (self.take().value,)
             return n.TableSource(name, self._alias())
         name = self.name()
+        if name[-1].upper() == "CHANGETABLE" and self.at("("):
+            return self._change_table()
         if self.at("(") and self.peek().upper not in ("NOLOCK", "READPAST", "HOLDLOCK", "INDEX"):
             call = self._call(name)
             assert isinstance(call, n.Call)
@@ -252,6 +255,30 @@ class QueryParser(ExprParser):
         alias = self._alias()
         sample = self._sample()
         return n.TableSource(name, alias, sample, self._hints())
+
+    def _change_table(self) -> n.Source:
+        self.expect("(")
+        versions = not self.accept("CHANGES")
+        if versions:
+            self.expect("VERSION")
+        table = self.name()
+        self.expect(",")
+        since: n.Expr | None = None
+        key: tuple[str, ...] = ()
+        values: tuple[n.Expr, ...] = ()
+        if versions:
+            key = self.name_list()
+            self.expect(",")
+            self.expect("(")
+            values = self.expressions()
+            self.expect(")")
+        else:
+            since = self.expression()
+        self.expect(")")
+        alias = self._alias()
+        if alias is None:
+            raise SqlError(22104, "A table returned by the CHANGETABLE function must be aliased.")
+        return n.ChangeTable(table, alias, since, key, values, self.name_list() if self.at("(") else ())
 
     def _sample(self) -> str:
         """TABLESAMPLE as DuckDB wants it, empty without one.

@@ -106,12 +106,25 @@ class BatchParser(ControlParser):
         return sm.SelectStatement(self.query())
 
     def _with_statement(self) -> sm.Statement:
+        if self.at("WITH", "CHANGE_TRACKING_CONTEXT"):
+            return self._with_context()
         start = self.position
         self._common_tables()
         if not self.at("SELECT"):
             raise Unsupported(f"{self.token.upper} behind WITH")
         self.position = start
         return sm.SelectStatement(self.query())
+
+    def _with_context(self) -> sm.Statement:
+        self.expect("WITH", "CHANGE_TRACKING_CONTEXT")
+        self.expect("(")
+        context = self.expression()
+        self.expect(")")
+        statement = self.statement()
+        if not isinstance(statement, sm.Insert | sm.Update | sm.Delete):
+            raise SqlError(22108, "The CHANGE_TRACKING_CONTEXT WITH clause cannot be used with a SELECT statement.")
+        statement.context = context
+        return statement
 
     def _insert(self) -> sm.Statement:
         self.expect("INSERT")
@@ -424,8 +437,25 @@ class BatchParser(ControlParser):
                             self.take()
                             self.accept_any("SECONDS", "SECOND")
                     return sm.CreateObject("DATABASE OPTION", (name,), {"option": option, "on": value == "ON"})
+            if self.accept("CHANGE_TRACKING"):
+                return self._database_tracking(name)
         self._skip_statement()
         return sm.Simple("NOTHING")
+
+    def _database_tracking(self, name: str) -> sm.Statement:
+        on = None if not self.accept("=") else self.take().upper == "ON"
+        settings: dict[str, str] = {}
+        if self.accept("("):
+            while not self.accept(")"):
+                option = self.take().upper
+                self.expect("=")
+                settings[option] = self.take().value.upper()
+                if option == "CHANGE_RETENTION":
+                    settings[option] += f" {self.take().upper}"
+                self.accept(",")
+        return sm.CreateObject(
+            "DATABASE OPTION", (name,), {"option": "CHANGE_TRACKING", "on": on, "settings": settings}
+        )
 
     def _skip_statement(self) -> None:
         while not self.at_end and not self.at(";"):

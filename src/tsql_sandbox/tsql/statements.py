@@ -23,7 +23,14 @@ class SelectStatement(Statement):
 
 
 @dataclass
-class Insert(Statement):
+class Change(Statement):
+    """INSERT, UPDATE or DELETE; `context` is that of WITH CHANGE_TRACKING_CONTEXT."""
+
+    context: Expr | None = field(default=None, kw_only=True)
+
+
+@dataclass
+class Insert(Change):
     """INSERT; no source means DEFAULT VALUES. `procedure` is the EXEC of INSERT ... EXEC."""
 
     table: Name
@@ -34,7 +41,7 @@ class Insert(Statement):
 
 
 @dataclass
-class Update(Statement):
+class Update(Change):
     """UPDATE; assignments are (column or variable, expression)."""
 
     table: Name
@@ -45,7 +52,7 @@ class Update(Statement):
 
 
 @dataclass
-class Delete(Statement):
+class Delete(Change):
     """DELETE."""
 
     table: Name

@@ -196,6 +196,9 @@ def _text_to_text(value: Value, target: SqlType, length: int, *, explicit: bool)
     page = None if is_unicode(target) else target.code_page or value.type.code_page
     target = replace(target, collation=collation, code_page=page)
     if isinstance(value.literal, str):
+        if fixed_length(value.type) is not None and fixed_length(target) is None:
+            value = padded(value)
+        assert isinstance(value.literal, str)
         text = cut_constant(value.literal, target, length)
         if text != value.literal and not explicit and value.literal[len(text) :].strip(" "):
             raise Untranslatable(f"{value.literal!r} is longer than {target}")
@@ -262,7 +265,8 @@ def _text_of(value: Value, style: int | None) -> tuple[str, int]:
         precision, scale = value.type.precision, value.type.scale
         return f"{value.operand}::numeric({precision},{scale})::text", precision + 2
     if value.kind == "money" and style in (None, 0):
-        return f"round({value.sql}, 2)::text", 22  # style 0 shows two decimals
+        # Style 0 shows two decimals: -922337203685477.58 is the longest.
+        return f"round({value.sql}, 2)::text", 10 if value.type.name == "smallmoney" else 19
     if value.kind == "uuid":
         return f"upper({value.operand}::text)", 36
     if value.kind == "date" and style is None:

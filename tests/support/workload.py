@@ -17,11 +17,12 @@ from servers import MssqlDatabase, PgDatabase
 TABLES = ["account", "entry", "orders", "line"]
 SCHEMA = """
 CREATE TABLE dbo.account (id int PRIMARY KEY, code int NOT NULL UNIQUE, balance int NOT NULL, rv rowversion);
-CREATE TABLE dbo.entry (id bigint IDENTITY(1,1) PRIMARY KEY, account int NOT NULL REFERENCES dbo.account (id), amount int NOT NULL,
-    note nvarchar(max) NULL, rv rowversion);
-CREATE TABLE dbo.orders (id int PRIMARY KEY, lines int NOT NULL, parent int NULL REFERENCES dbo.orders (id), rv rowversion);
-CREATE TABLE dbo.line (orders int NOT NULL REFERENCES dbo.orders (id) ON DELETE CASCADE, no int NOT NULL, text nvarchar(40) NULL,
-    rv rowversion, CONSTRAINT pk_line PRIMARY KEY (orders, no));
+CREATE TABLE dbo.entry (id bigint IDENTITY(1,1) PRIMARY KEY, account int NOT NULL REFERENCES dbo.account (id),
+    amount int NOT NULL, note nvarchar(max) NULL, rv rowversion);
+CREATE TABLE dbo.orders (id int PRIMARY KEY, lines int NOT NULL, parent int NULL REFERENCES dbo.orders (id),
+    rv rowversion);
+CREATE TABLE dbo.line (orders int NOT NULL REFERENCES dbo.orders (id) ON DELETE CASCADE, no int NOT NULL,
+    text nvarchar(40) NULL, rv rowversion, CONSTRAINT pk_line PRIMARY KEY (orders, no));
 """
 ACCOUNTS = 40
 
@@ -103,7 +104,8 @@ class Workload:
         statements = [
             f"UPDATE dbo.account SET balance = balance - {amount} WHERE id = {one}",
             f"UPDATE dbo.account SET balance = balance + {amount} WHERE id = {other}",
-            f"INSERT INTO dbo.entry (account, amount, note) VALUES ({one}, -{amount}, {note}), ({other}, {amount}, NULL)",
+            f"INSERT INTO dbo.entry (account, amount, note) VALUES ({one}, -{amount}, {note})",
+            f"INSERT INTO dbo.entry (account, amount, note) VALUES ({other}, {amount}, NULL)",
         ]
         return statements, lambda: None
 
@@ -175,11 +177,13 @@ class Watcher:
         while not self._stop.wait(0.02):
             try:
                 [found] = self._target.execute(
-                    "SELECT (SELECT coalesce(sum(balance), 0) FROM account), (SELECT coalesce(sum(amount), 0) FROM entry),"
+                    "SELECT (SELECT coalesce(sum(balance), 0) FROM account),"
+                    " (SELECT coalesce(sum(amount), 0) FROM entry),"
                     " (SELECT count(*) FROM account a WHERE a.balance <> (SELECT coalesce(sum(amount), 0) FROM entry e"
                     " WHERE e.account = a.id)),"
                     " (SELECT count(*) FROM line l WHERE NOT EXISTS (SELECT FROM orders o WHERE o.id = l.orders)),"
-                    " (SELECT count(*) FROM orders o WHERE o.lines <> (SELECT count(*) FROM line l WHERE l.orders = o.id))"
+                    " (SELECT count(*) FROM orders o WHERE o.lines <> (SELECT count(*) FROM line l"
+                    " WHERE l.orders = o.id))"
                 )
             except psycopg.OperationalError:
                 continue  # the server is down for a moment

@@ -96,7 +96,11 @@ class SyncPass:
                 f"no position is known for {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}",
                 hint="run the migration with the sync section in its configuration, or: sync prepare --compare",
             )
-        positions = {name: None if entry.stale else entry.position for name, entry in entries.items()}
+        methods = {table.name: table.followed.method for table in self._plan.tables}
+        positions = {
+            name: entry.position if not entry.stale and entry.method == methods.get(name) else None
+            for name, entry in entries.items()
+        }
         moment = session.begin(self._plan.followed, positions)
         self._check_definitions(moment.marks)
         for name, reason in moment.expired.items():
@@ -128,7 +132,7 @@ class SyncPass:
                     for table in self._plan.tables
                     if table.display in result.tables
                 },
-                [table.name for table in due],
+                {table.name: table.followed.method for table in due},
             )
         result.compared = [table.display for table in due]
         result.seconds = time.monotonic() - started
@@ -138,7 +142,8 @@ class SyncPass:
         """Whether the table's contents must be compared in this pass."""
         method = table.followed.method
         lost = entry.position is None or table.name not in moment.positions
-        if entry.stale or table.name in moment.expired or (lost and method != "compare"):
+        other = entry.method != method  # a position of another method says nothing
+        if entry.stale or other or table.name in moment.expired or (lost and method != "compare"):
             return True
         if method == "change_tracking" or (method != "compare" and not self._options.deletes):
             return False

@@ -12,7 +12,7 @@ its number is compared first. So a pass is there once or not at all, and the nex
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -166,9 +166,12 @@ class SyncLedger:
         moment: datetime,
         positions: dict[str, str],
         applied: dict[str, int],
-        compared: Iterable[str] = (),
+        compared: Mapping[str, ChangeMethod],
     ) -> None:
-        """Inside the pass's transaction: the positions behind it, the rows it changed, the tables it compared."""
+        """Inside the pass's transaction: the positions behind it, the rows it changed, the tables it compared.
+
+        A compared table is followed by the method given for it from now on.
+        """
         connection.execute(
             f"UPDATE {self._passes} SET number = %s, moment = %s, applied_at = clock_timestamp() WHERE source = %s",
             (number, moment, self._source),
@@ -183,9 +186,9 @@ class SyncLedger:
             (names, [positions.get(name) for name in names], [applied.get(name, 0) for name in names], self._source),
         )
         connection.execute(
-            f"UPDATE {self._sync} SET compared_at = clock_timestamp(), stale = NULL"
-            " WHERE source = %s AND source_table = ANY (%s)",
-            (self._source, list(compared)),
+            f"UPDATE {self._sync} t SET compared_at = clock_timestamp(), stale = NULL, method = n.method"
+            " FROM unnest(%s::text[], %s::text[]) AS n (name, method) WHERE t.source = %s AND t.source_table = n.name",
+            (list(compared), list(compared.values()), self._source),
         )
 
     def mark_stale(self, connection: Connection, reasons: dict[str, str]) -> None:

@@ -47,6 +47,14 @@ class Pair:
         """What the application does."""
         self.source.execute_script(script)
 
+    def track(self) -> None:
+        """Change tracking, and passes of one moment."""
+        name = self.source.name
+        self.change(f"ALTER DATABASE [{name}] SET CHANGE_TRACKING = ON (CHANGE_RETENTION = 2 DAYS, AUTO_CLEANUP = ON)")
+        self.change(f"ALTER DATABASE [{name}] SET ALLOW_SNAPSHOT_ISOLATION ON")
+        for table in TABLES:
+            self.change(f"ALTER TABLE dbo.{table} ENABLE CHANGE_TRACKING")
+
     def equal(self, tables: list[str] | None = None) -> None:
         """Every row of every table."""
         assert_equal_rows(self.source, self.target, tables or TABLES)
@@ -78,7 +86,7 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize("method", ["compare"])
+@pytest.mark.parametrize("method", ["change_tracking", "rowversion", "compare", "watermark"])
 def test_changes_arrive(make: Callable[..., Pair], method: str) -> None:
     settings: dict[str, Any] = {"compare_every": 0}
     if method == "watermark":
@@ -86,6 +94,8 @@ def test_changes_arrive(make: Callable[..., Pair], method: str) -> None:
     else:
         settings["method"] = method
     pair = make(**settings)
+    if method == "change_tracking":
+        pair.track()
     pair.run()
     pair.equal()
     first = pair.migration().sync()
@@ -169,3 +179,98 @@ def test_settings_that_do_not_fit(make: Callable[..., Pair], sync: dict[str, Any
     pair = make(**sync)
     with pytest.raises(ConfigError, match=message):
         pair.migration().run()
+
+
+def test_a_truncated_table_is_compared_and_no_other(make: Callable[..., Pair]) -> None:
+    """Change tracking knows nothing of TRUNCATE TABLE; the position is no longer valid afterwards."""
+    pair = make(method="change_tracking")
+    pair.track()
+    pair.run()
+    pair.change("TRUNCATE TABLE dbo.Child; INSERT INTO dbo.Child (id, parent) VALUES (11, 1), (50, 2)")
+    result = pair.migration().sync()
+    assert result.compared == ["Child"]
+    assert any("the table was truncated" in getattr(event, "text", "") for event in pair.events)
+    pair.equal()
+    assert pair.migration().sync().compared == []
+
+
+def test_change_tracking_switched_off_and_on_again(make: Callable[..., Pair]) -> None:
+    pair = make(method="change_tracking")
+    pair.track()
+    pair.run()
+    pair.change("ALTER TABLE dbo.Child DISABLE CHANGE_TRACKING")
+    pair.change("DELETE FROM dbo.Child WHERE id = 10")
+    with pytest.raises(ConfigError, match="not on for this table"):
+        pair.migration().sync()
+    pair.change("ALTER TABLE dbo.Child ENABLE CHANGE_TRACKING")
+    assert pair.migration().sync().compared == ["Child"]
+    pair.equal()
+
+
+def test_a_position_of_the_future_is_a_restored_backup(make: Callable[..., Pair], target_db: PgDatabase) -> None:
+    pair = make(method="change_tracking")
+    pair.track()
+    pair.run()
+    target_db.execute("UPDATE _mpm_sync SET position = '999999'")
+    target_db.execute("UPDATE \"Parent\" SET name = 'of another time' WHERE id = 2")
+    result = pair.migration().sync()
+    assert sorted(result.compared) == ["Child", "Parent"]
+    assert result.changes == 1
+    pair.equal()
+
+
+def test_a_pass_without_changes_asks_no_table(make: Callable[..., Pair], source_db: MssqlDatabase) -> None:
+    pair = make(method="change_tracking")
+    pair.track()
+    pair.run()
+    sandbox = source_db.server.sandbox
+    if sandbox is None:
+        pytest.skip("only the sandbox lists statements")
+    sandbox.reset_counters(keep_statements=True)
+    assert pair.migration().sync().changes == 0
+    asked = [statement for statement in sandbox.statements() if "CHANGETABLE" in statement or "[Parent]" in statement]
+    assert asked == []
+
+
+def test_prepare_switches_change_tracking_on(make: Callable[..., Pair]) -> None:
+    pair = make(method="auto")
+    pair.run()
+    assert {table.method for table in pair.migration().sync_status().tables} == {"rowversion"}
+    report = pair.migration().sync_prepare(apply=True, compare=True)
+    assert len(report.applied) == 3
+    pair.change("DELETE FROM dbo.Child WHERE id = 12")
+    pair.migration().sync()
+    pair.equal()
+    assert {table.method for table in pair.migration().sync_status().tables} == {"change_tracking"}
+    pair.change("DELETE FROM dbo.Child WHERE id = 11")
+    result = pair.migration().sync()
+    assert result.compared == []
+    assert result.tables["Child"].deleted == 1
+    pair.equal()
+
+
+def test_two_syncs_exclude_each_other(make: Callable[..., Pair], target_db: PgDatabase) -> None:
+    from mssql_pg_migrate.target.lock import lock_key
+
+    pair = make(method="compare")
+    pair.run()
+    with target_db.connect() as other:
+        other.execute("SELECT pg_advisory_lock(%s)", (lock_key("public"),))
+        with pytest.raises(MigrationError, match="another run is writing to target schema public"):
+            pair.migration().repair()
+
+
+def test_a_better_method_that_turns_up_is_taken(make: Callable[..., Pair]) -> None:
+    """A position of one method says nothing to another: the table is compared once, then followed by the new one."""
+    pair = make(method="auto")
+    pair.run()
+    pair.migration().sync()
+    pair.track()
+    pair.change("DELETE FROM dbo.Child WHERE id = 12")
+    assert sorted(pair.migration().sync().compared) == ["Child", "Parent"]
+    pair.equal()
+    pair.change("DELETE FROM dbo.Child WHERE id = 11")
+    result = pair.migration().sync()
+    assert result.compared == []
+    assert result.tables["Child"].deleted == 1
+    assert {table.method for table in pair.migration().sync_status().tables} == {"change_tracking"}

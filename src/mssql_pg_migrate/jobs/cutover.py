@@ -133,7 +133,7 @@ class Cutover:
     def _set_sequences(self, following: Following) -> None:
         database = self._sync.database(following.control)
         finalizer = Finalizer(
-            partial(connect_target, self._config.target.settings(), purpose="finalize"),
+            partial(connect_target, self._sync.ends.target, purpose="finalize"),
             database,
             database.tables,
             existing={table.full_name for table in database.tables},

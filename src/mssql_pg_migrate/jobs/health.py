@@ -16,6 +16,7 @@ from ..errors import MigrationError
 from ..events import EventSink
 from ..results import HealthReport, SideHealth
 from ..transfer.plan import table_of
+from .ends import Ends
 
 if TYPE_CHECKING:
     import psycopg
@@ -39,17 +40,16 @@ class _Selection:
 
 def health_check(config: Config, *, on_event: EventSink) -> HealthReport:
     """Try both sides; never raises for a server that is down or refuses. Waiting for a lock is told to ``on_event``."""
-    source, selection = _check_source(config, on_event)
-    return HealthReport([source, _check_target(config, selection, on_event)])
+    ends = Ends(config, on_event)
+    source, selection = _check_source(config, ends)
+    return HealthReport([source, _check_target(config, selection, ends)])
 
 
 # --- source -----------------------------------------------------------------------------------------------------------
 
 
-def _check_source(config: Config, on_event: EventSink) -> tuple[SideHealth, _Selection | None]:
-    from ..source.open import open_source, watched
-
-    source = open_source(watched(config.source.settings(), on_event))
+def _check_source(config: Config, ends: Ends) -> tuple[SideHealth, _Selection | None]:
+    source = ends.source
     side = SideHealth("source", ok=False, server=source.label)
     try:
         with closing(source.connect()) as session:
@@ -81,13 +81,12 @@ def _ask_source(config: Config, source: Source, session: SourceSession, side: Si
 # --- target -----------------------------------------------------------------------------------------------------------
 
 
-def _check_target(config: Config, selection: _Selection | None, on_event: EventSink) -> SideHealth:
+def _check_target(config: Config, selection: _Selection | None, ends: Ends) -> SideHealth:
     import psycopg
 
     from ..target.connect import connect_target, redact
-    from ..target.watch import watched
 
-    settings = watched(config.target.settings(), on_event)
+    settings = ends.target
     side = SideHealth("target", ok=False, server=settings.label)
     try:
         with connect_target(settings, purpose="health") as connection:

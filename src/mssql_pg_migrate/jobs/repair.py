@@ -52,7 +52,7 @@ def repair(config: Config, *, on_event: EventSink, wait: Callable[[float], bool]
         control.lock(look.schemas, patient=False)
         plan = _plan(look, report)
         readers = sync.readers()
-        with closing(TargetSide(config.target.settings(), 2, control.live().info.server_version)) as target:
+        with closing(TargetSide(sync.ends.target, 2, control.live().info.server_version)) as target:
             carry = _Repair(plan, target, readers, on_event, wait)
             applied = control.call("repairing rows", carry.run)
     report.tables = {name: counts for name, counts in applied.items() if counts.total}

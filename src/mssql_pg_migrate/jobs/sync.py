@@ -13,7 +13,6 @@ from ..config.sync import SyncConfig
 from ..errors import Cancelled, ConfigError, MigrationError
 from ..events import EventSink, Message, PhaseStarted, SyncPassFinished
 from ..source.changes import ChangeSession
-from ..source.open import open_source
 from ..source.reader import ReaderUnsupported, ReadLimits
 from ..sync.choose import choose
 from ..sync.passes import DefinitionChanged, PassOptions, PassResult, SyncPass
@@ -23,6 +22,7 @@ from ..sync.schema import definition
 from ..target.sync_ledger import PassEntry, SyncEntry, SyncLedger
 from ..transfer.control import Control
 from ..validation.target_side import TargetSide
+from .ends import Ends
 
 if TYPE_CHECKING:
     import psycopg
@@ -77,7 +77,9 @@ class Sync:
         self._settings = config.sync or SyncConfig()
         self._emit = on_event
         self._wait = wait
-        self._source: Source = open_source(config.source.settings())
+        self.ends = Ends(config, on_event)
+        """Where its sessions come from."""
+        self._source: Source = self.ends.source
 
     # -- commands --------------------------------------------------------------------------------------------------
 
@@ -162,7 +164,7 @@ class Sync:
     def control(self) -> Control:
         """A control connection, to be entered."""
         return Control(
-            self._config.target.settings(),
+            self.ends.target,
             retries=self._config.migration.retries,
             wait=self._wait,
             on_event=self._emit,
@@ -203,7 +205,7 @@ class Sync:
             if self._follow_definitions(control, look, ledger):
                 look = self.look(control)
             plan = make_sync_plan(self._settings, look)
-            target = TargetSide(self._config.target.settings(), 2, control.live().info.server_version)
+            target = TargetSide(self.ends.target, 2, control.live().info.server_version)
             with closing(target):
                 options = PassOptions(
                     fire_triggers=self._settings.fire_triggers,
@@ -338,7 +340,7 @@ def record_positions(
     settings = config.sync
     if settings is None:
         return
-    source = open_source(config.source.settings())
+    source = Ends(config, on_event).source
     ledger = SyncLedger(database.schemas[0], source.label)
     known = control.call("reading the sync ledger", ledger.entries) if resumed else {}
     missing = [table for table in database.tables if table.source.full_name not in known]

@@ -29,12 +29,11 @@ from typing import TYPE_CHECKING
 from ..errors import Cancelled, ConnectionFailed, MigrationError
 from ..events import EventSink, Message, PhaseStarted
 from ..results import TableCheck, ValidationReport
+from .ends import Ends
 
 if TYPE_CHECKING:
     from ..config.models import Config
     from ..config.tuning import Tuning
-    from ..source.source import Source
-    from ..target.connect import TargetSettings
     from ..validation.matching import Side
     from ..validation.stop import Stop
     from ..validation.table_check import TableChecker, TableJob
@@ -55,23 +54,17 @@ def validate(
     Cancelled once ``stopped()``.
     """
     from ..config.tuning import tune
-    from ..source import open as sources
-    from ..target.watch import watched
 
     started = time.monotonic()
     tuning = tune(config)
     on_event(PhaseStarted(phase="validate"))
-    limit = tuning.max_mssql_connections
-    origin = sources.open_source(sources.watched(config.source.settings(), on_event, limit=limit))
-    target = watched(config.target.settings(), on_event, limit=tuning.max_pg_connections)
-    jobs, version_num = _jobs(config, origin, target)
-    checks = _check_all(
-        config, origin, target, tuning, jobs, version_num, checksum=checksum, on_event=on_event, stopped=stopped
-    )
+    ends = Ends(config, on_event)
+    jobs, version_num = _jobs(config, ends)
+    checks = _check_all(config, ends, tuning, jobs, version_num, checksum=checksum, on_event=on_event, stopped=stopped)
     return ValidationReport(checksum=checksum, tables=checks, seconds=time.monotonic() - started)
 
 
-def _jobs(config: Config, origin: Source, settings: TargetSettings) -> tuple[list[TableJob], int]:
+def _jobs(config: Config, ends: Ends) -> tuple[list[TableJob], int]:
     """The tables to check, and the target's server_version_num."""
     from ..mapping.build import build
     from ..target.connect import connect_target
@@ -81,8 +74,8 @@ def _jobs(config: Config, origin: Source, settings: TargetSettings) -> tuple[lis
     from .plan import mapping_options, read_source
 
     migration = config.migration
-    with connect_target(settings, purpose="validate") as target:
-        with closing(origin.connect()) as source:
+    with connect_target(ends.target, purpose="validate") as target:
+        with closing(ends.source.connect()) as source:
             catalog, selected = read_source(config, source)
         options = mapping_options(config, catalog, selected, target)
         database = build(catalog, options)
@@ -102,8 +95,7 @@ def _jobs(config: Config, origin: Source, settings: TargetSettings) -> tuple[lis
 
 def _check_all(
     config: Config,
-    origin: Source,
-    settings: TargetSettings,
+    ends: Ends,
     tuning: Tuning,
     jobs: list[TableJob],
     version_num: int,
@@ -132,14 +124,14 @@ def _check_all(
     stop = Stop(stopped)
     with ExitStack() as stack:
         source = SourceSide(
-            origin,
+            ends.source,
             tuning.max_mssql_connections,
             on_nul=migration.on_nul,
             chunk_rows=tuning.chunk_size,
             chunk_bytes=tuning.chunk_bytes,
         )
         stack.callback(source.close)
-        target = TargetSide(settings, tuning.max_pg_connections, version_num)
+        target = TargetSide(ends.target, tuning.max_pg_connections, version_num)
         stack.callback(target.close)
         threads: dict[Side, int] = {
             "source": min(tuning.streams, tuning.max_mssql_connections),

@@ -95,15 +95,15 @@ def _read(package: Package) -> Contents:
     descriptions = read_descriptions(properties)
     aliases = model.take("SqlUserDefinedDataType")
     types = TypeReader(aliases, collation)
-    names = [node.name for node in model.take("SqlTable")]
-    data = assign(package, [(name[0], name[1]) for name in names if len(name) == 2])
+    names = [node.schema_and_name for node in model.take("SqlTable")]
+    data = assign(package, names)
     exact = sum(member.size for found in data.members.values() for member in found) <= EXACT
     reader = TableReader(model, types, descriptions, partial(_facts, package, data, exact))
     tables = reader.tables()
     read, sequences = read_sequences(model, types, descriptions)
     code, modules = read_modules(model, descriptions, reader.indexed_views)
-    schemas = {node.name[-1] for node in model.take("SqlSchema")} | {"dbo"} | {name[0] for name in names}
-    losses = [*reader.losses, *unread([*reader.read, *read, *code, *aliases]), *_options(options)]
+    schemas = {node.name[-1] for node in model.take("SqlSchema") if node.name} | {"dbo"} | {name[0] for name in names}
+    losses = [*reader.losses, *unread([*reader.read, *types.read, *read, *code, *aliases]), *_options(options)]
     schema_texts = tuple((name, text) for name in sorted(schemas) if (text := descriptions.of((name,))) is not None)
     database = _database(package)
     losses += descriptions.losses(database)

@@ -10,7 +10,7 @@ from ... import _kernel
 from ...errors import TransferError
 from ...model import Column
 from .columns import UnreadableColumn, check_readable, column_spec
-from .faults import located, malformed
+from .faults import located, malformed, refused
 from .inflate import Member, inflate
 
 if TYPE_CHECKING:
@@ -84,7 +84,10 @@ class _Counter:
         self._columns = columns
         self._dropped = 0
         specs = [column_spec(column, None) for column in columns]
-        self._core: Transcoder = _kernel.native().Transcoder(specs, bcp=True)
+        try:
+            self._core: Transcoder = _kernel.native().Transcoder(specs, bcp=True)
+        except ValueError as error:
+            raise refused(table, columns, error) from None
 
     @property
     def rows(self) -> int:

@@ -23,6 +23,13 @@ def malformed(
     )
 
 
+def refused(table: str, columns: Sequence[Column], error: ValueError) -> TransferError:
+    """The transcoder cannot follow these columns; ``error`` is its own."""
+    why, at = (*error.args, -1)[:2]
+    column = f" column {columns[at].name}:" if isinstance(at, int) and 0 <= at < len(columns) else ""
+    return TransferError(f"Table {table}:{column} {why}.", table=table)
+
+
 def data_reason(code: int, detail: int) -> tuple[str, str]:
     """What a value holds that PostgreSQL cannot, and what to do about it."""
     return faults.data_reason(code, detail, correct="Correct the value in the source and export it again.")

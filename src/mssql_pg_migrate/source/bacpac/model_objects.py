@@ -41,7 +41,7 @@ def read_sequences(model: Model, types: TypeReader, descriptions: Descriptions) 
     nodes = model.take("SqlSequence")
     found: list[Sequence] = []
     for node in sorted(nodes, key=lambda node: node.name):
-        schema, name = node.name
+        schema, name = node.schema_and_name
         specifier = next(iter(node.parts("TypeSpecifier")), None)
         kind = types.specified(specifier) if specifier is not None else SqlType("bigint", 8, 19)
         low, high = _BOUNDS.get(kind.name) or (1 - 10**kind.precision, 10**kind.precision - 1)
@@ -91,7 +91,7 @@ def read_modules(model: Model, descriptions: Descriptions, indexed: set[_Name]) 
         for node in model.take(kind):
             read.append(node)
             # A trigger's name may have its table's name in the middle.
-            schema, name = node.name[0], node.name[-1]
+            schema, name = (node.name[0], node.name[-1]) if len(node.name) > 1 else node.schema_and_name
             columns = node.parts("Columns")
             parent = node.reference("Parent")
             module = Module(
@@ -101,23 +101,23 @@ def read_modules(model: Model, descriptions: Descriptions, indexed: set[_Name]) 
                 definition=_definition(node, word),
                 parent=".".join(parent) or None,
                 schema_bound=node.flag("IsSchemaBound"),
-                columns=tuple(column.name[-1] for column in columns) if word == "view" else (),
+                columns=tuple(column.name[-1] for column in columns if column.name) if word == "view" else (),
                 indexed=node.name in indexed,
                 description=descriptions.of(node.name) if word == "view" else None,
             )
             if word == "view":
-                texts = tuple(descriptions.of(column.name) for column in columns)
+                texts = tuple(descriptions.of(column.name) for column in columns if column.name)
                 module = replace(module, column_descriptions=texts if any(texts) else ())
             found.append(module)
     for node in model.take("SqlSynonym"):
         read.append(node)
-        schema, name = node.name
+        schema, name = node.schema_and_name
         base = node.text("ForObjectScript") or ".".join(f"[{part}]" for part in node.reference("ForObject"))
         found.append(Module(schema=schema, name=name, kind="synonym", definition=base or None))
     for node in model.take(*_DATABASE_TRIGGERS):
         node.text("BodyScript")
         read.append(node)
-        found.append(Module(schema="", name=node.name[-1], kind="trigger"))
+        found.append(Module(schema="", name=node.label, kind="trigger"))
     return read, sorted(found, key=lambda one: (one.schema, one.name, one.kind))
 
 
@@ -197,4 +197,4 @@ def read_types(model: Model) -> list[Loss]:
         "SqlTableType": "table type: PostgreSQL has none",
         "SqlUserDefinedType": "CLR type: its columns become text",
     }
-    return [Loss(".".join(node.name), text) for kind, text in kinds.items() for node in model.take(kind)]
+    return [Loss(node.label, text) for kind, text in kinds.items() for node in model.take(kind)]

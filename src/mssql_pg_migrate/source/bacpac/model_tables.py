@@ -54,7 +54,7 @@ class TableReader:
         self._facts = facts
         self._tables = self._take("SqlTable")
         self._external = {node.name for node in self._take("SqlExternalTable")}
-        self._names = {node.name for node in self._tables}
+        self._names = {node.schema_and_name for node in self._tables}
         self._defaults = self._read_defaults()
         self._bound = self._read_bound()
         self._keys = self._by("DefiningTable", "SqlPrimaryKeyConstraint", "SqlUniqueConstraint")
@@ -71,7 +71,7 @@ class TableReader:
         """The tables, by schema and name."""
         found = []
         for node in sorted(self._tables, key=lambda node: node.name):
-            schema, name = node.name
+            schema, name = node.schema_and_name
             if name.lower() == _DIAGRAMS:
                 self.notes.append(f"{schema}.{name} belongs to the database diagram tool and is not migrated.")
                 self.read.remove(node)
@@ -143,7 +143,7 @@ class TableReader:
             )
         declared, bound = self._types.column(node)
         graph = node.number("GraphType")
-        if node.text("EncryptionType") is not None or node.reference("ColumnEncryptionKey"):
+        if node.mentions("Encryption"):
             # Of the values there is only the ciphertext: another type than the declared one, which has no rule.
             declared = SqlType(f"Always Encrypted {declared.name}", -1)
         return Column(
@@ -155,11 +155,11 @@ class TableReader:
             default=self._defaults.get(at),
             rowguid=node.flag("IsRowGuidColumn", "IsRowGuidCol"),
             sparse=node.flag("IsSparse"),
-            column_set=node.flag("IsColumnSet"),
+            column_set=node.flag("IsColumnSet") or "ColumnSet" in node.type,
             hidden=node.flag("IsHidden"),
             generated_always=node.number("GeneratedAlwaysType") or 0,
             graph_type=graph if graph is not None and graph > 0 else None,
-            masked=bool(node.text("MaskingFunction", "DataMaskingFunction")) or node.flag("IsMasked"),
+            masked=node.mentions("Mask"),
             filestream=node.flag("IsFileStream"),
             bound=(*bound, *self._bound.get(at, ())),
             description=self._descriptions.of(at),
@@ -170,7 +170,7 @@ class TableReader:
         for node in self._take("SqlDefaultConstraint"):
             column, _ = node.reference("ForColumn"), node.reference("DefiningTable")
             text = node.text("DefaultExpressionScript")
-            if column and text is not None:
+            if len(column) > 1 and text is not None:
                 name = node.name[-1] if node.name else f"DF_{column[-2]}_{column[-1]}"
                 found[column] = Default(name, text)
         return found
@@ -192,7 +192,7 @@ class TableReader:
         for part in node.parts("ColumnSpecifications"):
             self.read.append(part)
             descending = part.flag("IsDescending") or not part.flag("IsAscending", default=True)
-            columns.append(KeyColumn(part.reference("Column")[-1], descending))
+            columns.append(KeyColumn(part.leaf("Column"), descending))
         return tuple(columns)
 
     def _key(self, node: Node) -> Key:
@@ -218,11 +218,11 @@ class TableReader:
         kind = _OTHER_INDEXES.get(node.type, kind)
         columns = self._parts(node)
         if not columns and node.reference("Column"):
-            columns = (KeyColumn(node.reference("Column")[-1]),)
+            columns = (KeyColumn(node.leaf("Column")),)
         return Index(
-            name=node.name[-1],
+            name=node.name[-1] if node.name else "unnamed",
             columns=columns,
-            included=tuple(column[-1] for column in node.references("IncludedColumns")),
+            included=tuple(column[-1] for column in node.references("IncludedColumns") if column),
             unique=node.flag("IsUnique"),
             clustered=clustered and node.type == "SqlIndex",
             filter=_in_parentheses(node.text("FilterPredicate")),
@@ -235,7 +235,7 @@ class TableReader:
     def _fulltext_columns(self, node: Node) -> Iterable[str]:
         columns = node.parts("Columns")
         self.read += columns
-        return [one.reference("Column")[-1] for one in columns if one.reference("Column")]
+        return [one.leaf("Column") for one in columns]
 
     def _foreign_keys(self, table: _Name) -> Iterable[ForeignKey]:
         for node in sorted(self._foreign.get(table, ()), key=lambda one: one.name):
@@ -250,10 +250,10 @@ class TableReader:
                 continue
             yield ForeignKey(
                 name=name,
-                columns=tuple(column[-1] for column in pairs[0]),
+                columns=tuple(column[-1] for column in pairs[0] if column),
                 referenced_schema=referenced[0],
                 referenced_table=referenced[1],
-                referenced_columns=tuple(column[-1] for column in pairs[1]),
+                referenced_columns=tuple(column[-1] for column in pairs[1] if column),
                 on_delete=_ACTIONS.get(actions[0] or "0", "NO_ACTION"),
                 on_update=_ACTIONS.get(actions[1] or "0", "NO_ACTION"),
                 disabled=node.disabled(),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
+from ...errors import SchemaError
 from ...model import AliasType, SqlType
 from ...tds.collations import Collation
 from ...tds.types import decimal_size
@@ -42,6 +43,7 @@ _FIXED: dict[str, tuple[int, int, int]] = {
 _UNBOUNDED = ("xml", "geometry", "geography", "json")
 # Digits before the decimals of seconds: datetime2(s) has precision 19, and one more with the point, in sys.columns.
 _SCALED = {"time": (8, 5), "datetime2": (19, 8), "datetimeoffset": (26, 10)}
+_MOST = {"Length": 8000, "Precision": 53, "Scale": 38}
 _DEFAULT_SCALE = 7
 _DEFAULT_PRECISION = 18
 
@@ -51,9 +53,10 @@ class TypeReader:
 
     def __init__(self, aliases: Iterable[Node], collation: str | None) -> None:
         self._collation = collation
+        self.read: list[Node] = []
         self._aliases: dict[tuple[str, ...], AliasType] = {}
         for node in aliases:
-            schema, name = (*node.name, "", "")[:2]
+            schema, name = node.schema_and_name
             base = self._declared(node, ".".join(node.reference("Type")[-1:]))
             nullable = node.flag("IsNullable", default=True)
             self._aliases[schema, name] = AliasType(schema, name, base, nullable)
@@ -79,6 +82,7 @@ class TypeReader:
 
     def specified(self, specifier: Node) -> SqlType:
         """The type of a specifier."""
+        self.read.append(specifier)
         name = specifier.reference("Type")
         alias = self._aliases.get((*name, "")[:2]) if not specifier.built_in("Type") else None
         if alias is not None:
@@ -90,7 +94,7 @@ class TypeReader:
 
     def _declared(self, node: Node, written: str) -> SqlType:
         name = written.casefold()
-        length, precision, scale = node.number("Length"), node.number("Precision"), node.number("Scale")
+        length, precision, scale = (_small(node, name, most) for name, most in _MOST.items())
         is_max = node.flag("IsMax")
         if name == "sysname":
             return self._collated(SqlType("nvarchar", 256), self._collation)
@@ -122,3 +126,10 @@ class TypeReader:
             with suppress(ValueError):  # a collation not known here: its code page stays unknown
                 page = Collation.from_name(collation).code_page
         return replace(declared, collation=collation, code_page=page)
+
+
+def _small(node: Node, name: str, most: int) -> int | None:
+    number = node.number(name)
+    if number is not None and not 0 <= number <= most:
+        raise SchemaError(f"The package's model: {name} {number} of a type is not between 0 and {most}.")
+    return number

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ...errors import SchemaError
@@ -31,6 +32,15 @@ _SILENT = frozenset(
         "IsPadded", "DisallowRowLocks", "DisallowPageLocks", "DoRecomputeStatistics", "DoIncrementalStatistics",
         "DataCompressionOptions", "LockEscalation", "LargeValueTypesOutOfRow", "TextInRowSize", "Durability",
         "OptimizeForSequentialKey", "VardecimalStorageFormat", "CompressionDelay", "DataSpace", "BucketCount",
+    )
+)  # fmt: skip
+
+
+# What is read of annotations, and where in a script something stood.
+_ANNOTATIONS = frozenset(
+    (
+        "SqlInlineConstraintAnnotation", "SqlInlineIndexAnnotation", "IsNotTrustedPropertyAnnotation",
+        "OnlinePropertyAnnotation", "SysCommentsObjectAnnotation", "PersistedResolvableAnnotation",
     )
 )  # fmt: skip
 
@@ -82,6 +92,21 @@ class Node:
             name = inline.attributes.get("Name") if inline is not None else None
         return split_name(name) if name else ()
 
+    @property
+    def label(self) -> str:
+        """Its name for messages, whatever its form; empty where it has none."""
+        with suppress(SchemaError):
+            return ".".join(self.name)
+        return self._element.attributes.get("Name", "")
+
+    @property
+    def schema_and_name(self) -> tuple[str, str]:
+        """The two parts of the name of something that lies in a schema. Raises SchemaError."""
+        parts = self.name
+        if len(parts) != 2:
+            raise SchemaError(f"The package's model: {self.type} {self.label!r} has no name of schema and object.")
+        return parts[0], parts[1]
+
     def text(self, *names: str) -> str | None:
         """The first of these properties that is there: its value, or its script."""
         for name in names:
@@ -106,7 +131,7 @@ class Node:
             return int(text)
         except ValueError:
             raise SchemaError(
-                f"The package's model: {names[0]} of {self.type} {'.'.join(self.name)} is {text!r}, not a number."
+                f"The package's model: {names[0]} of {self.type} {self.label} is {text[:40]!r}, not a number."
             ) from None
 
     def references(self, relation: str) -> list[tuple[str, ...]]:
@@ -121,6 +146,18 @@ class Node:
     def reference(self, relation: str) -> tuple[str, ...]:
         """The one name a relationship refers to; empty when there is none."""
         return next(iter(self.references(relation)), ())
+
+    def leaf(self, relation: str) -> str:
+        """The last part of the one name a relationship refers to. Raises SchemaError: there is none."""
+        parts = self.reference(relation)
+        if not parts:
+            raise SchemaError(f"The package's model: {self.type} {self.label!r} refers to nothing as its {relation}.")
+        return parts[-1]
+
+    def mentions(self, word: str) -> bool:
+        """Whether a property or relationship with that word in its name is set to something."""
+        found = [name for name in (*self._properties, *self._relations) if word in name]
+        return any(name in self._relations or self.text(name) not in ("", "0", "False") for name in found)
 
     def built_in(self, relation: str) -> bool:
         """Whether what a relationship refers to is part of SQL Server itself."""
@@ -148,6 +185,10 @@ class Node:
         for name in (*self._properties, *self._relations):
             if name not in self._asked and name not in _SILENT:
                 yield name
+        for child in self._element.children:
+            kind = child.attributes.get("Type", "")
+            if child.name == "Annotation" and kind not in _ANNOTATIONS and "Disabled" not in kind:
+                yield kind
 
 
 @dataclass(slots=True)
@@ -173,7 +214,7 @@ class Model:
         losses = []
         for kind in sorted(set(self.nodes) - self._taken):
             nodes = self.nodes[kind]
-            names = [".".join(node.name) for node in nodes if node.name][:_NAMED]
+            names = [node.label for node in nodes if node.label][:_NAMED]
             which = f" ({', '.join(names)}{', ...' if len(nodes) > len(names) else ''})" if names else ""
             count = f"{len(nodes)} elements" if len(nodes) > 1 else "an element"
             losses.append(Loss(f"model element {kind}", f"{count} of the package's model{which}"))
@@ -187,7 +228,7 @@ def unread(nodes: Iterable[Node]) -> list[Loss]:
     for node in nodes:
         for name in node.unread():
             counted[node.type, name] += 1
-            first.setdefault((node.type, name), ".".join(node.name))
+            first.setdefault((node.type, name), node.label)
     losses = []
     for (kind, name), count in sorted(counted.items()):
         more = f", here and in {count - 1} more" if count > 1 else ""

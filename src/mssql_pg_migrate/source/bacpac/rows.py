@@ -18,7 +18,7 @@ from ..reader import Chunk, ReadRequest
 from .catalog import Contents
 from .clr import ClrError
 from .columns import Layout, layout
-from .faults import data_reason, located, malformed
+from .faults import data_reason, located, malformed, refused
 from .inflate import Inflater, Member
 from .positions import position, resolve
 
@@ -280,7 +280,5 @@ def _transcoder(name: str, shape: Layout, request: ReadRequest) -> Transcoder:
             shape.specs, strip_nul=request.on_nul == "strip", input_size=_INPUT_SIZE, bcp=True
         )
     except ValueError as error:
-        why, at = error.args
-        column = shape.columns[at].name if 0 <= at < len(shape.columns) else "-"
-        raise TransferError(f"Table {name}: column {column}: {why}.", table=name) from None
+        raise refused(name, shape.columns, error) from None
     return core

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import random
+import re
 from pathlib import Path
 
 import pytest
 
 from bcp_rows import MAX, Column
+from mssql_pg_migrate.errors import MigrationError
+from mssql_pg_migrate.mapping.build import build
+from mssql_pg_migrate.mapping.options import MappingOptions
 from mssql_pg_migrate.model import Catalog, Check, Default, Identity, Index, Key, KeyColumn, Loss, SqlType, Table
 from mssql_pg_migrate.source.bacpac.catalog import catalog_of, read_contents
 from mssql_pg_migrate.source.bacpac.model_xml import split_name
-from packages import COLLATION, bracketed, element, prop, reference, relation, script, type_specifier, write_package
+from packages import (
+    COLLATION,
+    bracketed,
+    element,
+    model_xml,
+    prop,
+    reference,
+    relation,
+    script,
+    type_specifier,
+    write_package,
+)
 from packages import Table as Made
 
 ANNOTATION = '<Annotation Type="{}" />'
@@ -348,6 +364,37 @@ def test_descriptions(tmp_path: Path) -> None:
         Loss("Shop", "descriptions of what PostgreSQL does not get or has none for: 1 (dbo.P)"),
         Loss("Shop", "extended properties other than MS_Description: Author (1)"),
     )
+
+
+def test_damaged_models_end_in_an_error_of_ours(tmp_path: Path) -> None:
+    """Attributes, elements and names lost or changed all over a rich model: a catalog, or a refusal in words."""
+    table = Made("T", THREE, [[[1, 2, 3]]], key=["a", "b"], computed={"s": "([a]+(1))"})
+    elements = element(
+        "SqlIndex", "[dbo].[T].[IX]", _specifications("b"), relation("IndexedObject", reference("dbo", "T"))
+    )
+    elements += element("SqlCheckConstraint", "[dbo].[CK]", script("CheckExpressionScript", "[a]>(0)"), ON_T)
+    elements += element("SqlForeignKeyConstraint", "[dbo].[FK]", ON_T, relation("Columns", reference("dbo", "T", "a")),
+                        relation("ForeignTable", reference("dbo", "T")),
+                        relation("ForeignColumns", reference("dbo", "T", "b")))  # fmt: skip
+    elements += element("SqlSequence", "[dbo].[S]", prop("StartValue", "1"), type_specifier(Column("int")))
+    elements += element("SqlView", "[dbo].[V]", script("QueryScript", "SELECT 1 AS a"))
+    elements += element("SqlSynonym", "[dbo].[Y]", relation("ForObject", reference("dbo", "T")))
+    elements += element("SqlUserDefinedDataType", "[dbo].[N]", relation("Type", reference("int", built_in=True)))
+    text = model_xml([table], elements)
+    random_ = random.Random(3)
+    marks = [found.span() for found in re.finditer(r' \w+="[^"]*"|<Property[^>]*/>|\[\w+\]|<References[^>]*/>', text)]
+    refused = 0
+    for _ in range(400):
+        start, end = random_.choice(marks)
+        put = random_.choice(["", "x", text[start:end] * 2, "99999999999", "[a].[b].[c].[d]"])
+        path = write_package(
+            tmp_path / "x.bacpac", [table], replaced={"model.xml": text[:start] + put + text[end:], "Origin.xml": None}
+        )
+        try:
+            build(read_contents(str(path)).catalog, MappingOptions())
+        except MigrationError:
+            refused += 1
+    assert 20 < refused < 380
 
 
 def test_encrypted_columns_keep_the_run_from_nothing_else(tmp_path: Path) -> None:

@@ -206,9 +206,11 @@ def test_a_target_session_that_is_ended(pg: PgServer, target_db: PgDatabase, sho
 
 
 def _mapped(pair: Pair, name: str) -> MappedTable:
+    from mssql_pg_migrate.jobs.ends import Ends
     from mssql_pg_migrate.jobs.validate import _jobs
 
-    jobs, _ = _jobs(pair.config())
+    config = pair.config()
+    jobs, _ = _jobs(config, Ends(config, lambda _: None))
     return next(job.table for job in jobs if job.display == name)
 
 

@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import yaml
 
@@ -220,3 +223,29 @@ def test_configurations_that_are_wrong(tmp_path: Path, package: Path, target_db:
         done = tool("run", *arguments, environment=environment)
         assert done.returncode == 1, done.stderr
         assert message in done.stderr
+
+
+def test_killed_and_resumed(tmp_path: Path, target_db: PgDatabase) -> None:
+    """``kill -9`` in the middle of two large tables, one without a key: resume goes on, every row once."""
+    columns = [Column("int", name="n"), Column("nvarchar", True, 200, name="t")]
+    files = [[[number, f"{number} " * 20] for number in range(part * 20_000, (part + 1) * 20_000)] for part in range(8)]
+    tables = [Table("Keyed", columns, files, key=["n"]), Table("Heap", columns, files)]
+    path = write_package(tmp_path / "x.bacpac", tables)
+    new = Tool(tmp_path, path, target_db, chunk_size=2000, workers=2)
+    command = [sys.executable, "-m", "mssql_pg_migrate", "-c", str(new.config), "--state-file", str(new.state), "run"]
+    with subprocess.Popen(command, env=new.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None:
+            with suppress(psycopg.Error):
+                if target_db.execute('SELECT count(*) FROM dbo."Heap"')[0][0] > 10_000:
+                    break
+            time.sleep(0.02)
+        process.kill()
+    before = target_db.execute('SELECT (SELECT count(*) FROM dbo."Heap"), (SELECT count(*) FROM dbo."Keyed")')[0]
+    assert 0 < sum(before) < 320_000
+    result = new.result("resume")
+    assert sum(table["rows_transferred"] for table in result["tables"]) == 320_000
+    for name in ("Heap", "Keyed"):
+        found = target_db.execute(f'SELECT count(*), count(DISTINCT n), min(n), max(n) FROM dbo."{name}"')
+        assert found == [(160_000, 160_000, 0, 159_999)]
+    assert new.result("validate", "--checksum")["equal"]

@@ -9,7 +9,7 @@ JOBS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format chaos fuzz bench bench-far docs clean
+.PHONY: help setup demo test lint format chaos fuzz bench bench-far bench-sync docs clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -49,6 +49,9 @@ bench: $(VENV)/.ready ## Measure the way from source to target on this machine
 
 bench-far: $(VENV)/.ready ## Measure what distance to either server costs
 	$(BIN)/python -m benchmarks.far
+
+bench-sync: $(VENV)/.ready ## Measure what following a changing source costs
+	$(BIN)/python -m benchmarks.sync
 
 docs: $(VENV)/.ready ## Regenerate the generated pages of docs/
 	$(BIN)/python -m tools.docsgen

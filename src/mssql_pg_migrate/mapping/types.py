@@ -16,7 +16,7 @@ Rules that hold for every reader:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from ..model import Column, SqlType
@@ -318,6 +318,19 @@ def _pgvector(declared: SqlType) -> MappedType:
         driver_select=VECTOR_RULE.driver,
         wire_select=VECTOR_RULE.wire,
         lossy=None if half else exact,
+    )
+
+
+def vector_as_text(column: MappedColumn) -> MappedColumn:
+    """A vector that goes to a text column all the same, for example one of a table that was there before pgvector."""
+    rule = RULES["vector"]
+    return replace(
+        column,
+        encoding=rule.encoding,
+        driver_select=rule.driver,
+        wire_select=rule.wire,
+        lossy=rule.lossy,
+        type_schema=None,
     )
 
 

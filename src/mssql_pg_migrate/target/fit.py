@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from ..mapping.objects import NO_PRIMARY_KEY, MappedTable
 from ..mapping.options import Mode
-from ..mapping.types import Encoding, MappedColumn
+from ..mapping.types import Encoding, MappedColumn, vector_as_text
 from .inspect import ExistingColumn, ExistingTable
 
 _VARHDRSZ = 4
@@ -81,7 +81,11 @@ def check_fit(existing: ExistingTable, table: MappedTable, mode: Mode) -> Fit:
     fitted = replace(table, columns=tuple(columns))
     if mode == "upsert":
         problems.extend(_upsert_problems(existing, fitted))
-    return Fit(tuple(problems), fitted, tuple(_warnings(existing, table, mode)))
+    warnings = _warnings(existing, table, mode)
+    for column, adjusted in zip(table.columns, fitted.columns, strict=True):
+        if column.encoding == "vector" and adjusted.encoding == "text":
+            warnings.append(f'{name}: column "{column.name}" is {adjusted.pg_type} in the target: {adjusted.lossy}')
+    return Fit(tuple(problems), fitted, tuple(warnings))
 
 
 def _warnings(existing: ExistingTable, table: MappedTable, mode: Mode) -> list[str]:
@@ -142,6 +146,8 @@ def _fit_column(column: MappedColumn, found: ExistingColumn) -> tuple[MappedColu
     """The column in the form the existing one takes; or why it cannot hold the source's values."""
     if found.generated:
         return replace(column, copied=False), None
+    if column.encoding == "vector" and found.base != "vector":
+        column = vector_as_text(column)
     plain = replace(
         column,
         copied=True,
@@ -163,8 +169,7 @@ def _fit_column(column: MappedColumn, found: ExistingColumn) -> tuple[MappedColu
     elif column.encoding in ("time", "timestamp", "timestamptz"):
         reason = _time_reason(column, found)
     elif column.encoding == "vector":
-        fits = found.base == "vector" and found.typmod in (-1, int(column.pg_type[7:-1]))
-        reason = None if fits else _wrong_type(column)
+        reason = None if found.typmod in (-1, int(column.pg_type[7:-1])) else _wrong_type(column)
     else:
         reason = None if found.base == _SAME[column.encoding] else _wrong_type(column)
     if reason is None and found.not_null and column.source.nullable:

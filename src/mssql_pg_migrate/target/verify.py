@@ -74,6 +74,7 @@ def _is_tried(table: MappedTable) -> bool:
         bool(table.checks)
         or any(index.filter_sql is not None for index in table.indexes)
         or any(column.generated_sql is not None or _has_expression(column) for column in table.columns)
+        or any(column.type_schema is not None for column in table.columns)
     )
 
 
@@ -165,8 +166,12 @@ def _bare(table: MappedTable) -> str:
 
 def _try_table(table: MappedTable, attempt: Callable[[str], str | None], refusals: _Refusals) -> None:
     schema, name = table.source.schema, table.source.name
-    if attempt(_bare(table)) is not None:
-        return  # the run itself will say why, where it matters
+    reason = attempt(_bare(table))
+    if reason is not None:
+        # Else the run itself will say why, where it matters. A type of an extension may be out of the user's reach.
+        if any(column.type_schema is not None for column in table.columns):
+            refusals.notes.append(Note("error", table.source.full_name, f"PostgreSQL refuses its columns: {reason}"))
+        return
     for position, column in enumerate(table.columns):
         reason = None
         if column.generated_sql is not None:

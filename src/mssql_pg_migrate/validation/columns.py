@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..mapping.objects import MappedTable
 from ..mapping.quoting import quote_ident
-from ..mapping.types import MappedColumn
+from ..mapping.types import MappedColumn, vector_as_text
 from ..target.inspect import ExistingColumn, ExistingTable
 from .kinds import Kind, Role
 from .texts import LabelField
@@ -109,6 +109,7 @@ def compare_columns(table: MappedTable, existing: ExistingTable) -> tuple[Mapped
     if existing.kind not in _RELATIONS:
         raise NotComparable("is not a table in the target")
     there = {column.name: column for column in existing.columns}
+    table = replace(table, columns=tuple(_in_its_form(column, there.get(column.name)) for column in table.columns))
     chosen: list[tuple[MappedColumn, ExistingColumn]] = []
     unread = []
     for column in table.columns:
@@ -135,6 +136,11 @@ def compare_columns(table: MappedTable, existing: ExistingTable) -> tuple[Mapped
         compared.append(ComparedColumn(column, sql, source_kind, target_kind, role, computed=found.generated))
     comparison = Comparison(tuple(compared), keyed=bool(key), incomparable=tuple(incomparable), unread=tuple(unread))
     return reduced(table, compared), comparison
+
+
+def _in_its_form(column: MappedColumn, found: ExistingColumn | None) -> MappedColumn:
+    vector = column.encoding == "vector" and found is not None and found.base != "vector"
+    return vector_as_text(column) if vector else column
 
 
 def reduced(table: MappedTable, compared: Sequence[ComparedColumn]) -> MappedTable:

@@ -63,3 +63,22 @@ def test_printed_ddl_names_the_schema_of_the_type(
     tool = Tool(tmp_path, source_db, elsewhere, collation="citext")
     printed = tool.run("schema").stdout
     assert '"name" "extensions".citext NOT NULL' in printed
+
+
+def test_a_type_out_of_the_users_reach_is_told_by_the_plan(
+    source_db: MssqlDatabase, elsewhere: PgDatabase, tmp_path: Path
+) -> None:
+    source_db.execute_script(SCRIPT)
+    role = f"{elsewhere.name}_role"
+    elsewhere.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'p'; GRANT ALL ON SCHEMA public TO {role}")
+    elsewhere.execute(f"GRANT TEMPORARY ON DATABASE {elsewhere.name} TO {role}")
+    tool = Tool(tmp_path, source_db, elsewhere, collation="citext")
+    tool.data["target"] |= {"user": role, "password": "p"}
+    tool.write()
+    try:
+        refused = tool.run("plan")
+        assert "permission denied for schema extensions" in refused.stdout + refused.stderr
+        assert "dbo.people" in refused.stdout + refused.stderr
+        assert elsewhere.execute("SELECT 1 FROM pg_class WHERE relname = 'people'") == []
+    finally:
+        elsewhere.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")

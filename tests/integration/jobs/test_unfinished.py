@@ -74,6 +74,7 @@ def test_tables_of_an_unfinished_run_get_all_that_is_due_to_them(
     assert target_db.execute("INSERT INTO items (id) VALUES (9) RETURNING v, w, number") == [(7, "x", 7)]
     indexes = target_db.execute("SELECT indexname FROM pg_indexes WHERE tablename = 'items' ORDER BY 1")
     assert indexes == [("ix_items",), ("pk_items",)]
+    assert target_db.execute("SELECT relname FROM pg_class WHERE relkind = 'S'") == [("items_number_seq",)]
     assert persistence(target_db) == "p"
     assert no_ledger_left(target_db)
 

@@ -115,3 +115,14 @@ def test_pgvector_in_a_schema_of_its_own(source: MssqlDatabase, vectors_db: PgDa
         tool.write()
         assert tool.result("run")["skipped_rows"] == unchanged
         assert arrived(vectors_db) == wanted(9)
+
+
+def test_a_text_column_that_is_there_already_takes_the_text(
+    source: MssqlDatabase, vectors_db: PgDatabase, tmp_path: Path
+) -> None:
+    vectors_db.execute('CREATE TABLE "Items" (id integer PRIMARY KEY, v text)')
+    tool = Tool(tmp_path, source, vectors_db, target_mode="truncate")
+    notes = tool.result("run")["notes"]
+    assert any('"v" is text in the target: a vector becomes its text' in note for note in notes)
+    assert arrived(vectors_db) == wanted(8)
+    assert tool.result("validate", "--checksum")["status"] == "completed"

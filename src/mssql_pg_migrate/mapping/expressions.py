@@ -128,6 +128,9 @@ class ExpressionTranslator(Comparison):
         # The smallest integers are written as minus a literal that is one too large for the type.
         if isinstance(value.literal, int):
             return number_literal(str(-value.literal))
+        if isinstance(value.literal, Decimal) and value.kind == "money":
+            negated = value.literal.copy_negate()
+            return replace(value, sql=f"{negated:f}", literal=negated, atomic=negated >= 0)
         if isinstance(value.literal, Decimal):
             return number_literal(f"{value.literal.copy_negate():f}")
         if value.kind not in NUMERIC_KINDS or value.type.name == "tinyint":

@@ -20,7 +20,7 @@ def _whole(function: str) -> Rule:
     def rule(place: Place, arguments: list[Any]) -> Value:
         expect(arguments, 1)
         value = number_argument(place, arguments[0])
-        if value.kind == "int":
+        if value.kind == "int" or (value.kind == "decimal" and value.type.scale == 0):
             return value
         target = decimal_type(value.type.precision, 0) if value.kind == "decimal" else value.type
         return value.derived(f"{function}({value.sql})", target)

@@ -145,6 +145,8 @@ AGGREGATES: list[tuple[str, list[dict[str, Any]], Any]] = [
     ("string_agg(name, ';') within group (order by a desc)",
      [{"a": 1, "name": "x"}, {"a": 3, "name": None}, {"a": 2, "name": "y"}], "y;x"),
     ("string_agg(a, ',') within group (order by a)", [{"a": 10}, {"a": 9}], "9,10"),
+    ("-$1 / max(a)", [{"a": 3}], Decimal("-0.3333")),
+    ("floor(cast(7 as decimal(15,0))) / max(a)", [{"a": 3}], Decimal("2.33333333333")),
     ("sum(power(a, 2))", [{"a": 3}, {"a": 4}], 25),
     ("greatest(max(a), 3, max(num))", [{"a": 1, "num": Decimal("2.5")}], Decimal("3.00")),
     ("least(max(a), 3)", [{"a": None}], 3),
@@ -179,7 +181,7 @@ def test_aggregates(
     assert found == (pytest.approx(expected, rel=1e-14) if isinstance(expected, float) else expected)
 
 
-SANDBOX_OTHERWISE = ("greatest", "least", "log(max(a), 2)", "grouping", "rollup", "cube", "/ count")
+SANDBOX_OTHERWISE = ("greatest", "least", "log(max(a), 2)", "grouping", "rollup", "cube", "/ count", "$1 /")
 """What the sandbox does not do, or not as SQL Server's pages have it."""
 
 

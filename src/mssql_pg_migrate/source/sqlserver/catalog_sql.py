@@ -168,8 +168,9 @@ COMPUTED = CatalogQuery(
 
 DEFAULTS = CatalogQuery(
     "the default constraints",
-    ("d.object_id", "d.parent_object_id", "d.parent_column_id", "d.name", "d.definition"),
+    ("d.parent_object_id", "d.parent_column_id", "d.name", "d.definition"),
     "sys.default_constraints AS d",
+    newer=(Newer("sys.default_constraints", "d", "object_id", "NULL"),),
 )
 
 BOUND = CatalogQuery(
@@ -234,8 +235,9 @@ FULLTEXT = CatalogQuery(
 
 KEY_CONSTRAINTS = CatalogQuery(
     "the names of primary keys and unique constraints",
-    ("k.object_id", "k.parent_object_id", "k.unique_index_id", "k.name"),
+    ("k.parent_object_id", "k.unique_index_id", "k.name"),
     "sys.key_constraints AS k",
+    newer=(Newer("sys.key_constraints", "k", "object_id", "NULL"),),
 )
 
 FOREIGN_KEYS = CatalogQuery(
@@ -261,16 +263,9 @@ FOREIGN_KEY_COLUMNS = CatalogQuery(
 
 CHECKS = CatalogQuery(
     "the check constraints",
-    (
-        "k.object_id",
-        "k.parent_object_id",
-        "k.parent_column_id",
-        "k.name",
-        "k.definition",
-        "k.is_disabled",
-        "k.is_not_trusted",
-    ),
+    ("k.parent_object_id", "k.parent_column_id", "k.name", "k.definition", "k.is_disabled", "k.is_not_trusted"),
     "sys.check_constraints AS k",
+    newer=(Newer("sys.check_constraints", "k", "object_id", "NULL"),),
 )
 
 ROWS = CatalogQuery(

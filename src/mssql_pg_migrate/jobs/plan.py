@@ -70,7 +70,9 @@ def make_plan(
         remaining = selected - set(errors)
         if config.migration.on_refused_table != "skip" or not errors or not remaining:
             break
-        refused |= {name: "; ".join(f"{note.object}: {note.message}" for note in errors[name]) for name in errors}
+        for name, found in errors.items():
+            said = [note.message if note.object == name else f"{note.object}: {note.message}" for note in found]
+            refused[name] = "; ".join(said)
         selected, lock = remaining, None
     if not refused:
         return plan

@@ -110,7 +110,7 @@ def test_a_variant_key_in_which_1_and_text_1_meet_is_told_in_every_mode(
 def test_trailing_blanks_of_keys_are_told(
     collation: str, told: bool, source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
 ) -> None:
-    if collation == "icu" and not target_db.execute("SELECT 1 FROM pg_collation WHERE collprovider = 'i' LIMIT 1"):
+    if collation == "icu" and not target_db.execute("SELECT 1 FROM pg_collation WHERE collname LIKE '%-x-icu'"):
         pytest.skip("this PostgreSQL is built without ICU")
     text = "COLLATE Latin1_General_CI_AS NOT NULL"
     source_db.execute_script(

@@ -126,6 +126,7 @@ def test_drop_if_exists_of_what_is_not_there(raw: RawClient) -> None:
         ("TYPE", "nothing"),
         ("SCHEMA", "nothing"),
         ("USER", "nobody"),
+        ("DEFAULT", "nothing"),
     ]:
         assert raw.run(f"DROP {kind} IF EXISTS {name}").errors == [], kind
     assert raw.run("DROP INDEX ix ON nothing").numbers == [3701]
@@ -181,3 +182,140 @@ def test_triggers_on_the_database_are_no_objects(raw: RawClient) -> None:
     assert raw.run("DROP TABLE watch; DROP TRIGGER watch ON DATABASE").errors == []
     assert raw.rows("SELECT COUNT(*) FROM sys.triggers") == [[0]]
     assert raw.run("DROP TRIGGER watch ON DATABASE").numbers == [3701]
+
+
+JSON: list[tuple[str, str, Any]] = [
+    ('{"a":{"b":[1,2.50,"x\\u00e9\\ud83d\\ude00"]}}', "$.a.b[2]", "xé😀"),
+    ('{"a":{"b":[1,2.50]}}', "$.a.b[1]", "2.50"),
+    ('{"a":1,"a":2}', "$.a", "1"),
+    ('{"a":true,"b":null}', "$.a", "true"),
+    ('{"a":true,"b":null}', "$.b", None),
+    ('{"a b":"q"}', '$."a b"', "q"),
+    ('{"a":1}', "lax $.b", None),
+    ('{"a":[1]}', "$.a", None),
+    ('{"a":[1]}', "$.a.b", None),
+    ('{"a":"\\ud83d"}', "$.a", "\ud83d"),
+    ('{"a":1} and the rest', "$.a", "1"),
+]
+
+
+@pytest.mark.parametrize(("document", "path", "value"), JSON, ids=[f"{d} {p}" for d, p, _ in JSON])
+def test_json_value(raw: RawClient, document: str, path: str, value: Any) -> None:
+    assert raw.rows(f"SELECT JSON_VALUE(N'{document}', '{path}')") == [[value]]
+    assert raw.rows(f"SELECT JSON_VALUE(d, p) FROM (SELECT N'{document}' AS d, N'{path}' AS p) v") == [[value]]
+
+
+def test_json_that_is_wrong(raw: RawClient) -> None:
+    assert raw.run("SELECT JSON_VALUE('{\"a\":1', '$.b')").numbers == [13609]
+    assert raw.run("SELECT JSON_VALUE('{\"a\":1}', '$a')").numbers == [13607]
+    assert raw.run("SELECT JSON_VALUE('{\"a\":1}', 'strict $.b')").numbers == [13608]
+    assert raw.run("SELECT JSON_VALUE('{\"a\":[]}', 'strict $.a')").numbers == [13623]
+    assert raw.run("SELECT JSON_QUERY('{\"a\":1}', 'strict $.a')").numbers == [13624]
+    assert raw.rows(
+        "SELECT JSON_QUERY('{\"a\": [1, 2]}', '$.a'), ISJSON('[]'), ISJSON('1'), ISJSON('{a'), ISJSON(NULL)"
+    ) == [["[1, 2]", 1, 0, 0, None]]
+    raw.run("DROP TABLE IF EXISTS j, i; CREATE TABLE j (d nvarchar(99), a AS JSON_VALUE(d, '$.a'))")
+    raw.run("CREATE TABLE i (d nvarchar(99), CHECK (ISJSON(d) = 1))")
+    assert raw.run("INSERT i VALUES (N'{')").numbers == [547]
+    raw.run('INSERT j (d) VALUES (N\'{"a":"x"}\')')
+    assert raw.rows("SELECT a FROM j") == [["x"]]
+
+
+def test_pivot_and_unpivot(raw: RawClient) -> None:
+    raw.run("DROP TABLE IF EXISTS o; CREATE TABLE o (y int, q nvarchar(2), v int)")
+    raw.run("INSERT o VALUES (1, 'a', 10), (1, 'b', 20), (1, 'a', 5), (2, 'b', 7), (2, 'c', NULL)")
+    answer = raw.run("SELECT * FROM o PIVOT (SUM(v) FOR q IN ([a], [b], [d])) AS p ORDER BY y")
+    assert [column.name for column in answer.columns[0]] == ["y", "a", "b", "d"]
+    assert answer.rows == [[[1, 15, 20, None], [2, None, 7, None]]]
+    assert raw.rows("SELECT [c], [a] FROM (SELECT q, v FROM o) s PIVOT (COUNT(v) FOR q IN ([a], [c])) p") == [[0, 2]]
+    turned = "(SELECT 1 AS k, 5 AS x, CAST(NULL AS int) AS y, 7 AS z) s UNPIVOT (v FOR n IN (x, y, z)) AS u"
+    assert raw.rows(f"SELECT k, n, v FROM {turned} ORDER BY n") == [[1, "x", 5], [1, "z", 7]]
+    assert raw.run("SELECT * FROM o PIVOT (SUM(v) FOR nothing IN ([a])) AS p").numbers == [207]
+
+
+def test_defaults_of_their_own(raw: RawClient) -> None:
+    raw.run("DROP TABLE IF EXISTS bd; CREATE TABLE bd (a int, b int NULL, c int NULL CONSTRAINT df_c DEFAULT 1)")
+    assert raw.run("CREATE DEFAULT dbo.d5 AS 5").errors == []
+    assert (
+        raw.run("EXEC sp_bindefault 'dbo.d5', 'dbo.bd.b'; INSERT bd (a) VALUES (1); INSERT bd (a) SELECT 2").errors
+        == []
+    )
+    assert raw.rows("SELECT a, b FROM bd ORDER BY a") == [[1, 5], [2, 5]]
+    assert raw.run("EXEC sp_bindefault 'dbo.d5', 'dbo.bd.c'").numbers == [15103]
+    assert raw.rows("SELECT type, parent_object_id FROM sys.objects WHERE name = 'd5'") == [["D ", 0]]
+    assert raw.rows("SELECT name FROM sys.default_constraints WHERE name IN ('d5', 'df_c')") == [["df_c"]]
+    assert raw.rows("SELECT definition FROM sys.sql_modules WHERE object_id = OBJECT_ID('d5')") == [
+        ["CREATE DEFAULT dbo.d5 AS 5"]
+    ]
+    assert raw.rows(
+        "SELECT OBJECT_NAME(default_object_id) FROM sys.columns WHERE object_id = OBJECT_ID('bd') AND name = 'b'"
+    ) == [["d5"]]
+    assert raw.run("DROP DEFAULT d5").numbers == [3716]
+    assert raw.run("EXEC sp_unbindefault 'bd.b'; DROP DEFAULT d5; INSERT bd (a) VALUES (3)").errors == []
+    assert raw.rows("SELECT b FROM bd WHERE a = 3") == [[None]]
+    raw.run("CREATE TYPE six FROM int NULL; CREATE TABLE be (a int, m six)")
+    raw.run("CREATE DEFAULT d6 AS 6")
+    raw.run("EXEC sp_bindefault 'd6', 'six'; CREATE TABLE bf (a int, m six)")
+    raw.run("INSERT be (a) VALUES (1); INSERT bf (a) VALUES (1)")
+    assert raw.rows("SELECT be.m, bf.m FROM be, bf") == [[6, 6]]
+    assert raw.run("EXEC sp_bindefault 'nothing', 'bd.b'").numbers == [15016]
+
+
+def test_rights_on_columns(place: MssqlDatabase, raw: RawClient) -> None:
+    name = f"cols_{place.name}"
+    raw.run(
+        "DROP TABLE IF EXISTS pay; CREATE TABLE pay (id int, who varchar(9), sum int); INSERT pay VALUES (1, 'x', 5)"
+    )
+    raw.run("CREATE VIEW all_pay AS SELECT id, sum FROM pay")
+    raw.run(f"CREATE LOGIN {name} WITH PASSWORD = 'C0lumns!'; CREATE USER {name} FOR LOGIN {name}")
+    try:
+        raw.run(f"GRANT SELECT, UPDATE ON pay TO {name}; DENY SELECT (sum), UPDATE (who) ON pay TO {name}")
+        with RawClient(place.server, place.name, user=name, password="C0lumns!") as client:
+            assert client.rows("SELECT id, who FROM pay") == [[1, "x"]]
+            assert client.rows("SELECT COUNT(*) FROM pay") == [[1]]
+            for query in ("SELECT sum FROM pay", "SELECT * FROM pay", "SELECT 1 FROM pay p WHERE p.sum > 1"):
+                answer = client.run(query)
+                assert answer.numbers == [230]
+                assert "on the column 'sum' of the object 'pay'" in answer.errors[0].text
+            assert client.run("UPDATE pay SET who = 'y'").numbers == [230]
+            assert client.run("UPDATE pay SET id = 2 WHERE id = 1").errors == []
+            assert client.rows("SELECT minor_id FROM sys.database_permissions WHERE state = 'D' ORDER BY 1") == [
+                [2],
+                [3],
+            ]
+            raw.run(f"REVOKE SELECT, UPDATE ON pay FROM {name}; GRANT SELECT ON pay (id) TO {name}")
+            assert client.rows("SELECT id FROM pay") == [[2]]
+            assert client.run("SELECT who FROM pay").numbers == [230]
+            raw.run(f"REVOKE SELECT ON pay (id) FROM {name}")
+            assert client.run("SELECT id FROM pay").numbers == [229]
+            raw.run(f"GRANT SELECT ON all_pay TO {name}")
+            assert client.rows("SELECT sum FROM all_pay") == [[5]]
+            assert raw.run(f"DENY INSERT (id) ON pay TO {name}").numbers == [1020]
+    finally:
+        raw.run(f"DROP USER {name}; DROP LOGIN {name}")
+
+
+def test_names_in_a_database_that_knows_the_case(mssql: MssqlServer) -> None:
+    with RawClient(mssql) as raw:
+        raw.run("CREATE DATABASE cased COLLATE Latin1_General_CS_AS")
+        try:
+            assert (
+                raw.run("USE cased; CREATE TABLE T (Id int, ID int, CHECK (Id < ID)); CREATE TABLE t (x int)").errors
+                == []
+            )
+            assert raw.run("CREATE SCHEMA S; CREATE TYPE Kind FROM int; CREATE TYPE kind FROM int").errors == []
+            raw.run("INSERT T VALUES (1, 2); INSERT t VALUES (3)")
+            assert raw.run("INSERT T VALUES (2, 1)").numbers == [547]
+            answer = raw.run("SELECT a.ID, A.x, a.Id FROM T a JOIN t A ON A.x > a.Id ORDER BY a.ID")
+            assert answer.rows == [[[2, 3, 1]]]
+            assert [column.name for column in answer.columns[0]] == ["ID", "x", "Id"]
+            assert raw.run("SELECT iD FROM T").numbers == [207]
+            assert raw.run("SELECT a.Id FROM T A").numbers == [4104]
+            assert raw.run("SELECT X FROM t").numbers == [207]
+            assert raw.run("SELECT * FROM s.T").numbers == [208]
+            assert raw.rows("SELECT COUNT(*) FROM sys.tables WHERE name = 'T'") == [[1]]
+            assert raw.rows("SELECT OBJECT_NAME(OBJECT_ID('t')), OBJECT_ID('dbo.TT')") == [["t", None]]
+            raw.run("UPDATE T SET Id = 0 WHERE ID = 2; DROP TABLE t")
+            assert raw.rows("SELECT Id, ID FROM T") == [[0, 2]]
+        finally:
+            raw.run("USE master; DROP DATABASE cased")

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from mssql_pg_migrate.tds.collations import Collation
+
 from ..errors import SqlError
 from ..tsql import nodes as n
 from ..tsql import statements as sm
@@ -19,10 +21,18 @@ NO_SCHEMA = 0
 SYSTEM_SCHEMAS = {"dbo": 1, "guest": 2, "INFORMATION_SCHEMA": 3, "sys": 4, "db_owner": 16384}
 
 
-def same_column(name: str, asked: str) -> bool:
-    """Whether a column is the one asked for: whatever the case, and `$node_id` for `$node_id_0123...`."""
+def column_place(object_id: int, column_id: int) -> int:
+    """The number that stands for a column in the permissions of a database."""
+    return object_id << 16 | column_id
+
+
+def same_column(name: str, asked: str, exact: bool = False) -> bool:
+    """Whether a column is the one asked for: `exact` in databases that know the case, and `$node_id` for
+    `$node_id_0123...`."""
+    if exact and name == asked:
+        return True
     lowered = name.lower()
-    return lowered == asked.lower() or (asked[:1] == "$" and lowered.startswith(f"{asked.lower()}_"))
+    return (not exact and lowered == asked.lower()) or (asked[:1] == "$" and lowered.startswith(f"{asked.lower()}_"))
 
 
 @dataclass
@@ -65,6 +75,13 @@ class Column:
     xml_collection: int = 0
     graph_type: int | None = None
     default: DefaultConstraint | None = None
+    bound: DefaultConstraint | None = None
+    """A default of its own (CREATE DEFAULT) that sp_bindefault has bound to the column."""
+
+    @property
+    def filling(self) -> DefaultConstraint | None:
+        """What gives the column a value where an INSERT does not."""
+        return self.default or self.bound
 
     @property
     def computed(self) -> bool:
@@ -93,7 +110,7 @@ class SchemaObject:
 
 @dataclass
 class DefaultConstraint(SchemaObject):
-    """A default constraint."""
+    """A default constraint; a default made by CREATE DEFAULT has no parent."""
 
     definition: str = ""
     expr: n.Expr = field(default_factory=lambda: n.Literal(None, None))
@@ -182,6 +199,8 @@ class Table(SchemaObject):
     database_id: int = 0
     fulltext: tuple[int, list[int]] | None = None
     tracking: TableTracking | None = None
+    exact: bool = False
+    """Whether the case of its columns' names counts."""
     ready: Any = None
     """The `rowstore.RowStore` of a generated table."""
     key_sets: dict[int, set[Any]] = field(default_factory=dict)
@@ -193,13 +212,13 @@ class Table(SchemaObject):
         return f'"db{self.database_id}".main."t{self.object_id}"'
 
     def column(self, name: str) -> Column:
-        """The column of a name, case-insensitively.
+        """The column of a name.
 
         Raises:
             SqlError: 207, there is none.
         """
         for column in self.columns:
-            if same_column(column.name, name):
+            if same_column(column.name, name, self.exact):
                 return column
         raise SqlError(207, f"Invalid column name '{name}'.")
 
@@ -280,6 +299,7 @@ class UserType:
     base: SqlType
     nullable: bool = True
     table: Table | None = None
+    bound: DefaultConstraint | None = None
 
 
 @dataclass
@@ -347,6 +367,16 @@ class Database:
             self.principals[role] = Principal(16384 + number, role, "R")
 
     @property
+    def exact(self) -> bool:
+        """Whether the case of names counts: it does under the database's collation ("Database Identifiers")."""
+        collation = Collation.from_name(self.collation)
+        return collation.is_binary or not collation.ignore_case
+
+    def fold(self, name: str) -> str:
+        """A name in the form in which it compares."""
+        return name if self.exact else name.lower()
+
+    @property
     def alias(self) -> str:
         """The name under which DuckDB has it attached."""
         return f"db{self.database_id}"
@@ -380,8 +410,8 @@ class Database:
 
     def find_schema(self, name: str) -> int | None:
         """The id of a schema, None without one."""
-        lowered = (name or "dbo").lower()
-        return next((number for number, key in self.schemas.items() if key.lower() == lowered), None)
+        folded = self.fold(name or "dbo")
+        return next((number for number, key in self.schemas.items() if self.fold(key) == folded), None)
 
     def add_schema(self, name: str) -> int:
         """Make a schema.
@@ -416,9 +446,9 @@ class Database:
 
     def lookup(self, schema_id: int, name: str) -> SchemaObject | None:
         """The object of a name in a schema."""
-        lowered = name.lower()
+        folded, fold = self.fold(name), (str if self.exact else str.lower)
         for item in self.every():
-            if item.schema_id == schema_id and item.name.lower() == lowered and item.kind != "TT":
+            if item.schema_id == schema_id and fold(item.name) == folded and item.kind != "TT":
                 return item
         return None
 
@@ -451,7 +481,7 @@ class Database:
         """The user type of a name."""
         schema = self.find_schema(name[-2]) if len(name) > 1 else None
         for item in self.types.values():
-            if item.name.lower() == name[-1].lower() and (schema is None or schema == item.schema_id):
+            if self.fold(item.name) == self.fold(name[-1]) and (schema is None or schema == item.schema_id):
                 return item
         return None
 
@@ -470,6 +500,10 @@ class Database:
         """Forget what a principal was granted or denied, or what anybody was on a securable."""
         for place in [place for place in self.permissions if place[0] == principal or place[2:] == securable]:
             del self.permissions[place]
+        if securable[0] == "OBJECT":
+            gone = [p for p in self.permissions if p[2] == "COLUMN" and p[3] >> 16 == securable[1]]
+            for place in gone:
+                del self.permissions[place]
 
     def owned_by(self, principal: Principal) -> bool:
         """Whether a principal may do everything here."""
@@ -508,6 +542,46 @@ class Database:
             return "GRANT"
         return "GRANT" if "GRANT" in found else ""
 
+    def permit(self, principal: str, permission: str, place: tuple[str, int], verb: str) -> None:
+        """GRANT, DENY or REVOKE; `place` is a class and an id. On a table, that of its columns goes with it."""
+        key = (principal, permission, *place)
+        if verb == "REVOKE":
+            self.permissions.pop(key, None)
+        else:
+            self.permissions[key] = verb
+        if place[0] == "OBJECT":
+            for other in [p for p in self.permissions if p[:3] == (principal, permission, "COLUMN")]:
+                if other[3] >> 16 == place[1]:
+                    del self.permissions[other]
+
+    def columns_of(self, principal: Principal, permission: str, item: SchemaObject) -> dict[int, str]:
+        """GRANT or DENY by column id, for the columns of an object that have one of their own; DENY beats GRANT."""
+        found: dict[int, str] = {}
+        if self.owned_by(principal):
+            return found
+        names = {principal.name.lower(), "public", *principal.roles}
+        for (name, single, kind, number), verb in self.permissions.items():
+            if kind == "COLUMN" and single == permission and name in names and number >> 16 == item.object_id:
+                column = number & 0xFFFF
+                found[column] = "DENY" if "DENY" in (verb, found.get(column)) else verb
+        return found
+
+    def refused_columns(self, principal: Principal, permission: str, table: Table) -> set[int]:
+        """The columns of a table a principal may not use.
+
+        Its own DENY or GRANT decides for a column, also where the table's says otherwise ("DENY Object Permissions":
+        a DENY on a table does not take precedence over a GRANT on a column).
+        """
+        own = self.columns_of(principal, permission, table)
+        if not own:
+            return set()
+        whole = self.allowed(principal, permission, table)
+        verdicts = {column.column_id: own.get(column.column_id, "GRANT" if whole else "") for column in table.columns}
+        return {number for number, verdict in verdicts.items() if verdict != "GRANT"}
+
     def has_some(self, principal: Principal, permission: str, item: SchemaObject) -> bool:
         """Whether a principal has a permission on an object or on some column of it."""
-        return self.allowed(principal, permission, item)
+        return (
+            self.allowed(principal, permission, item)
+            or "GRANT" in self.columns_of(principal, permission, item).values()
+        )

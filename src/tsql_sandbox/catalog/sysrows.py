@@ -144,7 +144,7 @@ def types(session: Session) -> Iterator[Row]:
             "is_nullable": int(item.nullable),
             "is_user_defined": 1,
             "is_table_type": int(item.table is not None),
-            "default_object_id": 0,
+            "default_object_id": item.bound.object_id if item.bound else 0,
             "rule_object_id": 0,
         }
 
@@ -275,7 +275,7 @@ def column_row(item: SchemaObject, column: Column) -> Row:
         "is_computed": int(column.computed),
         "is_filestream": int(column.filestream),
         "xml_collection_id": column.xml_collection,
-        "default_object_id": column.default.object_id if column.default else 0,
+        "default_object_id": column.filling.object_id if column.filling else 0,
         "rule_object_id": 0,
         "is_sparse": int(column.sparse),
         "is_column_set": int(column.column_set),

@@ -176,6 +176,8 @@ def check_constraints(session: Session) -> Iterator[Row]:
 def default_constraints(session: Session) -> Iterator[Row]:
     """sys.default_constraints."""
     for item in of_kind(session, DefaultConstraint):
+        if not item.parent_id:
+            continue  # Made by CREATE DEFAULT ("sys.default_constraints").
         shown = item.definition if session.sight.defines(item) else None
         yield {**object_row(item), "parent_column_id": item.column_id, "definition": shown}
 

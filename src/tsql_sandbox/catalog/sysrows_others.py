@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..tsql.definitions import quote
 from ..values import sqltypes as st
 from .model import (
+    DefaultConstraint,
     Module,
     Sequence,
     Synonym,
@@ -116,6 +117,15 @@ def sql_modules(session: Session) -> Iterator[Row]:
             "uses_quoted_identifier": 1,
             "is_schema_bound": int(item.node is not None and item.node.schema_bound),
         }
+    yield from defaults_of_their_own(session)
+
+
+def defaults_of_their_own(session: Session) -> Iterator[Row]:
+    """What sys.sql_modules has of defaults made by CREATE DEFAULT ("sys.sql_modules")."""
+    for item in of_kind(session, DefaultConstraint):
+        if not item.parent_id:
+            shown = item.definition if session.sight.defines(item) else None
+            yield {"object_id": item.object_id, "definition": shown, "uses_ansi_nulls": 0, "uses_quoted_identifier": 1}
 
 
 def parameters(session: Session) -> Iterator[Row]:
@@ -210,7 +220,8 @@ def database_principals(session: Session) -> Iterator[Row]:
 
 def database_permissions(session: Session) -> Iterator[Row]:
     """sys.database_permissions."""
-    classes = {"DATABASE": (0, "DATABASE"), "OBJECT": (1, "OBJECT_OR_COLUMN"), "SCHEMA": (3, "SCHEMA")}
+    objects = (1, "OBJECT_OR_COLUMN")
+    classes = {"DATABASE": (0, "DATABASE"), "OBJECT": objects, "COLUMN": objects, "SCHEMA": (3, "SCHEMA")}
     for (name, permission, kind, major), state in session.database.permissions.items():
         if not session.sight.sees_permissions_of(name):
             continue
@@ -219,8 +230,8 @@ def database_permissions(session: Session) -> Iterator[Row]:
         yield {
             "class": number,
             "class_desc": label,
-            "major_id": major,
-            "minor_id": 0,
+            "major_id": major >> 16 if kind == "COLUMN" else major,
+            "minor_id": major & 0xFFFF if kind == "COLUMN" else 0,
             "grantee_principal_id": principal.principal_id if principal else None,
             "permission_name": permission,
             "state": state[0],

@@ -38,7 +38,11 @@ class Sight:
         self.principal = principal
         self.any_definition = any_definition
         self.everything = any_definition or database.owned_by(principal)
-        self._own = {major for (_, _, kind, major) in database.permissions if kind in ("OBJECT", "COLUMN")}
+        self._own = {
+            major >> 16 if kind == "COLUMN" else major
+            for (_, _, kind, major) in database.permissions
+            if kind in ("OBJECT", "COLUMN")
+        }
         self._seen: dict[tuple[int, int], bool] = {}
         self._defined: dict[tuple[int, int], bool] = {}
 

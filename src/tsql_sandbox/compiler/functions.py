@@ -454,6 +454,34 @@ def _rand(_compiler: ExprCompiler, _a: list[Ex]) -> Ex:
     return Ex("random()", st.FLOAT, False)
 
 
+def _json(function: str, kind: SqlType) -> Handler:
+    def handler(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+        result = st.with_collation(kind, a[0].type.collation if a[0].type else None)
+        path = _text(a[1]).sql if len(a) > 1 else "'$'"
+        return Ex(f"{function}({_text(a[0]).sql}, {path})", result)
+
+    return handler
+
+
+def json_function(function: Callable[[str, str], str | None]) -> Callable[[str | None, str | None], str | None]:
+    """JSON_VALUE or JSON_QUERY of texts in their storage form."""
+
+    def stored(document: str | None, path: str | None) -> str | None:
+        if document is None or path is None:
+            return None
+        try:
+            found = function(text.from_storage(document), text.from_storage(path))
+        except SqlError as error:
+            raise marked(error) from None
+        return None if found is None else text.to_storage(found)
+
+    return stored
+
+
+def _is_json(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    return Ex(f"CAST(text_is_json({_text(a[0]).sql}) AS INTEGER)", st.INT, a[0].nullable)
+
+
 def _current_version(compiler: ExprCompiler, _a: list[Ex]) -> Ex:
     sql = tracked.current_version(compiler.database)
     return constant(None, st.BIGINT) if sql is None else Ex(sql, st.BIGINT)
@@ -516,6 +544,9 @@ _HANDLERS: dict[str, Handler] = {
     "BINARY_CHECKSUM": _checksum,
     "NEWID": _newid,
     "NEWSEQUENTIALID": _newid,
+    "JSON_VALUE": _json("text_json_value", st.make("nvarchar", 4000)),
+    "JSON_QUERY": _json("text_json_query", st.NVARCHAR_MAX),
+    "ISJSON": _is_json,
     "CHANGE_TRACKING_CURRENT_VERSION": _current_version,
 }
 _MINIMUM_ARGUMENTS = {
@@ -536,6 +567,7 @@ _MINIMUM_ARGUMENTS = {
     "ROUND": 2,
     "POWER": 2,
     "HASHBYTES": 2,
+    "JSON_VALUE": 2,
 }
 
 

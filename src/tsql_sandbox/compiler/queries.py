@@ -15,6 +15,7 @@ from . import tracked
 from .aggregates import order_sql
 from .casts import Ex, cast, common_type
 from .expressions import ExprCompiler
+from .pivots import everything, pivoted, unpivoted
 from .scope import Scope, ScopeColumn, ScopeSource
 
 if TYPE_CHECKING:
@@ -191,8 +192,8 @@ class QueryCompiler(ExprCompiler):
         found: list[int] = []
         for item in query.order:
             if isinstance(item.expr, n.Column):
-                name = item.expr.parts[-1].lower()
-                matches = [i for i, (label, _) in enumerate(items, 1) if label.lower() == name]
+                name = self.database.fold(item.expr.parts[-1])
+                matches = [i for i, (label, _) in enumerate(items, 1) if self.database.fold(label) == name]
                 if not matches:
                     return ()
                 found.append(matches[0])
@@ -234,6 +235,8 @@ class QueryCompiler(ExprCompiler):
             for column in source.columns:
                 if column.column is not None and column.column.hidden:
                     continue
+                if column.refused is not None:
+                    raise column.refused
                 if column.column is not None:
                     source.used.add(column.column.physical)
                 found.append((column.name, column.ex()))
@@ -250,8 +253,8 @@ class QueryCompiler(ExprCompiler):
                     raise SqlError(108, f"The ORDER BY position number {item.expr.value} is out of range.")
                 target = items[item.expr.value - 1][1]
             elif isinstance(item.expr, n.Column) and len(item.expr.parts) == 1:
-                name = item.expr.parts[0].lower()
-                found = [ex for label, ex in items if label.lower() == name]
+                name = self.database.fold(item.expr.parts[0])
+                found = [ex for label, ex in items if self.database.fold(label) == name]
                 target = found[0] if found else None
             if target is None:
                 parts.append(order_sql(self, item, scope))
@@ -289,6 +292,12 @@ class QueryCompiler(ExprCompiler):
             return self._derived(compiled, source.alias, source.columns, scope)
         if isinstance(source, n.FunctionSource):
             return self._function(source, scope)
+        if isinstance(source, n.PivotSource | n.UnpivotSource):
+            outer = Scope([], scope.parent, scope.tables)
+            inner = everything(source.source)
+            names = [column.name for column in self.query(inner, outer).columns]
+            rewritten = pivoted(source, names) if isinstance(source, n.PivotSource) else unpivoted(source, names)
+            return self._derived(self.query(rewritten, outer), source.alias, (), scope)
         if isinstance(source, n.ChangeTable):
             return self._change_table(source, scope, Scope(parent=scope.parent, tables=scope.tables))
         raise Unsupported(type(source).__name__)
@@ -299,7 +308,7 @@ class QueryCompiler(ExprCompiler):
             ScopeColumn(column.name, f"{inner}.{column.sql}", column.type, column.nullable, column.column)
             for column in _renamed(compiled.columns, names)
         ]
-        scope.sources.append(ScopeSource(((alias.lower(),),) if alias else (), columns))
+        scope.sources.append(self._named(alias, columns))
         return f"({compiled.sql}) {inner}"
 
     def _join(self, join: n.JoinSource, scope: Scope) -> str:
@@ -344,7 +353,7 @@ class QueryCompiler(ExprCompiler):
         alias = source.alias or source.call.parts[-1]
         for column, name in zip(found, source.columns, strict=False):
             column.name = name
-        scope.sources.append(ScopeSource(((alias.lower(),),), found))
+        scope.sources.append(self._named(alias, found))
         return f"({sql}) {inner}"
 
     def _change_table(self, source: n.ChangeTable, scope: Scope, outer: Scope) -> str:
@@ -375,7 +384,7 @@ class QueryCompiler(ExprCompiler):
         columns += [ScopeColumn(c.name, f"{inner}.{c.physical}", c.type, False) for c in keys]
         for column, label in zip(columns, source.columns, strict=False):
             column.name = label
-        scope.sources.append(ScopeSource(((source.alias.lower(),),), columns))
+        scope.sources.append(self._named(source.alias, columns))
         return f"({sql}) {inner}"
 
     def _row_version(self, source: n.ChangeTable, table: Table, keys: list[Column], same: str, outer: Scope) -> str:
@@ -426,7 +435,7 @@ class QueryCompiler(ExprCompiler):
             return self._view(item, alias, name, scope)
         if not isinstance(item, Table):
             raise SqlError(208, f"Invalid object name '{'.'.join(name)}'.")
-        self.session.require("SELECT", item, source.hints)
+        self.session.require("SELECT", item, source.hints, chained=self._depth > 0)
         self.tables.append(item)
         text = self.table_source(item, alias, name, scope)
         return f"{text} TABLESAMPLE {source.sample}" if source.sample else text
@@ -439,21 +448,30 @@ class QueryCompiler(ExprCompiler):
             for column in table.columns
             if not column.encrypted
         ]
-        source = ScopeSource(self._names(alias, name, table), columns, table, inner)
+        for number, error in self.session.refused("SELECT", table).items() if not self._depth else ():
+            for found in columns:
+                if found.column is not None and found.column.column_id == number:
+                    found.refused = error
+        source = ScopeSource(self._names(alias, name, table), columns, table, inner, self.database.exact)
         scope.sources.append(source)
         return f"{self.session.physical(table, source)} {inner}"
 
     def _names(self, alias: str | None, name: n.Name, table: Table) -> tuple[n.Name, ...]:
+        fold = self.database.fold
         if alias:
-            return ((alias.lower(),),)
-        schema = self.database.schemas.get(table.schema_id, "dbo").lower()
-        return ((self.database.name.lower(), schema, name[-1].lower()),)
+            return ((fold(alias),),)
+        schema = self.database.schemas.get(table.schema_id, "dbo")
+        return ((fold(self.database.name), fold(schema), fold(name[-1])),)
+
+    def _named(self, alias: str | None, columns: list[ScopeColumn]) -> ScopeSource:
+        names = ((self.database.fold(alias),),) if alias else ()
+        return ScopeSource(names, columns, exact=self.database.exact)
 
     def _common(self, common: tuple[str, list[OutputColumn]], alias: str, scope: Scope) -> str:
         name, columns = common
         inner = f"s{next(self._aliases)}"
         found = [ScopeColumn(c.name, f"{inner}.{c.sql}", c.type, c.nullable, c.column) for c in columns]
-        scope.sources.append(ScopeSource(((alias.lower(),),), found))
+        scope.sources.append(self._named(alias, found))
         return f"{name} {inner}"
 
     def _system_view(
@@ -462,12 +480,12 @@ class QueryCompiler(ExprCompiler):
         relation, columns = view
         inner = f"s{next(self._aliases)}"
         found = [ScopeColumn(label, f'{inner}."{label}"', kind) for label, kind in columns]
-        names = ((alias.lower(),),) if alias else (tuple(part.lower() for part in name),)
-        scope.sources.append(ScopeSource(names, found))
+        names = ((self.database.fold(alias),),) if alias else (tuple(self.database.fold(part) for part in name),)
+        scope.sources.append(ScopeSource(names, found, exact=self.database.exact))
         return f"{relation} {inner}"
 
     def _view(self, view: Module, alias: str | None, name: n.Name, scope: Scope) -> str:
-        self.session.require("SELECT", view)
+        self.session.require("SELECT", view, chained=self._depth > 0)
         if view.node is None or view.node.query is None:
             raise SqlError(40517, f"View '{name[-1]}' cannot be run: {view.node.body_error if view.node else ''}")
         self._depth += 1

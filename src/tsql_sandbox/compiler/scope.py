@@ -20,6 +20,8 @@ class ScopeColumn:
     type: SqlType
     nullable: bool = True
     column: Column | None = None
+    refused: SqlError | None = None
+    """Why the column may not be read."""
 
     def ex(self) -> Ex:
         """The column as an expression."""
@@ -28,25 +30,33 @@ class ScopeColumn:
 
 @dataclass
 class ScopeSource:
-    """A table in FROM. `names` are the names its columns may be qualified with, in lower case."""
+    """A table in FROM. `names` are what its columns may be qualified with, in lower case unless the case counts."""
 
     names: tuple[n.Name, ...]
     columns: list[ScopeColumn]
     table: Table | None = None
     alias: str = ""
     """Its alias in DuckDB."""
+    exact: bool = False
+    """Whether the case of names counts."""
     used: set[str] = field(default_factory=set)
     """Physical names of the columns a query has asked for."""
 
     def matches(self, qualifier: n.Name) -> bool:
         """Whether `qualifier.column` may mean a column of this table."""
-        lowered = tuple(part.lower() for part in qualifier)
-        return any(name[-len(lowered) :] == lowered for name in self.names if name)
+        wanted = qualifier if self.exact else tuple(part.lower() for part in qualifier)
+        return any(name[-len(wanted) :] == wanted for name in self.names if name)
 
     def hide_not_null(self) -> None:
         """Every column may be NULL from now on: the table is on the outer side of a join."""
         for column in self.columns:
             column.nullable = True
+
+
+def source_of(table: Table, columns: list[ScopeColumn]) -> ScopeSource:
+    """A table by itself, its columns qualified with its name at most."""
+    name = table.name if table.exact else table.name.lower()
+    return ScopeSource(((name,),), columns, exact=table.exact)
 
 
 @dataclass
@@ -84,11 +94,13 @@ class Scope:
                 if qualifier and not source.matches(qualifier):
                     continue
                 known = known or bool(qualifier)
-                found += [(source, column) for column in source.columns if same_column(column.name, name)]
+                found += [(source, column) for column in source.columns if same_column(column.name, name, source.exact)]
             if len(found) > 1:
                 raise SqlError(209, f"Ambiguous column name '{parts[-1]}'.")
             if found:
                 source, column = found[0]
+                if column.refused is not None:
+                    raise column.refused
                 if column.column is not None:
                     source.used.add(column.column.physical)
                 return column

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..catalog.model import CheckConstraint, Column, Database, ForeignKey, Index, Table
 from ..compiler.casts import Ex
 from ..compiler.queries import QueryCompiler
-from ..compiler.scope import Scope, ScopeColumn, ScopeSource
+from ..compiler.scope import Scope, ScopeColumn, source_of
 from ..errors import SqlError
 from ..values import sqltypes as st
 from . import tracking
@@ -80,7 +80,7 @@ def key_sql(compiler: QueryCompiler, column: Column, alias: str) -> str:
 def scope_of(table: Table, alias: str) -> Scope:
     """A scope in which a table's columns are those of a relation."""
     columns = [ScopeColumn(c.name, f"{alias}.{c.physical}", c.type, c.nullable, c) for c in table.columns]
-    return Scope([ScopeSource(((table.name.lower(),),), columns)])
+    return Scope([source_of(table, columns)])
 
 
 def _check_unique(

@@ -15,10 +15,11 @@ from ..catalog.model import (
     Index,
     SchemaObject,
     Table,
+    same_column,
 )
 from ..compiler.casts import Ex, cast
 from ..compiler.queries import OutputColumn
-from ..compiler.scope import Scope, ScopeColumn, ScopeSource
+from ..compiler.scope import Scope, ScopeColumn, source_of
 from ..errors import SqlError
 from ..tsql import nodes as n
 from ..tsql import statements as sm
@@ -130,6 +131,7 @@ def new_table(session: Session, database: Database, node: sm.CreateTable) -> Tab
         "U",
         database_id=database.database_id,
         graph=node.graph,
+        exact=database.exact,
         memory_optimized=node.memory_optimized,
     )
     if node.graph:
@@ -166,7 +168,7 @@ def _all_indexes(node: sm.CreateTable) -> list[sm.IndexDef]:
 
 def add_column(session: Session, database: Database, table: Table, node: sm.ColumnDef) -> Column:
     """A column from its definition, appended to the table."""
-    if any(column.name.lower() == node.name.lower() for column in table.columns):
+    if any(same_column(column.name, node.name, table.exact) for column in table.columns):
         message = (
             f"Column names in each table must be unique. Column name '{node.name}' in table '{table.name}' is "
             "specified more than once."
@@ -196,7 +198,7 @@ def _plain_column(session: Session, database: Database, table: Table, node: sm.C
         except ValueError:
             raise SqlError(448, f"Invalid collation '{collation}'.") from None
         kind = st.with_collation(kind, collation)
-    column = Column(node.name, kind, table.next_column_id, user_type=user)
+    column = Column(node.name, kind, table.next_column_id, user_type=user, bound=user.bound if user else None)
     sysname = type_name.name[-1].lower() == "sysname"
     default_nullable = user.nullable if user else not (sysname or kind.name == "timestamp")
     column.nullable = default_nullable if node.nullable is None else node.nullable
@@ -219,7 +221,7 @@ def _plain_column(session: Session, database: Database, table: Table, node: sm.C
 def resolve_computed(session: Session, table: Table) -> None:
     """Give computed columns the type of their expression."""
     plain = [ScopeColumn(c.name, c.physical, c.type, c.nullable, c) for c in table.columns if not c.computed]
-    scope = Scope([ScopeSource(((table.name.lower(),),), plain)])
+    scope = Scope([source_of(table, plain)])
     compiler = session.compiler()
     for column in table.columns:
         if column.expr is not None:
@@ -239,7 +241,9 @@ def table_from_columns(session: Session, name: n.Name, columns: list[OutputColum
     database = session.server.find_database("tempdb") if temporary else session.database
     assert database is not None
     schema = database.schema_id(name[-2] if len(name) > 1 else "dbo")
-    table = Table(database.new_object_id(), schema, name[-1], "U", database_id=database.database_id)
+    table = Table(
+        database.new_object_id(), schema, name[-1], "U", database_id=database.database_id, exact=database.exact
+    )
     for item in columns:
         if not item.name:
             raise SqlError(1038, "An object or column name is missing or empty.")
@@ -491,7 +495,7 @@ def start_versioning(session: Session, database: Database, table: Table, history
     found = database.find(name)
     if found is None:
         made = Table(database.new_object_id(), database.schema_id(name[-2] if len(name) > 1 else "dbo"), name[-1], "U")
-        made.database_id = database.database_id
+        made.database_id, made.exact = database.database_id, database.exact
         for column in table.columns:
             copied = Column(column.name, column.type, column.column_id, column.nullable, column.user_type)
             made.columns.append(copied)

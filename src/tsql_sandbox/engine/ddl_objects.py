@@ -5,7 +5,19 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from ..catalog.model import NO_SCHEMA, Column, Database, Module, Principal, SchemaObject, Synonym, Table, UserType
+from ..catalog.model import (
+    NO_SCHEMA,
+    Column,
+    Database,
+    DefaultConstraint,
+    Module,
+    Principal,
+    SchemaObject,
+    Synonym,
+    Table,
+    UserType,
+    column_place,
+)
 from ..catalog.model import Sequence as SequenceObject
 from ..errors import SqlError, Unsupported
 from ..tsql import nodes as n
@@ -27,6 +39,7 @@ _DROP_KINDS = {
     "TRIGGER": ("TR",),
     "SEQUENCE": ("SO",),
     "SYNONYM": ("SN",),
+    "DEFAULT": ("D",),
 }
 _SEQUENCE_RANGES = {
     "tinyint": (0, 255),
@@ -134,6 +147,11 @@ def _create(session: Session, node: sm.CreateObject) -> None:
     elif kind == "SYNONYM":
         schema = database.schema_id(name[-2] if len(name) > 1 else "dbo")
         database.add(Synonym(database.new_object_id(), schema, name[-1], "SN", base=options["base"]))
+    elif kind == "DEFAULT":
+        schema = database.schema_id(name[-2] if len(name) > 1 else "dbo")
+        made = DefaultConstraint(database.new_object_id(), schema, name[-1], "D", expr=options["expr"])
+        made.definition = options["text"]
+        database.add(made)
     elif kind in ("TYPE", "TABLE TYPE"):
         _create_type(session, node)
     elif kind == "SEQUENCE":
@@ -317,6 +335,8 @@ def _drop_object(session: Session, node: sm.Drop, name: n.Name) -> None:
         if node.if_exists:
             return
         raise _missing(node.kind.lower(), name)
+    if isinstance(item, DefaultConstraint):
+        _check_unbound(session.database, item)
     session.require("ALTER", item)
     if isinstance(item, Table):
         if any(key.parent_id != item.object_id for key in referencing(session.database, item)):
@@ -331,6 +351,14 @@ def _drop_object(session: Session, node: sm.Drop, name: n.Name) -> None:
         if item.tracking is not None:
             tracking.disable(session, item)
     session.database.remove(item)
+
+
+def _check_unbound(database: Database, item: DefaultConstraint) -> None:
+    columns = [column for table in database.tables() for column in table.columns]
+    if item.parent_id or any(column.bound is item for column in columns):
+        raise SqlError(3716, f"The default '{item.name}' cannot be dropped because it is bound to one or more column.")
+    if any(user.bound is item for user in database.types.values()):
+        raise SqlError(3716, f"The default '{item.name}' cannot be dropped because it is bound to one or more types.")
 
 
 def _drop_index(table: Table, name: str, if_exists: bool) -> None:
@@ -419,11 +447,19 @@ def _permission(session: Session, node: sm.Permission) -> None:
             raise SqlError(15151, f"Cannot find the {kind.lower()} '{'.'.join(name)}', because it does not exist.")
         if principal.lower() not in database.principals:
             raise SqlError(15151, f"Cannot find the user '{principal}', because it does not exist.")
-        for permission in node.permissions:
+        for permission, columns in zip(node.permissions, node.columns, strict=True):
             wanted = ("SELECT", "INSERT", "UPDATE", "DELETE") if permission == "ALL" else (permission,)
+            places = [(kind if kind != "TYPE" else "OBJECT", major)]
+            if columns:
+                places = [("COLUMN", number) for number in _columns_of(session, name, wanted, columns)]
             for single in wanted:
-                place = (principal.lower(), single, kind if kind != "TYPE" else "OBJECT", major)
-                if node.verb == "REVOKE":
-                    database.permissions.pop(place, None)
-                else:
-                    database.permissions[place] = node.verb
+                for place in places:
+                    database.permit(principal.lower(), single, place, node.verb)
+
+
+def _columns_of(session: Session, name: n.Name, permissions: tuple[str, ...], columns: tuple[str, ...]) -> list[int]:
+    # "GRANT Object Permissions": SELECT, REFERENCES and UPDATE can be about columns.
+    if not set(permissions) <= {"SELECT", "REFERENCES", "UPDATE"}:
+        raise SqlError(1020, "Sub-entity lists (such as column or security expressions) cannot be specified here.", 15)
+    table = session.table(name)
+    return [column_place(table.object_id, table.column(column).column_id) for column in columns]

@@ -63,8 +63,7 @@ def _target(
         return table, scope, text, scope.sources[0]
     _materialise_sources(session, source)
     text = compiler.source(source, scope)
-    lowered = name[-1].lower()
-    matches = [s for s in scope.sources if s.table is not None and s.matches((lowered,))]
+    matches = [s for s in scope.sources if s.table is not None and s.matches(name[-1:])]
     if not matches:
         table = writable(session, name, permission)
         matches = [s for s in scope.sources if s.table is table]
@@ -90,16 +89,19 @@ def _update(session: Session, statement: sm.Update) -> None:
     table, scope, source, place = _target(session, compiler, statement.table, statement.source, "UPDATE")
     table.key_sets.clear()
     assigned: dict[int, str] = {}
+    refused = session.refused("UPDATE", table)
     for name, expr in statement.assignments:
         if name.startswith("@"):
             raise Unsupported("variables in UPDATE")
         column = table.column(name)
+        if column.column_id in refused:
+            raise refused[column.column_id]
         if column.identity is not None:
             raise SqlError(8102, f"Cannot update identity column '{column.name}'.")
         if column.computed or column.type.name == "timestamp":
             raise SqlError(271, f'The column "{column.name}" cannot be modified because it is a computed column.')
         if isinstance(expr, n.Default):
-            expr = column.default.expr if column.default else n.Literal(None, None)
+            expr = column.filling.expr if column.filling else n.Literal(None, None)
         value = compiler.value(expr, scope)
         assigned[column.column_id] = fitted(value, column)
     where = "" if statement.where is None else f" WHERE {compiler.predicate(statement.where, scope)}"

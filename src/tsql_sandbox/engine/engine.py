@@ -20,13 +20,15 @@ from ..compiler import functions_catalog as metadata
 from ..compiler.patterns import like_regex, like_regex_function, split_pairs
 from ..errors import SqlError
 from ..faults import Counters, Faults
-from ..values import clr, text
+from ..values import clr, json_text, text
 from .locks import Locks
 
 if TYPE_CHECKING:
     from .session import Session
 
 SYSTEM_DATABASES = ("master", "tempdb", "model", "msdb")
+_MAY_BE_NULL = frozenset(("nchar_of", "char_of", "code_of", "unicode_of", "text_json_value", "text_json_query"))
+"""Functions in DuckDB that make NULL of something else."""
 _COVERED_BY = {
     "VIEW SERVER PERFORMANCE STATE": ("VIEW SERVER STATE",),
     "VIEW SERVER SECURITY STATE": ("VIEW SERVER STATE",),
@@ -214,7 +216,7 @@ class Engine:
         casts.install(connection)
         for name, function, arguments, result in self._functions():
             # The functions of the catalog are asked anew each time and get NULLs as they are.
-            asks, special = name.startswith("meta_"), name in ("nchar_of", "char_of", "code_of", "unicode_of")
+            asks, special = name.startswith("meta_"), name in _MAY_BE_NULL
             options: dict[str, Any] = {"null_handling": "special", "side_effects": asks} if asks or special else {}
             connection.create_function(name, function, arguments, result, **options)
 
@@ -225,6 +227,9 @@ class Engine:
         yield "blob_cut", _blob_cut, ["BLOB", "BIGINT", "BIGINT"], "BLOB"
         yield "replace_ci", _replace_ci, ["VARCHAR", "VARCHAR", "VARCHAR"], "VARCHAR"
         yield "patindex", _patindex, ["VARCHAR", "VARCHAR"], "BIGINT"
+        yield "text_json_value", functions.json_function(json_text.json_value), ["VARCHAR", "VARCHAR"], "VARCHAR"
+        yield "text_json_query", functions.json_function(json_text.json_query), ["VARCHAR", "VARCHAR"], "VARCHAR"
+        yield "text_is_json", json_text.is_json, ["VARCHAR"], "BOOLEAN"
         yield "split_pairs", split_pairs, ["VARCHAR"], "VARCHAR"
         yield "char_index", functions.char_index, ["VARCHAR", "VARCHAR", "BIGINT"], "BIGINT"
         yield "reverse_units", functions.reverse_units, ["VARCHAR"], "VARCHAR"

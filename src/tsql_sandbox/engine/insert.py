@@ -10,7 +10,7 @@ from ..catalog.model import Column, SchemaObject, Table
 from ..compiler import casts, functions_time
 from ..compiler.casts import Ex, cast, constant, literal
 from ..compiler.queries import CompiledQuery, OutputColumn, QueryCompiler
-from ..compiler.scope import Scope, ScopeColumn, ScopeSource
+from ..compiler.scope import Scope, ScopeColumn, ScopeSource, source_of
 from ..errors import SqlError, Unsupported
 from ..tsql import nodes as n
 from ..tsql import statements as sm
@@ -201,9 +201,9 @@ def _value(session: Session, compiler: QueryCompiler, column: Column, expr: n.Ex
     if isinstance(expr, n.Literal):
         return Ex("", expr.type, const=expr.value)
     if isinstance(expr, n.Default):
-        if column.default is None:
+        if column.filling is None:
             return Ex("", None, const=None)
-        expr = column.default.expr
+        expr = column.filling.expr
     ex = compiler.value(expr, Scope())
     if ex.is_const:
         return ex
@@ -220,7 +220,7 @@ def _values_query(compiler: QueryCompiler, source: n.ValuesQuery, columns: list[
         cells: list[str] = []
         for column, expr in zip(columns, row, strict=True):
             if isinstance(expr, n.Default):
-                expr = column.default.expr if column.default is not None else n.Literal(None, None)
+                expr = column.filling.expr if column.filling is not None else n.Literal(None, None)
             cells.append(cast(compiler.value(expr, Scope()), column.type).sql)
         lines.append("(" + ", ".join(cells) + ")")
     outputs = [OutputColumn("", f"o{i}", column.type) for i, column in enumerate(columns, 1)]
@@ -324,13 +324,13 @@ def _missing(session: Session, compiler: QueryCompiler, table: Table, column: Co
         return literal(END_OF_TIME // 10 ** (7 - kind.scale) * 10 ** (7 - kind.scale), kind)
     if column.graph_type is not None:
         return graph.value(session.database, table, column)
-    if column.default is None:
+    if column.filling is None:
         return literal(None, kind)
-    if isinstance(column.default.expr, n.NextValue):
-        values = [session.next_value(column.default.expr.sequence).const for _ in range(count)]
+    if isinstance(column.filling.expr, n.NextValue):
+        values = [session.next_value(column.filling.expr.sequence).const for _ in range(count)]
         step = values[1] - values[0] if count > 1 else 0
         return f"CAST({values[0]} + {step} * (rn - 1) AS {kind.storage})"
-    return cast(compiler.value(column.default.expr, Scope()), kind).sql
+    return cast(compiler.value(column.filling.expr, Scope()), kind).sql
 
 
 def with_computed(compiler: QueryCompiler, table: Table, inner: str) -> str:
@@ -343,7 +343,7 @@ def with_computed(compiler: QueryCompiler, table: Table, inner: str) -> str:
         for column in table.columns
         if not column.computed
     ]
-    scope = Scope([ScopeSource(((table.name.lower(),),), plain)])
+    scope = Scope([source_of(table, plain)])
     cells = []
     for column in computed:
         assert column.expr is not None

@@ -87,9 +87,9 @@ def _default_values(session: Session, compiler: QueryCompiler, table: Table, col
     if column.generated_always == 2:
         unit = 10 ** (7 - kind.scale)
         return [END_OF_TIME // unit * unit] * count
-    if column.default is None:
+    if column.filling is None:
         return [None] * count
-    expr = column.default.expr
+    expr = column.filling.expr
     if isinstance(expr, n.NextValue):
         return [cast(session.next_value(expr.sequence), kind).const for _ in range(count)]
     if isinstance(expr, n.Call) and expr.name in _NEW_GUID and kind.name == "uniqueidentifier":

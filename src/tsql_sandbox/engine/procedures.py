@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..catalog.model import ExtendedProperty, Module, SchemaObject, Table
+from ..catalog.model import DefaultConstraint, ExtendedProperty, Module, SchemaObject, Table
 from ..compiler import functions_catalog as metadata
 from ..compiler.casts import Ex, cast, constant
 from ..compiler.functions_catalog import parse_name
@@ -416,6 +416,43 @@ def _counters(session: Session, _arguments: Arguments) -> int:
     return 0
 
 
+def _bind_default(session: Session, arguments: Arguments) -> int:
+    """sp_bindefault: a default of CREATE DEFAULT for a column, or for an alias type and the columns of it."""
+    item = session.find_object(parse_name(_text(arguments, "@defname", 1) or ""))
+    if not isinstance(item, DefaultConstraint) or item.parent_id:
+        raise SqlError(15016, f"The default '{_text(arguments, '@defname', 1)}' does not exist.")
+    only_future = (_text(arguments, "@futureonly", 3) or "").lower() == "futureonly"
+    _bind(session, _text(arguments, "@objname", 2) or "", item, only_future)
+    return 0
+
+
+def _unbind_default(session: Session, arguments: Arguments) -> int:
+    """sp_unbindefault."""
+    only_future = (_text(arguments, "@futureonly", 2) or "").lower() == "futureonly"
+    _bind(session, _text(arguments, "@objname", 1) or "", None, only_future)
+    return 0
+
+
+def _bind(session: Session, text: str, item: DefaultConstraint | None, only_future: bool) -> None:
+    name = parse_name(text)
+    session.changing()
+    user = session.database.find_type(name) if len(name) < 3 else None
+    if user is not None:
+        columns = [column for table in session.database.tables() for column in table.columns]
+        for column in columns if not only_future else ():
+            if column.user_type is user and column.bound is user.bound:
+                column.bound = item
+        user.bound = item
+    else:
+        column = session.table(name[:-1]).column(name[-1])
+        if item is not None and column.identity is not None:
+            raise SqlError(15102, "Cannot bind a default to an identity column.")
+        if item is not None and column.default is not None:
+            raise SqlError(15103, "Cannot bind a default to a column created with or altered to have a default value.")
+        column.bound = item
+    session.database.changed()
+
+
 def _clean_changes(session: Session, arguments: Arguments) -> int:
     """Change tracking's clean-up now: by the retention period, or of all older than @seconds."""
     database = session.database
@@ -446,6 +483,8 @@ _PROCEDURES: dict[str, Callable[[Any, Arguments], int]] = {
     "sp_refreshview": _nothing,
     "sp_flush_ct_internal_table_on_demand": _clean_changes,
     "sandbox_clean_changes": _clean_changes,
+    "sp_bindefault": _bind_default,
+    "sp_unbindefault": _unbind_default,
     "sandbox_fault": _fault,
     "sandbox_counters": _counters,
     "sandbox_drop_database": _drop_database,

@@ -279,8 +279,11 @@ class Session:
         else:
             self._release()
 
-    def require(self, permission: str, item: SchemaObject, hints: Sequence[str] = ()) -> None:
+    def require(self, permission: str, item: SchemaObject, hints: Sequence[str] = (), *, chained: bool = False) -> None:
         """Check a right, then take the lock that goes with it.
+
+        `chained` is for what a view reads: it has the same owner, so the right on the view is enough ("Ownership
+        Chains").
 
         Raises:
             Relocked: the lock was waited for.
@@ -289,7 +292,7 @@ class Session:
         self._check_isolation(item)
         if item.object_id in {table.object_id for table in self.temporary.values()}:
             return
-        if not self.database.allowed(self.principal, permission, item):
+        if not chained and not self.database.has_some(self.principal, permission, item):
             schema = self.database.schemas.get(item.schema_id, "")
             raise SqlError(
                 229,
@@ -298,6 +301,19 @@ class Session:
                 14,
             )
         self.lock_for(permission, item, hints)
+
+    def refused(self, permission: str, table: Table) -> dict[int, SqlError]:
+        """Error 230 for the columns of a table that may not be used, by column id."""
+        schema = self.database.schemas.get(table.schema_id, "")
+        return {
+            number: SqlError(
+                230,
+                f"The {permission} permission was denied on the column '{table.by_id(number).name}' of the object "
+                f"'{table.name}', database '{self.database.name}', schema '{schema}'.",
+                14,
+            )
+            for number in self.database.refused_columns(self.principal, permission, table)
+        }
 
     def _check_isolation(self, item: SchemaObject) -> None:
         """Raises SqlError: 3952, 41332."""

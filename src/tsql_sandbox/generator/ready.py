@@ -63,6 +63,8 @@ def slice_of(session: Session, query: n.Query) -> Slice | None:
     table = session.find_object(query.source.name)
     if not isinstance(table, Table) or not isinstance(table.ready, RowStore):
         return None
+    if session.refused("SELECT", table):
+        return None
     names = {(query.source.alias or query.source.name[-1]).lower()}
     columns = _all_columns(query, table, names)
     if columns is None or not _ordered_by_key(query, table, names):

@@ -278,6 +278,28 @@ class ChangeTable(Source):
 
 
 @dataclass(frozen=True)
+class PivotSource(Source):
+    """PIVOT: `aggregate` of the rows for each of `values` of a column."""
+
+    source: Source
+    aggregate: Call
+    column: str
+    values: tuple[str, ...]
+    alias: str
+
+
+@dataclass(frozen=True)
+class UnpivotSource(Source):
+    """UNPIVOT: `columns` become rows, their values in `value` and their names in `name`."""
+
+    source: Source
+    value: str
+    name: str
+    columns: tuple[str, ...]
+    alias: str
+
+
+@dataclass(frozen=True)
 class QuerySource(Source):
     """A derived table."""
 

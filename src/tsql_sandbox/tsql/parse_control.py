@@ -204,14 +204,14 @@ class ControlParser(DdlParser):
         verb = self.take().upper
         self.accept("GRANT", "OPTION", "FOR")
         permissions: list[str] = []
+        columns: list[tuple[str, ...]] = []
         while not self.at_any("ON", "TO", "FROM"):
             if self.at_end:
                 self.fail()
             words = [self.take().value.upper()]
             while self.token.kind == lexer.IDENTIFIER and not self.at_any("ON", "TO", "FROM"):
                 words.append(self.take().value.upper())
-            if self.at("("):
-                self.skip_parentheses()
+            columns.append(self.name_list() if self.at("(") else ())
             permissions.append(" ".join(words))
             self.accept(",")
         securable: tuple[str, n.Name] = ("DATABASE", ())
@@ -221,10 +221,13 @@ class ControlParser(DdlParser):
                 kind = self.take().upper
                 self.take()
             securable = (kind, self.name())
+            if self.at("("):
+                listed = self.name_list()
+                columns = [listed for _ in permissions]
         self.take()
         principals = [self.identifier()]
         while self.accept(","):
             principals.append(self.identifier())
         self.accept("WITH", "GRANT", "OPTION")
         self.accept("CASCADE")
-        return sm.Permission(verb, tuple(permissions), securable, tuple(principals))
+        return sm.Permission(verb, tuple(permissions), securable, tuple(principals), tuple(columns))

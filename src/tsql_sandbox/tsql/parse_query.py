@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..errors import SqlError
+from ..errors import SqlError, Unsupported
 from . import lexer
 from . import nodes as n
 from .parse_expr import ExprParser
@@ -237,6 +237,40 @@ class QueryParser(ExprParser):
         return kind if self.accept("JOIN") else ""
 
     def _source(self) -> n.Source:
+        source = self._plain_source()
+        while self.at("PIVOT", "(") or self.at("UNPIVOT", "("):
+            source = self._pivot(source) if self.take().upper == "PIVOT" else self._unpivot(source)
+        return source
+
+    def _pivot(self, source: n.Source) -> n.Source:
+        self.expect("(")
+        aggregate = self.expression()
+        if not isinstance(aggregate, n.Call) or len(aggregate.arguments) != 1:
+            raise Unsupported("PIVOT with anything but one aggregate of one column")
+        self.expect("FOR")
+        column = self.name()[-1]
+        self.expect("IN")
+        values = self.name_list()
+        self.expect(")")
+        return n.PivotSource(source, aggregate, column, values, self._required_alias())
+
+    def _unpivot(self, source: n.Source) -> n.Source:
+        self.expect("(")
+        value = self.identifier()
+        self.expect("FOR")
+        name = self.identifier()
+        self.expect("IN")
+        columns = self.name_list()
+        self.expect(")")
+        return n.UnpivotSource(source, value, name, columns, self._required_alias())
+
+    def _required_alias(self) -> str:
+        alias = self._alias()
+        if alias is None:
+            self.fail()
+        return alias
+
+    def _plain_source(self) -> n.Source:
         if self.at("("):
             return self._parenthesised_source()
         if self.token.kind == lexer.VARIABLE:

@@ -213,6 +213,12 @@ class BatchParser(ControlParser):
             return self._module(start, alter, create=True)
         if self.accept("TABLE"):
             return self.create_table()
+        if self.accept("DEFAULT"):
+            name = self.name()
+            self.expect("AS")
+            expr = self.expression()
+            text = self.text[start : self.tokens[self.position].start].rstrip()
+            return sm.CreateObject("DEFAULT", name, {"expr": expr, "text": text})
         special = self.at_any("XML", "SPATIAL", "FULLTEXT") and self.peek().upper == "INDEX"
         if special or self.at_any("UNIQUE", "CLUSTERED", "NONCLUSTERED", "INDEX", "PRIMARY", "COLUMNSTORE"):
             return self.create_index()
@@ -330,7 +336,9 @@ class BatchParser(ControlParser):
             self._procedure(module)
         elif kind == "TRIGGER":
             self.expect("ON")
-            module.parent = ("",) if self.accept("DATABASE") or self.accept("ALL", "SERVER") else self.name()
+            if self.accept("ALL", "SERVER"):
+                raise Unsupported("triggers on the server")
+            module.parent = ("",) if self.accept("DATABASE") else self.name()
         if kind in ("FUNCTION", "TRIGGER"):
             module.returns = self._function_kind() if kind == "FUNCTION" else ""
             self.position = len(self.tokens) - 1

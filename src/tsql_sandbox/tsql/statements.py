@@ -219,6 +219,8 @@ class Permission(Statement):
     permissions: tuple[str, ...]
     securable: tuple[str, Name]
     principals: tuple[str, ...]
+    columns: tuple[tuple[str, ...], ...] = ()
+    """The columns each permission is about, none for the whole securable."""
 
 
 @dataclass

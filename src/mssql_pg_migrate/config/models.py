@@ -357,6 +357,14 @@ class MigrationConfig(Section):
         AnyCase,
         Key("A zero character in a text, which PostgreSQL cannot hold: an error, or left out.", in_hash=True),
     ] = "error"
+    preflight_sample: Annotated[
+        int,
+        Field(ge=0, le=100_000),
+        Key(
+            "Rows of each new table on which the plan tries its computed columns and checks in PostgreSQL: one that"
+            " comes out otherwise than in the source is not carried. `0` tries none."
+        ),
+    ] = 1000
     identifier_case: Annotated[
         Literal["preserve", "lower", "snake"],
         AnyCase,

@@ -20,11 +20,12 @@ from ..source.source import SourceSession
 from ..sync.plan import planned_notes
 from ..target.comments import with_allowed_comments
 from ..target.inspect import read_abilities
-from ..target.ledger import LEDGER_RELATIONS
+from ..target.ledger import LEDGER_RELATIONS, Ledger
 from ..target.taken import read_taken
 from ..target.verify import verify
 from ..transfer.plan import RunPlan, TablePlan, cut_for_balance, transfer_order
 from .relevant import relevant_notes
+from .sampling import as_before, try_rows
 from .tables import TargetSide, look_at_target, unfinished_run
 
 if TYPE_CHECKING:
@@ -55,17 +56,18 @@ def make_plan(
     *,
     only: Part | None = None,
     lock: Callable[[tuple[str, ...]], None] | None = None,
+    resumed: str | None = None,
 ) -> RunPlan:
     """Decide everything; see RunPlan. Raises ConfigError, SchemaError, ConnectionFailed.
 
     ``lock`` is called with the target schemas before their tables are looked at: what another run is about to change
     is no ground to plan on. With ``on_refused_table: skip`` tables that are refused are left out, and the plan is made
-    again without them, as long as others remain.
+    again without them, as long as others remain. ``resumed`` is the id of the run that is to go on.
     """
     catalog, selected = read_source(config, source)
     refused: dict[str, str] = {}
     while True:
-        plan = _plan_selected(config, tuning, source, target, catalog, selected, only=only, lock=lock)
+        plan = _plan_selected(config, tuning, source, target, catalog, selected, only=only, lock=lock, resumed=resumed)
         errors = plan.table_errors()
         remaining = selected - set(errors)
         if config.migration.on_refused_table != "skip" or not errors or not remaining:
@@ -95,6 +97,7 @@ def _plan_selected(
     *,
     only: Part | None,
     lock: Callable[[tuple[str, ...]], None] | None,
+    resumed: str | None,
 ) -> RunPlan:
     options = mapping_options(config, catalog, selected, target)
     database = build(catalog, options)
@@ -115,6 +118,12 @@ def _plan_selected(
     notes += side.notes
     if only != "schema":
         notes += _collisions(config, source, [*_without_errors(plans, notes)])
+    if resumed is not None and unfinished_run(target, database.schemas) == resumed:
+        plans, tried = as_before(target, Ledger(database.schemas[0], resumed), plans)
+    else:
+        readable = {plan.table.source.full_name for plan in _without_errors(plans, notes)}
+        plans, tried = try_rows(source, target, catalog, options, plans, config.migration, readable)
+    notes += tried
     notes.extend(
         Note("info", plan.table.source.full_name, "has no key to resume by: interrupted, it begins again")
         for plan in plans
@@ -124,7 +133,7 @@ def _plan_selected(
         mode=config.migration.target_mode,
         source=config.source.label,
         target=config.target.settings().label,
-        database=side.database,
+        database=replace(side.database, tables=tuple(plan.table for plan in plans)),
         tables=tuple(transfer_order(cut_for_balance(plans, config.migration, tuning.machine.cores))),
         notes=tuple(dict.fromkeys(notes)),
         tuning=tuning,

@@ -203,7 +203,8 @@ class Migration:
             on_event=self._emit,
         ) as control:
             self._control = control
-            plan = self.planned = self._plan_under_lock(control, only=state.only, patient=resumed)
+            run_id = state.run_id if resumed else None
+            plan = self.planned = self._plan_under_lock(control, only=state.only, resumed=run_id)
             plan.refuse_errors()
             for warning in (*plan.tuning.warnings, *plan.warnings):
                 self._emit(Message(level="warn", text=warning))
@@ -243,18 +244,18 @@ class Migration:
         )
         return result
 
-    def _plan_under_lock(self, control: Control, *, only: Part | None, patient: bool) -> RunPlan:
+    def _plan_under_lock(self, control: Control, *, only: Part | None, resumed: str | None) -> RunPlan:
         """The plan; the target stays locked against other runs from the moment it was looked at."""
         from ..config.tuning import tune
         from .plan import make_plan
 
         tuning = tune(self.config)
-        lock = partial(control.lock, patient=patient)
+        lock = partial(control.lock, patient=resumed is not None)
         with self._source() as source:
             self._emit(PhaseStarted(phase="extract"))
             return control.call(
                 "reading the target's schema",
-                lambda target: make_plan(self.config, tuning, source, target, only=only, lock=lock),
+                lambda target: make_plan(self.config, tuning, source, target, only=only, lock=lock, resumed=resumed),
             )
 
     def _carry_out(

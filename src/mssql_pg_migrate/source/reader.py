@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
@@ -56,6 +57,23 @@ class Chunk:
     data: bytes | bytearray | memoryview
     rows: int
     last_key: KeyValue | None
+
+
+def tuples(data: bytes) -> list[tuple[bytes | None, ...]]:
+    """The fields of whole binary COPY tuples, None for NULL (PostgreSQL's page "COPY", section "Binary Format")."""
+    rows: list[tuple[bytes | None, ...]] = []
+    at = 0
+    while at < len(data):
+        (count,) = struct.unpack_from(">h", data, at)
+        at += 2
+        fields: list[bytes | None] = []
+        for _ in range(count):
+            (length,) = struct.unpack_from(">i", data, at)
+            at += 4
+            fields.append(None if length < 0 else data[at : at + length])
+            at += max(length, 0)
+        rows.append(tuple(fields))
+    return rows
 
 
 class ReaderUnsupported(TransferError):

@@ -161,6 +161,13 @@ class SourceSession(Protocol):
         """How the changes of these tables can be seen."""
         ...
 
+    def sample(self, table: MappedTable, rows: int, *, on_nul: OnNul, seconds: float) -> bytes:
+        """Binary COPY tuples of about so many rows from all over the table, fewer where they are wide.
+
+        Raises TransferError also when they do not come within ``seconds``, DataError.
+        """
+        ...
+
     def cancel(self) -> None:
         """End a question under way soon, from another thread; the session is of no more use."""
         ...

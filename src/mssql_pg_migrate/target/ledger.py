@@ -69,6 +69,8 @@ class LedgerTable:
     fingerprint: str
     rows: int = 0
     skipped: int = 0
+    trial: str = ""
+    """What the trial on sampled rows found before the run began."""
 
     @property
     def untouched(self) -> bool:
@@ -136,7 +138,7 @@ class Ledger:
                 " target text NOT NULL, status text NOT NULL, generation integer NOT NULL DEFAULT 0,"
                 " unlogged boolean NOT NULL, restore_logged boolean NOT NULL, resumable boolean NOT NULL,"
                 " action text NOT NULL, fingerprint text NOT NULL, rows bigint NOT NULL DEFAULT 0,"
-                " skipped bigint NOT NULL DEFAULT 0)"
+                " skipped bigint NOT NULL DEFAULT 0, trial text NOT NULL)"
             )
             connection.execute(
                 f"CREATE TABLE {self.name('_mpm_range')} (table_id integer, range_id integer, after_key text,"
@@ -170,7 +172,7 @@ class Ledger:
         """Enter a table as planned."""
         connection.execute(
             f"INSERT INTO {self.name('_mpm_table')} (table_id, source, target, status, unlogged, restore_logged,"
-            " resumable, action, fingerprint) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            " resumable, action, fingerprint, trial) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 table.table_id,
                 table.source,
@@ -181,6 +183,7 @@ class Ledger:
                 table.resumable,
                 table.action,
                 table.fingerprint,
+                table.trial,
             ),
         )
 
@@ -188,7 +191,7 @@ class Ledger:
         """All tables of the run by id; none when the ledger is of another run by now."""
         rows = connection.execute(
             "SELECT table_id, source, target, status, generation, unlogged, restore_logged, resumable, action,"
-            " fingerprint, rows, skipped"
+            " fingerprint, rows, skipped, trial"
             f" FROM {self.name('_mpm_table')} WHERE {self._ours}",
             (self.run_id,),
         ).fetchall()

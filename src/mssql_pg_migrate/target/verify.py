@@ -8,34 +8,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..mapping.build import build
-from ..mapping.columns import plain_column
 from ..mapping.objects import MappedDatabase, MappedTable, Note
 from ..mapping.options import MappingOptions
 from ..mapping.types import MappedColumn
 from ..model import Catalog
 from . import ddl
 from .classify import is_transient, translate
+from .refusals import Refusals, without
 
 if TYPE_CHECKING:
     import psycopg
 
 _TEMPORARY = "pg_temp"
 """PostgreSQL's name for the session's temporary schema, in qualified names too."""
-
-
-@dataclass(slots=True)
-class _Refusals:
-    """Server messages, by source names."""
-
-    columns: dict[tuple[str, str, str], str] = field(default_factory=dict)
-    checks: dict[tuple[str, str, str], str] = field(default_factory=dict)
-    indexes: dict[tuple[str, str, str], str] = field(default_factory=dict)
-    views: dict[tuple[str, str], str] = field(default_factory=dict)
-    notes: list[Note] = field(default_factory=list)
+_REFUSED = "PostgreSQL refuses its translation"
 
 
 def verify(
@@ -49,20 +39,24 @@ def verify(
     """
     import psycopg
 
-    schemas = dict.fromkeys(_source_schemas(catalog), _TEMPORARY)
-    trial = build(catalog, replace(options, schemas=schemas))
+    trial = trial_of(catalog, options)
     if not trial.views and not trial.extensions and not trial.collations_sql and not any(map(_is_tried, trial.tables)):
         return database
-    refusals = _Refusals()
+    refusals = Refusals()
     try:
         with connection.transaction(force_rollback=True):
             _try_all(connection, trial, refusals)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
-        text = f"the translated expressions were not tried out beforehand: {_reason(error)}"
+        text = f"the translated expressions were not tried out beforehand: {reason_of(error)}"
         return replace(database, notes=(*database.notes, Note("info", "target", text)))
     except psycopg.Error as error:
         raise translate(error, table=None, doing="trying out the translated expressions") from error
     return _without(database, refusals)
+
+
+def trial_of(catalog: Catalog, options: MappingOptions) -> MappedDatabase:
+    """The target as it would be in the session's temporary schema."""
+    return build(catalog, replace(options, schemas=dict.fromkeys(_source_schemas(catalog), _TEMPORARY)))
 
 
 def _source_schemas(catalog: Catalog) -> set[str]:
@@ -90,7 +84,7 @@ def _has_expression(column: MappedColumn) -> bool:
     return not (_CONSTANT.fullmatch(default) or _CLOCKS.fullmatch(default))
 
 
-def _try_all(connection: psycopg.Connection[Any], trial: MappedDatabase, refusals: _Refusals) -> None:
+def _try_all(connection: psycopg.Connection[Any], trial: MappedDatabase, refusals: Refusals) -> None:
     def attempt(statement: str) -> str | None:
         """Run a statement in a savepoint; the server's reason when it refuses, not when it is short of something."""
         import psycopg
@@ -101,7 +95,7 @@ def _try_all(connection: psycopg.Connection[Any], trial: MappedDatabase, refusal
         except psycopg.Error as error:
             if connection.closed or is_transient(error):
                 raise
-            return _reason(error)
+            return reason_of(error)
         return None
 
     # The first temporary object shows whether the session may make any.
@@ -132,7 +126,7 @@ def _try_views(
     connection: psycopg.Connection[Any],
     trial: MappedDatabase,
     attempt: Callable[[str], str | None],
-    refusals: _Refusals,
+    refusals: Refusals,
 ) -> None:
     import psycopg
 
@@ -149,13 +143,13 @@ def _try_views(
                     reason: str | None = f"it reads the view {read_in_vain}, which is not carried"
                 else:
                     reason = attempt(ddl.create_view(view))
-                    reason = reason and f"PostgreSQL refuses its translation: {reason}"
+                    reason = reason and f"{_REFUSED}: {reason}"
                 if reason:
                     refusals.views[view.source.schema, view.source.name] = reason
                     refused[f"{view.schema}.{view.name}"] = f"{view.source.schema}.{view.source.name}"
     except psycopg.errors.OutOfMemory as error:
         refusals.views.clear()
-        text = f"the views were not tried out beforehand, they read too many tables: {_reason(error)}"
+        text = f"the views were not tried out beforehand, they read too many tables: {reason_of(error)}"
         refusals.notes.append(Note("info", "target", text))
 
 
@@ -164,7 +158,7 @@ def _bare(table: MappedTable) -> str:
     return ddl.create_table(plain, defaults=False)
 
 
-def _try_table(table: MappedTable, attempt: Callable[[str], str | None], refusals: _Refusals) -> None:
+def _try_table(table: MappedTable, attempt: Callable[[str], str | None], refusals: Refusals) -> None:
     schema, name = table.source.schema, table.source.name
     reason = attempt(_bare(table))
     if reason is not None:
@@ -182,20 +176,20 @@ def _try_table(table: MappedTable, attempt: Callable[[str], str | None], refusal
         elif not column.identity and _has_expression(column):
             reason = attempt(ddl.add_default(table, column))
         if reason is not None:
-            refusals.columns[schema, name, column.source.name] = reason
+            refusals.columns[schema, name, column.source.name] = f"{_REFUSED}: {reason}"
     for check in table.checks:
         reason = attempt(ddl.add_check(table, check))
         if reason is not None:
-            refusals.checks[schema, name, check.source.name] = reason
+            refusals.checks[schema, name, check.source.name] = f"{_REFUSED}: {reason}"
     for index in table.indexes:
         reason = attempt(ddl.create_index(table, index)) if index.filter_sql is not None else None
         if reason is not None:
-            refusals.indexes[schema, name, index.source.name] = reason
+            refusals.indexes[schema, name, index.source.name] = f"{_REFUSED}: {reason}"
 
 
-def _without(database: MappedDatabase, refusals: _Refusals) -> MappedDatabase:
+def _without(database: MappedDatabase, refusals: Refusals) -> MappedDatabase:
     notes = list(refusals.notes)
-    tables = tuple(_table_without(table, refusals, notes) for table in database.tables)
+    tables = tuple(without(table, refusals, notes) for table in database.tables)
     views = []
     refused = []
     for view in database.views:
@@ -214,44 +208,7 @@ def _is_about(label: str, view: str) -> bool:
     return label == view or label.startswith(f"{view}.")
 
 
-def _table_without(table: MappedTable, refusals: _Refusals, notes: list[Note]) -> MappedTable:
-    schema, name, full_name = table.source.schema, table.source.name, table.source.full_name
-    columns = []
-    for column in table.columns:
-        reason = refusals.columns.get((schema, name, column.source.name))
-        if reason is None:
-            columns.append(column)
-            continue
-        label = f"{full_name}.{column.source.name}"
-        if column.generated_sql is not None:
-            told = not table.source.column(column.source.name).untold
-            then = plain_column(column.source) if told else "an empty column: the source holds no values of it"
-            text = f"computed column: PostgreSQL refuses its translation: {reason}; {then}"
-            nullable = column.nullable or not told
-            columns.append(replace(column, generated_sql=None, copied=told, nullable=nullable))
-        else:
-            text = f"default: PostgreSQL refuses its translation: {reason}"
-            columns.append(replace(column, default_sql=None))
-        notes.append(Note("not_carried", label, text))
-    checks = []
-    for check in table.checks:
-        reason = refusals.checks.get((schema, name, check.source.name))
-        if reason is None:
-            checks.append(check)
-        else:
-            text = f"check {check.source.definition}: PostgreSQL refuses its translation: {reason}"
-            notes.append(Note("not_carried", f"{full_name} constraint {check.source.name}", text))
-    indexes = []
-    for index in table.indexes:
-        reason = refusals.indexes.get((schema, name, index.source.name))
-        if reason is None:
-            indexes.append(index)
-        else:
-            text = f"filtered index WHERE {index.source.filter}: PostgreSQL refuses its translation: {reason}"
-            notes.append(Note("not_carried", f"{full_name} index {index.source.name}", text))
-    return replace(table, columns=tuple(columns), checks=tuple(checks), indexes=tuple(indexes))
-
-
-def _reason(error: psycopg.Error) -> str:
+def reason_of(error: psycopg.Error) -> str:
+    """The server's words."""
     reason = error.diag.message_primary or str(error).strip() or type(error).__name__
     return reason.replace(f"{_TEMPORARY}.", "")

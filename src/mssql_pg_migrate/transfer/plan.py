@@ -45,6 +45,8 @@ class TablePlan:
     """Tables of a level wait for those of lower levels (foreign keys of existing tables in upsert mode)."""
     partitioned: bool = False
     """The target has it as a partitioned table."""
+    trial: str = ""
+    """What a sample of rows found, as JSON (see `jobs.sampling`): a resumed run keeps to it."""
 
     @property
     def built(self) -> bool:

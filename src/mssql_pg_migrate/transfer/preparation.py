@@ -52,6 +52,7 @@ class Preparation:
                 resumable=plan.resumable,
                 action=plan.action,
                 fingerprint=fingerprint(plan.table),
+                trial=plan.trial,
             )
             self._ledger.add_table(connection, entry)
 

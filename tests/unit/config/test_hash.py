@@ -68,6 +68,7 @@ DOES_NOT: dict[str, Any] = {
     "target.ssl_mode": "prefer",
     "target.application_name": "x",
     "target.connect_timeout": 2,
+    "migration.preflight_sample": 0,
     "migration.workers": 1,
     "migration.chunk_size": 10,
     "migration.parallel_readers": 1,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +13,7 @@ from ...errors import ConfigError, MigrationError, TransferError, TransientError
 from ...mapping.objects import MappedTable
 from ...model import Catalog, KeyRange, Table
 from ..changes import ChangeFacts, ChangeSession
-from ..reader import CopyFormat, OnNul, Reader, ReadLimits
+from ..reader import Chunk, CopyFormat, OnNul, Reader, ReadLimits, ReadRequest
 from ..settings import PackageSettings
 from ..source import ChosenReader, Collision, Obstacle, SourceHealth, SourceLook, SourceTable, UseReader
 from .catalog import Contents, catalog_of, read_contents
@@ -21,6 +23,8 @@ from .positions import plan_ranges
 from .rows import NAME, BcpReader, members_of
 
 _PROBLEMS = 20
+_SAMPLED_FILES = 5
+_SAMPLE_BYTES = 2 << 20
 
 
 class PackageSource:
@@ -205,6 +209,27 @@ class PackageSession:
         except TransferError:
             return [KeyRange(0, row_estimate=table.source.row_estimate)]
         return plan_ranges(members, table.source.row_estimate, max_ranges=max_ranges, min_rows=min_rows)
+
+    def sample(self, table: MappedTable, rows: int, *, on_nul: OnNul, seconds: float) -> bytes:
+        """The first rows of several of its data files."""
+        if self._settings.schema_only:
+            return b""
+        end = time.monotonic() + seconds
+        parts = self.plan_ranges(table, max_ranges=_SAMPLED_FILES, min_rows=1)
+        found = bytearray()
+        for part in parts:
+            request = ReadRequest(
+                table=table,
+                range=part,
+                on_nul=on_nul,
+                limit=-(-rows // len(parts)),
+                chunk_bytes=_SAMPLE_BYTES // len(parts),
+            )
+            with closing(BcpReader(lambda: self._contents).chunks(request)) as chunks:
+                found += next(chunks, Chunk(b"", 0, None)).data
+            if time.monotonic() >= end:
+                break
+        return bytes(found)
 
     def cancel(self) -> None:
         """End a count under way soon."""

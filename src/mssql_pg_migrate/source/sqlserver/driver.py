@@ -29,7 +29,7 @@ from ..reader import Chunk, ReadRequest
 from ..settings import SqlServerSettings
 from . import classify
 from .connect import cancel_statement, connect_source
-from .dbapi import Connection
+from .dbapi import Connection, DriverConnection
 from .encode import MAX_FIELD_BYTES, Encoder, EncodingError, adapt, contains, first_unfit, longest
 from .query import KeyField, Layout, build_select, layout
 from .tsql import qualified_name, quote_name
@@ -58,11 +58,13 @@ class DriverReader:
 
     name = "driver"
 
-    def __init__(self, settings: SqlServerSettings) -> None:
-        """Connect. Raises ConnectionFailed."""
-        self._connection = connect_source(settings)
+    def __init__(self, settings: SqlServerSettings, connection: DriverConnection | None = None) -> None:
+        """Connect, or read over a connection that somebody else closes. Raises ConnectionFailed."""
+        self._lent = connection is not None
+        self._connection = connection or connect_source(settings)
         self._line = Line()
-        self._line.register(settings, self._connection)
+        if connection is None:
+            self._line.register(settings, self._connection)
         self._cursor: Any = None
         self._usable = True
         self._cancelled = False
@@ -171,6 +173,8 @@ class DriverReader:
         self._usable = False
         self._line.closed = True
         self.close_cursor()
+        if self._lent:
+            return
         with self._driver_lock, contextlib.suppress(Exception):  # it may be broken already
             self._connection.close()
 

@@ -13,7 +13,7 @@ from typing import Literal
 from ...errors import ConnectionFailed, DataError, MigrationError, TransferError, TransientError
 from ...mapping.objects import MappedTable
 from ...model import KeyRange, KeyValue
-from ..reader import OnNul, ReadRequest
+from ..reader import OnNul, ReadRequest, tuples
 from ..source import UseReader
 from . import wire
 from .wire_connect import WireUnsupported
@@ -117,10 +117,10 @@ def _difference(table: MappedTable, driver: _Rows, found: _Rows) -> str | None:
         return None
     columns = table.copied_columns
     vectors = frozenset(position for position, column in enumerate(columns) if column.encoding == "vector")
-    expected, actual = _tuples(driver.data, vectors), _tuples(found.data, vectors)
+    expected, actual = _comparable(driver.data, vectors), _comparable(found.data, vectors)
     if expected == actual and driver.last_key == found.last_key:
         return None
-    if table.range_key is None and sorted(expected) == sorted(actual):
+    if table.range_key is None and sorted(expected, key=_order) == sorted(actual, key=_order):
         return None  # nothing orders the rows of a table without a key
     for number, (left, right) in enumerate(zip(expected, actual, strict=False), 1):
         for column, one, other in zip(columns, left, right, strict=False):
@@ -138,25 +138,16 @@ def _error_difference(driver: DataError | None, found: DataError | None) -> str 
     return f"the driver refuses a value that the wire reader takes: {driver}"
 
 
-def _tuples(data: bytes, vectors: frozenset[int]) -> list[tuple[bytes, ...]]:
-    """COPY tuples as tuples of fields, each with a leading byte that tells NULL (0) from a value (1).
-
-    ``vectors`` are the positions of vectors: the driver knows eight digits of their values, and more are not compared.
-    """
-    rows: list[tuple[bytes, ...]] = []
-    at = 0
-    while at < len(data):
-        (count,) = struct.unpack_from(">h", data, at)
-        at += 2
-        fields = []
-        for position in range(count):
-            (length,) = struct.unpack_from(">i", data, at)
-            at += 4
-            value = data[at : at + max(length, 0)]
-            fields.append(b"\0" if length < 0 else b"\1" + (_eight_digits(value) if position in vectors else value))
-            at += max(length, 0)
-        rows.append(tuple(fields))
-    return rows
+def _comparable(data: bytes, vectors: frozenset[int]) -> list[tuple[bytes | None, ...]]:
+    """COPY tuples as tuples of fields; of vectors, at these positions, the driver knows eight digits of each value, and
+    more are not compared."""
+    rows = tuples(data)
+    if not vectors:
+        return rows
+    return [
+        tuple(_eight_digits(field) if at in vectors and field else field for at, field in enumerate(row))
+        for row in rows
+    ]
 
 
 def _eight_digits(vector: bytes) -> bytes:
@@ -165,8 +156,11 @@ def _eight_digits(vector: bytes) -> bytes:
     return ",".join(f"{value:.7e}" for value in struct.unpack_from(f">{count}f", vector, 4)).encode()
 
 
-def _shown(field: bytes) -> str:
-    if field[:1] == b"\0":
+def _order(row: tuple[bytes | None, ...]) -> list[tuple[bool, bytes]]:
+    return [(field is not None, field or b"") for field in row]
+
+
+def _shown(field: bytes | None) -> str:
+    if field is None:
         return "NULL"
-    data = field[1:]
-    return f"0x{data[:40].hex()}{'...' if len(data) > 40 else ''}"
+    return f"0x{field[:40].hex()}{'...' if len(field) > 40 else ''}"

@@ -22,16 +22,12 @@ from ...model import Key, KeyRange, KeyValue
 from . import classify
 from .dbapi import DriverConnection, DriverCursor
 from .query import KeyField, is_finer_than_arrow, order_by
+from .sample import MOST_SAMPLED, pages
 from .tsql import qualified_name, quote_name
 
 log = logging.getLogger(__name__)
 
-_PAGE = 8192
 _SAMPLED_PAGES_PER_RANGE = 200
-_ROWS_PER_PAGE = 100
-"""Assumed where the server does not tell a table's size."""
-_MOST_SAMPLED = 0.3
-"""A sample of more than this part of the table is no cheaper than the scan."""
 _LEAST_SAMPLED_ROWS = 50
 """Sampled rows per range below which the boundaries would be chance."""
 _SCAN_STEPS_PER_RANGE = 8
@@ -60,7 +56,7 @@ def plan_ranges(
 
 def _boundaries(connection: DriverConnection, table: MappedTable, key: Key, ranges: int, rows: int) -> list[KeyValue]:
     part = _sampled_part(table, ranges, rows)
-    if part < _MOST_SAMPLED:
+    if part < MOST_SAMPLED:
         found = _sample(connection, table, key, ranges, part)
         if found is not None:
             return found
@@ -69,9 +65,7 @@ def _boundaries(connection: DriverConnection, table: MappedTable, key: Key, rang
 
 def _sampled_part(table: MappedTable, ranges: int, rows: int) -> float:
     """The part of a table's pages that a sample for so many ranges reads."""
-    size = table.source.size_bytes
-    pages = size / _PAGE if size else rows / _ROWS_PER_PAGE
-    return _SAMPLED_PAGES_PER_RANGE * ranges / max(1.0, pages)
+    return _SAMPLED_PAGES_PER_RANGE * ranges / pages(table.source, rows)
 
 
 def _sample(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from ...errors import TransferError, TransientError
+from ...errors import DataError, TransferError, TransientError
 from ...mapping.objects import MappedTable
 from ...model import Catalog, KeyRange, Table
 from ..changes import ChangeFacts
-from ..reader import OnNul
+from ..reader import Chunk, OnNul, ReadRequest
 from ..settings import SqlServerSettings
 from ..source import Collision, Obstacle, SourceHealth, SourceLook, SourceTable
 from . import catalog_sql as q
@@ -21,11 +23,14 @@ from .connect import cancel_statements, connect_source
 from .dbapi import DriverCursor
 from .health import check_health, obstacles
 from .ranges import plan_ranges
+from .sample import spread
 from .tsql import qualified_name
 from .watch import Line, WatchedCursor
 
 _NOT_OFFERED = frozenset({"sysdiagrams"})
 """The database diagram tool's own table, which is never migrated."""
+_SAMPLE_BYTES = 2 << 20
+"""Of a sample, however many rows that are."""
 
 
 class SqlServerSession:
@@ -154,3 +159,38 @@ class SqlServerSession:
         return plan_ranges(
             self, table, max_ranges=max_ranges, min_rows=min_rows, row_estimate=table.source.row_estimate
         )
+
+    def sample(self, table: MappedTable, rows: int, *, on_nul: OnNul, seconds: float) -> bytes:
+        """Through the driver, over this connection: of some pages, or the first rows where the server samples none."""
+        self.line.at(f"reading some rows of {table.source.full_name}", table.source.full_name)
+        end = time.monotonic() + seconds
+        first = ReadRequest(table=table, range=KeyRange(0), on_nul=on_nul, limit=rows, chunk_bytes=_SAMPLE_BYTES)
+        relation = spread(table, rows)
+        found = b""
+        if relation is not None:
+            try:
+                found = self._few_rows(replace(first, relation=relation), end)
+            except TransferError as error:
+                if error.retryable or isinstance(error, DataError) or time.monotonic() >= end:
+                    raise
+        return found or self._few_rows(first, end)
+
+    def _few_rows(self, request: ReadRequest, end: float) -> bytes:
+        """The first megabytes of a request, in good time."""
+        from .driver import DriverReader
+
+        reader = DriverReader(self._settings, self._connection)
+        late = threading.Timer(max(0.0, end - time.monotonic()), reader.cancel)
+        late.daemon = True
+        late.start()
+        chunks = reader.chunks(request)
+        try:
+            return bytes(next(chunks, Chunk(b"", 0, None)).data)
+        except TransientError as error:
+            if not self.usable or time.monotonic() < end:
+                raise
+            name = request.table.source.full_name
+            raise TransferError(f"Reading {name}: rows of it did not come in time", table=name) from error
+        finally:
+            late.cancel()
+            chunks.close()

@@ -83,14 +83,26 @@ def _text(value: str | None) -> str:
 
 
 def trials(table: MappedTable) -> tuple[Trial, ...]:
-    """What can be tried of a table. Of checks that the source itself does not vouch for nothing is known."""
+    """What can be tried of a table: not columns whose values the source does not tell, nor what reads them.
+
+    Of checks that the source itself does not vouch for nothing is known.
+    """
+    untold = _untold(table)
     columns = [
         Trial("column", column.source.name, column.generated_sql, column)
         for column in table.columns
-        if column.generated_sql is not None
+        if column.generated_sql is not None and column.name not in untold
     ]
-    checks = [Trial("check", check.source.name, check.expression_sql) for check in table.checks if not check.not_valid]
+    checks = [
+        Trial("check", check.source.name, check.expression_sql)
+        for check in table.checks
+        if not check.not_valid and not any(quote_ident(name) in check.expression_sql for name in untold)
+    ]
     return (*columns, *checks)
+
+
+def _untold(table: MappedTable) -> set[str]:
+    return {column.name for column in table.columns if table.source.column(column.source.name).untold}
 
 
 def sampled(table: MappedTable, tried: Sequence[Trial]) -> MappedTable:
@@ -98,6 +110,7 @@ def sampled(table: MappedTable, tried: Sequence[Trial]) -> MappedTable:
     needed = {trial.column.name for trial in tried if trial.column is not None}
     needed |= {column.name for column in table.columns if any(quote_ident(column.name) in one.sql for one in tried)}
     needed |= {column.name for column in _naming(table)}
+    needed -= _untold(table)
     return replace(table, columns=tuple(replace(column, copied=column.name in needed) for column in table.columns))
 
 

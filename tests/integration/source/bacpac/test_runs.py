@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 import yaml
 
 from bcp_rows import MAX, Column
-from packages import Table, element, prop, reference, relation, write_package
+from packages import Table, element, prop, reference, relation, script, write_package
 from servers import PgDatabase, PgServer
 
 pytestmark = pytest.mark.timeout(300)
@@ -152,6 +153,42 @@ def test_every_mode_and_command(tmp_path: Path, package: Path, target_db: PgData
         again.state.unlink(missing_ok=True)
         again.result("run")
         assert again.result("validate", "--checksum")["equal"]
+
+
+def test_checks_are_tried_on_rows_of_the_package(tmp_path: Path, target_db: PgDatabase) -> None:
+    """PostgreSQL has no seventh decimal; of computed columns a package holds no values to compare with."""
+    moments = [
+        [[number, (date(2000, 1, 1), number)] for number in range(part * 10, part * 10 + 10)] for part in range(3)
+    ]
+    table = Table(
+        "Moments",
+        [Column("int", name="id"), Column("datetime2", scale=7, name="at")],
+        moments,
+        key=["id"],
+        computed={"twice": "([id]*(2))"},
+    )
+    checks = "".join(
+        element(
+            "SqlCheckConstraint",
+            f"[dbo].[{name}]",
+            script("CheckExpressionScript", definition),
+            relation("DefiningTable", reference("dbo", "Moments")),
+        )
+        for name, definition in {
+            "CK_At": "[at]>'1999-12-31' AND ([id]=(0) OR [at]>'2000-01-01T00:00:00.0000000')",
+            "CK_Twice": "[twice]>=(0)",
+            "CK_Id": "[id]>=(0)",
+        }.items()
+    )
+    path = write_package(tmp_path / "moments.bacpac", [table], elements=checks)
+    new = Tool(tmp_path, path, target_db)
+    notes = new.result("plan")["plan"]["notes"]
+    (found,) = [note for note in notes if "sample" in note["message"]]
+    assert (found["severity"], found["object"]) == ("not_carried", "dbo.Moments constraint CK_At")
+    assert "id=1" in found["message"]
+    new.result("run")
+    names = target_db.execute("SELECT conname FROM pg_constraint WHERE conname LIKE 'CK%' ORDER BY 1")
+    assert names == [("CK_Id",), ("CK_Twice",)]
 
 
 def test_a_damaged_table_fails_and_the_others_arrive(tmp_path: Path, package: Path, target_db: PgDatabase) -> None:

@@ -25,7 +25,10 @@ from mssql_pg_migrate.source.bacpac.columns import stored_columns
 from mssql_pg_migrate.source.bacpac.counting import count_rows
 from mssql_pg_migrate.source.bacpac.positions import plan_ranges, resolve
 from mssql_pg_migrate.source.bacpac.rows import BcpReader, members_of
+from mssql_pg_migrate.source.bacpac.source import PackageSession
 from mssql_pg_migrate.source.reader import Chunk, ReadRequest
+from mssql_pg_migrate.source.reader import tuples as taken_apart
+from mssql_pg_migrate.source.settings import PackageSettings
 from packages import Table, element, prop, relation, type_specifier, write_package
 
 A = Column("int", name="a")
@@ -319,3 +322,16 @@ def test_computed_columns_are_not_in_the_files(tmp_path: Path) -> None:
     )
     with pytest.raises(TransferError, match="do not hold the column z"):
         list(package.reader.chunks(ReadRequest(table=strange, range=WHOLE)))
+
+
+def test_a_sample_is_of_several_files(tmp_path: Path) -> None:
+    """The first rows of five of eight files; all rows where they are few."""
+    files = [[[100 * part + i] for i in range(100)] for part in range(8)]
+    package = opened(tmp_path, Table("T", [A], files), Table("Few", [A], [[[1], [2]]]), Table("None", [A], []))
+    session = PackageSession(PackageSettings(package.contents.package.path))
+    found = session.sample(package.tables["T"], 50, on_nul="error", seconds=10)
+    values = [int.from_bytes(row[0] or b"", "big") for row in taken_apart(found)]
+    assert len(values) == 50
+    assert len({value // 100 for value in values}) == 5
+    assert session.sample(package.tables["Few"], 50, on_nul="error", seconds=10) == tuples([1, 2])
+    assert session.sample(package.tables["None"], 50, on_nul="error", seconds=10) == b""

@@ -43,6 +43,7 @@ _HELP = (
     ("r", "resume a paused, cancelled or failed run"),
     ("c", "cancel: chunks under way are undone; resume goes on later"),
     ("w", "write the HTML report of this run"),
+    ("f", "follow the source: sync --watch, until Escape"),
     ("Enter", "the selected table in detail"),
     ("Up, Down, PgUp, PgDn", "select a table"),
     ("Tab", "go from the tables to the log and back"),
@@ -84,6 +85,7 @@ class MigrationApp(App[int]):
         Binding("r", "resume", "Resume"),
         Binding("c", "cancel", "Cancel"),
         Binding("w", "report", "Report"),
+        Binding("f", "follow", "Follow", show=False),  # 80 columns hold no more; ? tells
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "quit", "Quit"),
         Binding("ctrl+c,ctrl+q", "quit", "Quit", show=False, priority=True),
@@ -373,6 +375,15 @@ class MigrationApp(App[int]):
     def _cancel_confirmed(self, answer: bool | None) -> None:
         if answer:
             self._session.cancel()
+
+    def action_follow(self) -> None:
+        """Show the sync, whose passes begin with the screen."""
+        if self._session.busy:
+            self._write_line(LogLine("warn", "a run is under way: it must end before its target can follow"))
+            return
+        from .following import Follower, FollowScreen
+
+        self.push_screen(FollowScreen(Follower(self._session.config), self._route().plain))
 
     def action_report(self) -> None:
         from ..report import write_report

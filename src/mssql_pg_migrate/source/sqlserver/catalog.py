@@ -121,25 +121,7 @@ def read_catalog(connection: Connection, schemas: Sequence[str] | None = None) -
     all_schemas = session.required(q.SCHEMAS)
     wanted = _wanted_schemas([row["name"] for row in all_schemas], schemas, database)
     types = TypeTable(session.required(q.TYPES), session.optional(q.CODE_PAGES))
-    parts = build.TableParts(
-        tables=session.required(q.TABLES),
-        columns=session.required(q.COLUMNS),
-        indexes=session.required(q.INDEXES),
-        index_columns=session.required(q.INDEX_COLUMNS),
-        key_constraints=session.optional(q.KEY_CONSTRAINTS),
-        identities=session.optional(q.IDENTITIES),
-        computed=session.optional(q.COMPUTED),
-        defaults=session.optional(q.DEFAULTS),
-        bound=session.optional(q.BOUND),
-        fulltext=session.optional(q.FULLTEXT),
-        foreign_keys=session.optional(q.FOREIGN_KEYS),
-        foreign_key_columns=session.optional(q.FOREIGN_KEY_COLUMNS),
-        checks=session.optional(q.CHECKS),
-        rows=session.optional(q.ROWS),
-        sizes=session.optional(q.SIZES),
-        properties=session.optional(q.PROPERTIES),
-        xml_schemas=session.optional(q.XML_SCHEMAS),
-    )
+    parts = _table_parts(session)
     modules = session.optional(q.MODULES)
     sequences = session.optional(q.SEQUENCES)
     synonyms = session.optional(q.SYNONYMS)
@@ -174,6 +156,28 @@ def read_catalog(connection: Connection, schemas: Sequence[str] | None = None) -
             for row in all_schemas
             if (wanted is None or row["name"] in wanted) and (text := descriptions.schema(row["schema_id"])) is not None
         ),
+    )
+
+
+def _table_parts(session: CatalogSession) -> build.TableParts:
+    return build.TableParts(
+        tables=session.required(q.TABLES),
+        columns=session.required(q.COLUMNS),
+        indexes=session.required(q.INDEXES),
+        index_columns=session.required(q.INDEX_COLUMNS),
+        key_constraints=session.optional(q.KEY_CONSTRAINTS),
+        identities=session.optional(q.IDENTITIES),
+        computed=session.optional(q.COMPUTED),
+        defaults=session.optional(q.DEFAULTS),
+        bound=session.optional(q.BOUND),
+        fulltext=session.optional(q.FULLTEXT),
+        foreign_keys=session.optional(q.FOREIGN_KEYS),
+        foreign_key_columns=session.optional(q.FOREIGN_KEY_COLUMNS),
+        checks=session.optional(q.CHECKS),
+        rows=session.optional(q.ROWS),
+        sizes=session.optional(q.SIZES),
+        properties=session.optional(q.PROPERTIES),
+        xml_schemas=session.optional(q.XML_SCHEMAS),
     )
 
 

@@ -85,11 +85,9 @@ def build_tables(
         schema, name = names[object_id]
         if not is_wanted(schema, schemas):
             continue
-        if object_id in tool or name.lower() == "sysdiagrams":
-            notes.append(f"{schema}.{name} belongs to the database diagram tool and is not migrated.")
-            continue
-        if row["is_dropped_ledger_table"]:
-            notes.append(f"{schema}.{name} is a ledger table that was dropped; it is not migrated.")
+        reason = _why_not(row, tool)
+        if reason is not None:
+            notes.append(f"{schema}.{name} {reason} not migrated.")
             continue
         primary, unique, others = indexes.of(object_id)
         used = pages.get(object_id)
@@ -122,6 +120,13 @@ def build_tables(
             )
         )
     return tuple(tables)
+
+
+def _why_not(row: Row, tool: Collection[int]) -> str | None:
+    """Why a user table is none of the user's."""
+    if row["object_id"] in tool or str(row["name"]).lower() == "sysdiagrams":
+        return "belongs to the database diagram tool and is"
+    return "is a ledger table that was dropped; it is" if row["is_dropped_ledger_table"] else None
 
 
 def _column_maker(parts: TableParts, types: TypeTable, descriptions: Descriptions) -> Callable[[Row], Column]:

@@ -17,6 +17,7 @@ from ..reader import Chunk, CopyFormat, OnNul, Reader, ReadLimits, ReadRequest
 from ..settings import PackageSettings
 from ..source import ChosenReader, Collision, Obstacle, SourceHealth, SourceLook, SourceTable, UseReader
 from .catalog import Contents, catalog_of, read_contents
+from .collisions import key_collision
 from .columns import stored_columns
 from .counting import count_rows
 from .positions import plan_ranges
@@ -166,9 +167,8 @@ class PackageSession:
         return ()
 
     def key_collision(self, table: MappedTable, on_nul: OnNul) -> Collision | None:
-        """Not looked for: it would take an index over all keys."""
-        del table, on_nul
-        return None
+        """See `collisions.key_collision`."""
+        return key_collision(BcpReader(lambda: self._contents), table, on_nul, lambda: self.usable)
 
     def count(self, table: MappedTable) -> int:
         """The rows of the table's data files, by following all of them."""

@@ -18,7 +18,7 @@ import yaml
 
 from bcp_rows import MAX, Column
 from packages import Table, element, prop, reference, relation, script, write_package
-from servers import PgDatabase, PgServer
+from servers import MssqlDatabase, PgDatabase, PgServer
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -286,3 +286,33 @@ def test_killed_and_resumed(tmp_path: Path, target_db: PgDatabase) -> None:
         found = target_db.execute(f'SELECT count(*), count(DISTINCT n), min(n), max(n) FROM dbo."{name}"')
         assert found == [(160_000, 160_000, 0, 159_999)]
     assert new.result("validate", "--checksum")["equal"]
+
+
+def test_keys_that_would_be_one_row(tmp_path: Path, target_db: PgDatabase) -> None:
+    """upsert refuses them before anything is touched; drop_recreate warns, and all rows arrive without the key."""
+    day = date(2026, 1, 1)
+    rows = [[[(day, 1), 1]], [[(day, 9), 2]]]
+    table = Table("T", [Column("datetime2", scale=7, name="at"), Column("int", name="n")], rows, key=["at"])
+    path = write_package(tmp_path / "x.bacpac", [table])
+    refused = Tool(tmp_path, path, target_db, target_mode="upsert").run("run")
+    assert refused.returncode == 3, refused.stdout
+    assert "rows 1 and 2 have primary keys that differ only in the seventh decimal of seconds" in refused.stdout
+    assert target_db.execute("SELECT count(*) FROM pg_tables WHERE tablename = 'T'") == [(0,)]
+    done = Tool(tmp_path, path, target_db).run("run")
+    assert "the primary key will not be there" in done.stdout
+    assert target_db.execute('SELECT count(*) FROM dbo."T"') == [(2,)]
+
+
+def test_from_a_server(source_db: MssqlDatabase, target_db: PgDatabase) -> None:
+    """``--from mssql://``, both passwords from the environment."""
+    source_db.execute_script(
+        "CREATE TABLE dbo.T (id int NOT NULL PRIMARY KEY, t nvarchar(20)); INSERT INTO dbo.T VALUES (1, N'ü')"
+    )
+    section = source_db.section()
+    source = f"mssql://{section['user']}@{section['host']}:{section['port']}/{section['database']}"
+    source += "?encrypt=false&trust_server_cert=true"
+    target = f"postgresql://{target_db.user}@{target_db.host}:{target_db.port}/{target_db.name}"
+    environment = {**os.environ, "MSSQL_PASSWORD": section["password"], "POSTGRES_PASSWORD": target_db.password}
+    done = tool("--output-json", "run", "--from", source, "--to", target, environment=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert target_db.execute('SELECT * FROM public."T"') == [(1, "ü")]

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TransferError
-from ..mapping.objects import MappedDatabase, MappedTable, Note
+from ..mapping.objects import MappedTable, Note
 from ..mapping.options import MappingOptions
 from ..model import Catalog
 from ..source.reader import tuples
@@ -100,7 +100,8 @@ def try_rows(
         return list(plans), []
     found = _Found()
     late: list[str] = []
-    with SampleTrial(target, _needed(trial_of(catalog, options), wanted), _SECONDS_PER_TABLE).session() as trial:
+    needed = trial_of(catalog, replace(options, selected=frozenset(wanted), create_views=False))
+    with SampleTrial(target, needed, _SECONDS_PER_TABLE).session() as trial:
         end = time.monotonic() + SECONDS
         for table in trial.tables:
             tried = _same(trials(table), wanted[table.source.full_name])
@@ -114,10 +115,6 @@ def try_rows(
                 late.append(table.source.full_name)
     found.notes.extend(_not_tried(late))
     return [found.applied(plan) for plan in plans], found.notes
-
-
-def _needed(trial: MappedDatabase, wanted: Mapping[str, object]) -> MappedDatabase:
-    return replace(trial, tables=tuple(table for table in trial.tables if table.source.full_name in wanted))
 
 
 def _same(tried: Sequence[Trial], wanted: Sequence[Trial]) -> tuple[Trial, ...]:

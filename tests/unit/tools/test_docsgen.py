@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
 import pytest
 from tools import docsgen
 
@@ -47,7 +48,11 @@ def test_every_command_and_option_is_there() -> None:
     for name, command in program.commands.items():
         assert f"\n## {name}\n" in page
         for parameter in command.params:
-            assert all(f"`{option}`" in page for option in parameter.opts)
+            if isinstance(parameter, click.Argument):  # said by the examples
+                assert isinstance(parameter.type, click.Choice)
+                assert all(f" {name} {choice}\n" in page for choice in parameter.type.choices)
+            else:
+                assert all(f"`{option}`" in page for option in parameter.opts)
     assert "\x08" not in page
 
 

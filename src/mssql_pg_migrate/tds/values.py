@@ -1,5 +1,7 @@
 """One value of a row: its framing, and its conversion to and from Python, exactly.
 
+Over 500 lines, because what a type is on the wire and in Python is said once, for both directions side by side.
+
 Python forms of the SQL types (NULL is None for all):
 
 | SQL type | Python |

@@ -14,28 +14,28 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from ..errors import Cancelled, ConfigError, MigrationError, SchemaError, StateError, TransferError
+from ..errors import Cancelled, ConfigError, MigrationError, StateError
 from ..events import AnyEvent, EventSink, Message, PhaseStarted, Retry, RunFinished, RunStarted, TableFinished
 from ..results import RunResult, TableResult, peak_memory
 from ..state import Part, RunState, StateKeeper, TableState, existing_state, read_state, resumable_state, utc_now
+from .ends import Ends
+from .outcome import judge, left_out, missing_rows, new_result, notice_emptied, result_of_state
 
 if TYPE_CHECKING:
-    import psycopg
-
     from ..config.models import Config
     from ..results import CutoverReport, HealthReport, ValidationReport
     from ..source.settings import SourceSettings
     from ..source.source import SourceSession
     from ..sync.passes import PassResult
     from ..target.connect import TargetSettings
-    from ..target.finalize import Finalizer
     from ..target.ledger import Ledger
     from ..transfer.context import WorkerContext
     from ..transfer.control import Control
     from ..transfer.plan import RunPlan
     from .cutover import WaitFor
+    from .finishing import Finishing
     from .repair import RepairReport
     from .sync import PrepareReport, Sync, SyncStatus
 
@@ -67,10 +67,9 @@ class Migration:
         """The plan of ``run`` or ``resume``, from the moment it is made: its notes tell what does not arrive."""
         self._keeper: StateKeeper | None = None
         self._context: WorkerContext | None = None
-        self._finalizer: Finalizer | None = None
+        self._finishing: Finishing | None = None
         self._control: Control | None = None
-        self._target_settings: TargetSettings | None = None
-        self._watched_source: SourceSettings | None = None
+        self._ends = Ends(config, self._emit)
         self._cancelled = threading.Event()
         self._retries = 0
 
@@ -169,13 +168,13 @@ class Migration:
     def cancel(self, *, now: bool = False) -> None:
         """Stop: chunks under way may finish (for ``shutdown_timeout`` seconds); with ``now`` they are cut off."""
         self._cancelled.set()
-        context, finalizer, control = self._context, self._finalizer, self._control
+        context, finishing, control = self._context, self._finishing, self._control
         if context is not None:
             context.stop.stop()
             if now:
                 context.abort()
-        if finalizer is not None:
-            finalizer.cancel()
+        if finishing is not None:
+            finishing.cancel()
         if control is not None:
             control.cancel(now=now)
 
@@ -212,18 +211,7 @@ class Migration:
             ledger = Ledger(plan.database.schemas[0], state.run_id)
             if resumed:
                 plan = rejoin_run(control, ledger, plan, state, self._emit)
-            state.status = "running"
-            for table in plan.tables:
-                state.tables.setdefault(table.display, TableState(total_rows=table.table.source.row_estimate))
-            keeper.write()
-            self._emit(
-                RunStarted(
-                    run_id=state.run_id,
-                    mode=plan.mode,
-                    resumed=resumed,
-                    tables={item.display: item.table.source.row_estimate for item in plan.tables},
-                )
-            )
+            self._begin(keeper, plan, resumed=resumed)
             try:
                 result = self._carry_out(control, ledger, plan, state, resumed=resumed)
                 result.seconds = time.monotonic() - started
@@ -243,6 +231,16 @@ class Migration:
             )
         )
         return result
+
+    def _begin(self, keeper: StateKeeper, plan: RunPlan, *, resumed: bool) -> None:
+        """From here on there is a run: in its state file, and for those who watch it."""
+        state = keeper.state
+        state.status = "running"
+        estimates = {item.display: item.table.source.row_estimate for item in plan.tables}
+        for name, rows in estimates.items():
+            state.tables.setdefault(name, TableState(total_rows=rows))
+        keeper.write()
+        self._emit(RunStarted(run_id=state.run_id, mode=plan.mode, resumed=resumed, tables=estimates))
 
     def _plan_under_lock(self, control: Control, *, only: Part | None, resumed: str | None) -> RunPlan:
         """The plan; the target stays locked against other runs from the moment it was looked at."""
@@ -280,47 +278,24 @@ class Migration:
         with self._ended_by_stop(control, "at once"):
             unprepared = control.call("preparing the tables", preparation.prepare_tables)
         self._check_cancelled()
-        left_out = self._left_out(plan, unprepared)
+        failed = left_out(plan, unprepared, self._emit)
         ready = replace(plan, tables=tuple(item for item in plan.tables if item.table_id not in unprepared))
-        result = RunResult(
-            run_id=state.run_id,
-            status="completed",
-            mode=plan.mode,
-            resumed=resumed,
-            seconds=0.0,
-            notes=[f"{note.object}: {note.message}" for note in plan.notes if note.severity != "info"],
-        )
+        result = new_result(plan, state.run_id, resumed=resumed)
         if schema_only:
             result.tables = [TableResult(item.display, "completed") for item in ready.tables]
         else:
             self._run_hooks(control, "before_data")
             result.tables = self._transfer(control, ledger, ready, state)
-            result.problems += self._missing_rows(ready, result)
+            result.problems += missing_rows(self._ends.source, ready, result)
             if not self._cancelled.is_set():
                 self._run_hooks(control, "after_data")
         if not self._cancelled.is_set():
             self._finalize(control, ledger, plan, result, data_only=data_only)
-        result.tables += left_out
+        result.tables += failed
         self._judge(result)
         if result.status == "completed":
             self._run_hooks(control, "after_all")
         return result
-
-    def _left_out(self, plan: RunPlan, unprepared: dict[int, MigrationError]) -> list[TableResult]:
-        """The results of tables that the plan leaves out, and of those whose tables could not be made ready."""
-        results = [
-            TableResult(name, "failed", error=text, error_kind=SchemaError.kind, exit_code=SchemaError.exit_code)
-            for name, text in plan.refused
-        ]
-        for item in plan.tables:
-            error = unprepared.get(item.table_id)
-            if error is not None:
-                results.append(TableResult(item.display, "failed", error=str(error)))
-                results[-1].error_kind, results[-1].exit_code = error.kind, error.exit_code
-        for result in results:
-            self._emit(Message(level="error", table=result.table, text=result.error or ""))
-            self._emit(TableFinished(table=result.table, rows=0, skipped=0, seconds=0.0, error=result.error))
-        return results
 
     def _record_positions(self, control: Control, plan: RunPlan, *, resumed: bool) -> None:
         """Where the changes begin that a later ``sync`` brings: before the first row is read."""
@@ -404,83 +379,34 @@ class Migration:
             else:
                 results.append(carried[item.display])
         if not self._cancelled.is_set():
-            notice = partial(self._notice_emptied, ledger=ledger, plan=plan, results=results)
+            notice = partial(notice_emptied, ledger=ledger, plan=plan, results=results, emit=self._emit)
             control.call("reading the ledger", notice)
         return results
 
-    def _notice_emptied(
-        self, connection: psycopg.Connection[Any], *, ledger: Ledger, plan: RunPlan, results: list[TableResult]
-    ) -> None:
-        """A crash of the target during the run empties unlogged tables, those that were complete too."""
-        entries = ledger.tables(connection)
-        for item, result in zip(plan.tables, results, strict=True):
-            entry = entries.get(item.table_id)
-            if result.status == "completed" and entry is not None and ledger.emptied(connection, entry):
-                result.status, result.retryable = "failed", True
-                result.error_kind, result.exit_code = TransferError.kind, TransferError.exit_code
-                result.error = f"table {item.display}: UNLOGGED, the target's crash emptied it; resume the run"
-                self._emit(Message(level="error", table=item.display, text=result.error))
+    def _finalize(self, control: Control, ledger: Ledger, plan: RunPlan, result: RunResult, *, data_only: bool) -> None:
+        """What hangs on the tables that arrived; a stop ends it."""
+        from .finishing import Finishing
 
-    def _finalize(
-        self,
-        control: Control,
-        ledger: Ledger,
-        plan: RunPlan,
-        result: RunResult,
-        *,
-        data_only: bool,
-    ) -> None:
-        """Keys, indexes, constraints, sequences of the tables that arrived; put foreign keys back."""
-        from ..target.connect import connect_target
-        from ..target.finalize import Finalizer
-        from ..target.prepare import restore_foreign_keys
-
-        complete = {table.table for table in result.tables if table.status == "completed"}
-        finalizer = Finalizer(
-            partial(connect_target, self._target(), purpose="finalize"),
-            plan.database,
-            [item.table for item in plan.tables if item.display in complete],
-            existing={item.table.full_name for item in plan.tables if data_only or not item.built},
-            parallel=plan.tuning.index_builds,
-            memory_bytes=plan.tuning.maintenance_bytes,
+        finishing = self._finishing = Finishing(
+            plan,
+            self._target(),
+            result,
+            data_only=data_only,
             on_event=self._emit,
-            stop=self._cancelled.is_set,
+            stopped=self._cancelled.is_set,
             before_constraints=partial(self._run_hooks, control, "before_constraints"),
-            replace_views=plan.mode == "drop_recreate",
         )
-        self._finalizer = finalizer
         try:
-            result.problems += [problem.message for problem in finalizer.run().problems]
+            finishing.create()
         finally:
-            self._finalizer = None
-        if not self._cancelled.is_set() and len(complete) == len(plan.tables):
-            restore = partial(restore_foreign_keys, ledger=ledger, validate=True)
-            with self._ended_by_stop(control, "at once"):
-                result.problems += control.call("putting foreign keys back", restore)
-        elif plan.suspended:
-            result.problems += [
-                f"constraint {name} of {schema}.{table} is set aside until the run is resumed and complete"
-                for schema, table, name in plan.suspended
-            ]
+            self._finishing = None
+        with self._ended_by_stop(control, "at once"):
+            finishing.put_back(control, ledger)
 
     def _judge(self, result: RunResult) -> None:
-        """The run's status and exit code from those of its tables."""
-        failed = result.failed_tables
-        untouched = [table.table for table in result.tables if table.status != "completed"]
+        unwritten = self._keeper.failure if self._keeper is not None else None
         result.retries = self._retries
-        if self._keeper is not None and self._keeper.failure is not None:
-            result.status, result.exit_code = "failed", self._keeper.failure.exit_code
-            result.problems.append(str(self._keeper.failure))
-        elif self._cancelled.is_set():
-            result.status, result.exit_code = "cancelled", Cancelled.exit_code
-        elif failed:
-            codes = {table.exit_code for table in failed}
-            result.status, result.exit_code = "failed", codes.pop() if len(codes) == 1 else 3
-        elif untouched:  # never a success, whatever the reason may be
-            result.status, result.exit_code = "failed", TransferError.exit_code
-            result.problems.append(f"not carried: {', '.join(untouched)}; resume the run")
-        elif result.problems:
-            result.status, result.exit_code = "invalid", 4
+        judge(result, unwritten=unwritten, stopped=self._cancelled.is_set())
 
     def _finish(self, control: Control, ledger: Ledger, keeper: StateKeeper, result: RunResult) -> None:
         """Write the final state, then drop the ledger of a complete run (in this order: see ``resume``)."""
@@ -508,60 +434,25 @@ class Migration:
         self._emit(Message(level="info", text=f"run {state.run_id} is complete: nothing to resume"))
         with connect_target(self._target(), purpose="control") as control:
             drop_left_over(control, state.run_id)
-        tables = [
-            TableResult(name, "completed", rows=table.transferred_rows, skipped=table.skipped_rows)
-            for name, table in state.tables.items()
-        ]
-        mode = self.config.migration.target_mode
-        result = RunResult(
-            state.run_id, "completed", mode, resumed=True, seconds=0.0, tables=tables, problems=state.problems
-        )
+        result = result_of_state(state, self.config.migration.target_mode)
         self._judge(result)
         return result
 
     # -- small things ----------------------------------------------------------------------------------------------
 
     def _source_settings(self) -> SourceSettings:
-        """Settings of sessions and readers whose waiting is told."""
-        from ..config.tuning import tune
-        from ..source.open import watched
-
-        if self._watched_source is None:
-            limit = tune(self.config).max_mssql_connections
-            self._watched_source = watched(self.config.source.settings(), self._emit, limit=limit)
-        return self._watched_source
+        return self._ends.source_settings
 
     def _target(self) -> TargetSettings:
-        """Settings of sessions whose waiting is told."""
-        from ..config.tuning import tune
-        from ..target.watch import watched
-
-        if self._target_settings is None:
-            limit = tune(self.config).max_pg_connections
-            self._target_settings = watched(self.config.target.settings(), self._emit, limit=limit)
-        return self._target_settings
+        return self._ends.target
 
     def _source(self) -> AbstractContextManager[SourceSession]:
-        from ..source.open import open_source
-
-        return closing(open_source(self._source_settings()).connect())
+        return closing(self._ends.source.connect())
 
     def _require_rows(self) -> None:
-        from ..source.open import open_source
-
-        source = open_source(self.config.source.settings())
+        source = self._ends.source
         if not source.holds_rows:
             raise ConfigError(f"{source.label} is a schema without rows", hint="add --schema-only")
-
-    def _missing_rows(self, plan: RunPlan, result: RunResult) -> list[str]:
-        """What the source says of the numbers of rows that arrived, once all have."""
-        from ..source.open import open_source
-
-        if any(table.status != "completed" for table in result.tables):
-            return []
-        rows = {item.table.source.full_name: table.rows for item, table in zip(plan.tables, result.tables, strict=True)}
-        problem = open_source(self.config.source.settings()).discrepancy(rows)
-        return [problem] if problem is not None else []
 
     def _run_hooks(self, control: Control, moment: str) -> None:
         from .hooks import run_hooks

@@ -65,7 +65,9 @@ def translate(error: psycopg.Error, *, table: str | None, doing: str) -> Migrati
         hint = "two rows of the source have one primary key in the target, which compares keys otherwise (citext, say)"
         return TransferError(message, table=table, hint=hint)
     if code == "42501":
-        return TransferError(message, table=table, hint="grant the target user the missing right, then resume")
+        return TransferError(
+            message, table=table, hint="grant the target user the missing right, then try again (a run: resume)"
+        )
     if code == "25006":
         hint = "the server is a standby, or read-only for this user: connect to the primary, then resume"
         return TransferError(message, table=table, hint=hint, retryable=True)

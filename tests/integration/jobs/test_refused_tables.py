@@ -73,6 +73,19 @@ def test_skip_leaves_the_table_out_and_resume_carries_it_when_the_cause_is_gone(
     assert no_ledger_left(target_db)
 
 
+def test_a_table_of_more_columns_than_postgresql_takes(
+    source: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
+) -> None:
+    sparse = ", ".join(f"c{number} int SPARSE NULL" for number in range(1600))
+    source.execute_script(f"CREATE TABLE dbo.wide (id int NOT NULL PRIMARY KEY, {sparse})")
+    document = Tool(tmp_path, source, target_db).result("run", expect=3)
+    assert "dbo.wide: has 1601 columns, PostgreSQL allows 1600" in document["error"]
+    assert 'exclude_tables: ["dbo.wide"]' in document["hint"]
+    document = Tool(tmp_path, source, target_db, on_refused_table="skip").result("run", expect=3)
+    assert statuses(document) == {"good": "completed", "lines": "completed", "other": "completed", "wide": "failed"}
+    assert_equal_rows(source, target_db, ["good", "lines", "other"])
+
+
 def test_skip_with_nothing_left_is_refused(source: MssqlDatabase, target_db: PgDatabase, tmp_path: Path) -> None:
     target_db.execute("CREATE TYPE good AS ENUM ('a')")
     options = {"on_refused_table": "skip", "include_tables": ["good"]}

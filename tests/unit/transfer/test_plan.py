@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mssql_pg_migrate.config.models import MigrationConfig
-from mssql_pg_migrate.transfer.plan import SHARE_BYTES, TablePlan, cut_for_balance, foreign_key_levels, range_count
+from mssql_pg_migrate.transfer.plan import (
+    SHARE_BYTES,
+    TablePlan,
+    cut_for_balance,
+    foreign_key_levels,
+    range_count,
+    table_of,
+)
 from schema_samples import catalog, column, key, mapped, only_table, table
 
 OPTIONS = MigrationConfig()
@@ -94,3 +102,25 @@ def test_self_references_and_circles_are_named() -> None:
     _, cyclic = foreign_key_levels({1: {1}, 2: {3}, 3: {2}})
     assert (1, 1) in cyclic
     assert len(cyclic) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("dbo.t", "dbo.t"),
+        ("dbo.t.column", "dbo.t"),
+        ("dbo.t index IX a.b", "dbo.t"),
+        ("dbo.t.column of x", "dbo.t"),
+        ("dbo.a.b", "dbo.a.b"),
+        ("dbo.a.b.c", "dbo.a.b"),
+        ("dbo.a.z", "dbo.a"),
+        ("dbo.two words constraint ck", "dbo.two words"),
+        ("dbo.unknown", None),
+        ("dbo", None),
+        ("target", None),
+        ("collation", None),
+        ("", None),
+    ],
+)
+def test_the_table_of_a_note_is_the_longest_name_it_begins_with(name: str, expected: str | None) -> None:
+    assert table_of(name, {"dbo.t", "dbo.a", "dbo.a.b", "dbo.two words"}) == expected

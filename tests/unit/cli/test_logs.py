@@ -25,6 +25,7 @@ from mssql_pg_migrate.events import (
     TableFinished,
     TableReset,
     TableStarted,
+    Waiting,
 )
 
 EVENTS: list[AnyEvent] = [
@@ -34,6 +35,7 @@ EVENTS: list[AnyEvent] = [
     ChunkCommitted(table="A", range_id=0, rows=3, bytes=100, range_rows=5),
     Retry(table="A", reason="deadlock", attempt=2, delay=0.4),
     TableReset(table="A", reason="lost"),
+    Waiting(side="target", text="waiting for public.a, held by session 7", seconds=3.1, held_by=7),
     TableFinished(table="A", rows=10, skipped=1, seconds=2.0),
     TableFinished(table="B", rows=3, skipped=0, seconds=1.0, error="poison"),
     Message(level="warn", text="hello", table=None),
@@ -54,13 +56,14 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
         "INFO  A: about 10 rows, 2 are there, 3 ranges, wire reader",
         "WARN  A: attempt 2 failed, again in 0.4 s: deadlock",
         "WARN  A: begins again: lost",
+        "WARN  waiting for public.a, held by session 7",
         "INFO  A: 10 rows (1 unchanged) in 2.0 s, 5 rows/s",
         "ERROR B: failed after 3 rows: poison",
         "WARN  hello",
     ]
 
 
-@pytest.mark.parametrize(("verbosity", "lines"), [("debug", 9), ("info", 8), ("warn", 4), ("error", 1)])
+@pytest.mark.parametrize(("verbosity", "lines"), [("debug", 10), ("info", 9), ("warn", 5), ("error", 1)])
 def test_verbosity(capsys: pytest.CaptureFixture[str], verbosity: str, lines: int) -> None:
     sink = EventLogger(set_up(verbosity=verbosity, log_format="text", redactor=Redactor()), milestones=True)
     for event in EVENTS:
@@ -88,7 +91,7 @@ def test_with_a_tracker_every_line_counts(capsys: pytest.CaptureFixture[str]) ->
     logger.warning("%s", 'quotes " and \\ backslashes')
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert all({"table", "rows_transferred"} <= set(line) for line in lines)
-    assert [line["table"] for line in lines] == ["*", "A", "A", "B", "*", "*"]
+    assert [line["table"] for line in lines] == ["*", "A", "A", "*", "B", "*", "*"]
     assert lines[-1]["rows_transferred"] == 13
     assert lines[-1]["message"] == 'quotes " and \\ backslashes'
 

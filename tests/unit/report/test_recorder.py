@@ -17,6 +17,7 @@ from mssql_pg_migrate.events import (
     TableFinished,
     TableReset,
     TableStarted,
+    Waiting,
 )
 from mssql_pg_migrate.report import ReportRecorder
 from mssql_pg_migrate.report.recorder import MAX_BUCKETS, MAX_INCIDENTS, MAX_TALLIES
@@ -126,6 +127,13 @@ def test_a_chunks_rows_came_in_since_the_one_before():
     recorder(chunk(400, 400, at=START + 1))
     recorder(chunk(400, 800, at=START + 2))
     assert recorder.history().throughput.rows[:8] == (100,) * 8
+
+
+def test_waiting_is_an_incident():
+    recorder = ReportRecorder()
+    recorder(Waiting(side="target", text="waiting for public.a", seconds=3.0, at=START))
+    (incident,) = recorder.history().incidents
+    assert (incident.kind, incident.text, incident.at) == ("warn", "waiting for public.a", START)
 
 
 def test_memory_is_bounded():

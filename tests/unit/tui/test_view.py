@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mssql_pg_migrate.events import ChunkCommitted, Message, PhaseStarted, Retry
+from mssql_pg_migrate.events import ChunkCommitted, Message, PhaseStarted, Retry, Waiting
 from mssql_pg_migrate.report.history import RunHistory, TableHistory, Throughput
 from mssql_pg_migrate.report.recorder import ReportRecorder
 from mssql_pg_migrate.tui.log import describe
@@ -109,5 +109,8 @@ def test_log_lines():
     line = describe(Retry(table="t", reason="deadlock", attempt=2, delay=1.5))
     assert line is not None
     assert (line.level, line.text) == ("warn", "t: deadlock; again in 1.5 s (attempt 2)")
+    line = describe(Waiting(side="source", text="waiting for dbo.a", seconds=3.0))
+    assert line is not None
+    assert (line.level, line.text) == ("warn", "waiting for dbo.a")
     levels = [line.level for line in map(describe, sample_events(failed="Posts")) if line is not None]
     assert {"info", "good", "warn", "error"} == set(levels)

@@ -8,13 +8,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...events import EventSink, Waiting
 from ...waiting import REPEAT, Watch, clock
 from ..settings import SqlServerSettings
 from .connect import connect_source
-from .dbapi import Connection, Cursor
+from .dbapi import Connection, Cursor, DriverCursor
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _REQUESTS = """
 SELECT r.session_id, r.blocking_session_id, s.program_name, s.status, s.open_transaction_count,
@@ -72,21 +75,19 @@ class Line:
 class WatchedCursor:
     """A cursor whose calls are framed by a line (see `dbapi.DriverCursor`)."""
 
-    def __init__(self, cursor: Any, line: Line) -> None:
-        self._cursor: Any = cursor
+    def __init__(self, cursor: DriverCursor, line: Line) -> None:
+        self._cursor = cursor
         self._line = line
 
     @property
     def description(self) -> Sequence[Any] | None:
         """The result's columns."""
-        found: Sequence[Any] | None = self._cursor.description
-        return found
+        return self._cursor.description
 
     @property
     def messages(self) -> Sequence[tuple[str, str]]:
         """Diagnostic records."""
-        found: Sequence[tuple[str, str]] = self._cursor.messages
-        return found
+        return self._cursor.messages
 
     def execute(self, operation: str) -> object:
         """Run a statement."""
@@ -96,16 +97,14 @@ class WatchedCursor:
     def fetchone(self) -> Sequence[Any] | None:
         """The next row."""
         with self._line:
-            row: Sequence[Any] | None = self._cursor.fetchone()
-        return row
+            return self._cursor.fetchone()
 
     def fetchall(self) -> Sequence[Sequence[Any]]:
         """All rows that are left."""
         with self._line:
-            rows: Sequence[Sequence[Any]] = self._cursor.fetchall()
-        return rows
+            return self._cursor.fetchall()
 
-    def arrow_batch(self, rows: int) -> Any:
+    def arrow_batch(self, rows: int) -> pa.RecordBatch:
         """Up to that many rows."""
         with self._line:
             return self._cursor.arrow_batch(rows)

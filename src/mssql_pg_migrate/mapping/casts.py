@@ -210,7 +210,20 @@ def _text_to_text(value: Value, target: SqlType, length: int, *, explicit: bool)
         return replace(value, type=target)
     if not explicit:
         return replace(value, type=target)
-    return value.derived(f"left({padded(value).text}, {length})", target)
+    text = padded(value).text
+    if is_unicode(target) and (is_unicode(value.type) or value.type.code_page == UTF8):
+        return value.derived(_left_units(text, length), target)
+    return value.derived(f"left({text}, {length})", target)
+
+
+def _left_units(sql: str, length: int) -> str:
+    """``sql`` cut after ``length`` UTF-16 units: characters of two are counted with a mark behind each of them.
+
+    One that is cut in its middle is left out; PostgreSQL has no half of it.
+    """
+    wide, mark = "[\\U00010000-\\U0010FFFF]", "\\uFFFF"
+    marked = f"regexp_replace({sql}, '({wide})', '\\1' || chr(65535), 'g')"
+    return f"regexp_replace(left({marked}, {length}), '{wide}$|{mark}', '', 'g')"
 
 
 def cut_constant(text: str, target: SqlType, length: int) -> str:

@@ -48,8 +48,6 @@ def watch(place: TextPlace, value: Value, target: SqlType) -> None:
         if place.stored or place.exact_text:
             raise Untranslatable(f"{target} is cut at bytes of code page {wanted}, PostgreSQL cuts at characters")
         place.remark(f"{target} is cut at characters, where the source cuts at bytes of code page {wanted}")
-    elif is_unicode(target) and (is_unicode(value.type) or page == UTF8):
-        place.remark("text is cut at characters, where the source counts one beyond U+FFFF, such as an emoji, as two")
 
 
 def _narrow(sql_type: SqlType) -> SqlType:

@@ -15,6 +15,7 @@ from typing import Any
 from .engine.session import Session
 from .errors import SqlError
 from .faults import Fault
+from .generate import generate
 from .tsql.lexer import split_batches
 from .wire.certificate import certificate
 from .wire.server import TdsServer
@@ -88,8 +89,6 @@ def run_script(server: TdsServer, script: str, database: str) -> None:
 
 
 def _generate(server: TdsServer, rows: int, database: str, seed: int) -> dict[str, int]:
-    from .generator.stackoverflow import generate
-
     return generate(server.engine, rows, database, seed)
 
 

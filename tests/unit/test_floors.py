@@ -13,8 +13,6 @@ SRC = Path(__file__).parents[2] / "src"
 PRODUCT = "mssql_pg_migrate"
 ENTRANCES = frozenset({PRODUCT, f"{PRODUCT}.__main__"})
 """What users import and run: it opens the doors to rooms further up."""
-PENDING = ("tsql_sandbox.",)
-"""Circles that are being taken apart."""
 
 
 def _module(path: Path) -> str:
@@ -125,7 +123,32 @@ def test_the_sandbox_uses_of_the_product_its_protocol_only() -> None:
 
 
 def test_no_file_imports_itself_by_a_detour() -> None:
-    assert [group for group in circles(FILES) if not group[0].startswith(PENDING)] == []
+    assert circles(FILES) == []
+
+
+def _sandbox_floors() -> dict[str, frozenset[str]]:
+    """The table in the sandbox's own page: floor -> the floors it may import."""
+    text = (SRC / "tsql_sandbox/README.md").read_text(encoding="utf-8")
+    rows = (
+        text.partition("| floor | subject | may import |\n| --- | --- | --- |\n")[2].partition("\n\n")[0].splitlines()
+    )
+    found: dict[str, frozenset[str]] = {}
+    for row in rows:
+        names, _, allowed = (
+            frozenset(word.strip("` ") for word in cell.split(",") if word.strip("` "))
+            for cell in row.strip("|").split("|")
+        )
+        found.update({name: allowed | {name} for name in names})
+    return found
+
+
+def test_the_sandbox_keeps_its_floors() -> None:
+    floors = _sandbox_floors()
+    for module in FILES:
+        floor, *_ = module.split(".")[1:] or [""]
+        if module.startswith("tsql_sandbox.") and floor:
+            below = {name.split(".")[1] for name in imports()[module] if name.startswith("tsql_sandbox.")}
+            assert below <= floors[floor], f"{module} imports {below - floors[floor]}"
 
 
 def test_only_the_factory_knows_the_kinds_of_sources() -> None:

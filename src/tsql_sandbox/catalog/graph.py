@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..compiler.casts import literal
 from ..values import sqltypes as st
 from ..values.text import literal as quoted
-from .model import Column, Database, Table
+from .database import Database
+from .model import Column, Table
 
 GRAPH_ID, ROW_ID, FROM_ID, FROM_OBJECT, FROM, TO_ID, TO_OBJECT, TO = range(1, 9)
 """graph_type of sys.columns."""
@@ -43,7 +43,7 @@ def value(database: Database, table: Table, column: Column) -> str:
     """SQL for a pseudo-column that an INSERT fills, over staged rows `s` numbered by `rn`."""
     kind = column.graph_type
     if kind in (FROM, TO):
-        return literal(None, column.type)
+        return f"CAST(NULL AS {column.type.storage})"
     if kind in (FROM_ID, FROM_OBJECT, TO_ID, TO_OBJECT):
         end = next(c for c in table.columns if c.graph_type == (FROM if kind in (FROM_ID, FROM_OBJECT) else TO))
         if kind in (FROM_ID, TO_ID):

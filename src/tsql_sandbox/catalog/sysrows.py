@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..values import sqltypes as st
 from ..values.sqltypes import SqlType
@@ -15,9 +15,7 @@ from .model import (
     SchemaObject,
     Table,
 )
-
-if TYPE_CHECKING:
-    from ..engine.session import Session
+from .session import CatalogSession
 
 Row = dict[str, Any]
 
@@ -63,12 +61,12 @@ _NAME = st.make("nvarchar", 128)
 PAGE = 8192
 
 
-def nothing(_session: Session) -> Iterator[Row]:
+def nothing(_session: CatalogSession) -> Iterator[Row]:
     """No rows."""
     return iter(())
 
 
-def databases(session: Session) -> Iterator[Row]:
+def databases(session: CatalogSession) -> Iterator[Row]:
     """sys.databases: master, tempdb and the current one for everybody, the others by VIEW ANY DATABASE."""
     for item in session.server.databases():
         if not session.sees_database(item):
@@ -92,24 +90,24 @@ def databases(session: Session) -> Iterator[Row]:
         }
 
 
-def sysdatabases(session: Session) -> Iterator[Row]:
+def sysdatabases(session: CatalogSession) -> Iterator[Row]:
     """sysdatabases."""
     for item in filter(session.sees_database, session.server.databases()):
         yield {"name": item.name, "dbid": item.database_id, "crdate": item.created, "cmptlevel": 160}
 
 
-def sysaltfiles(_session: Session) -> Iterator[Row]:
+def sysaltfiles(_session: CatalogSession) -> Iterator[Row]:
     """sysaltfiles: one made-up file, from whose folder old scripts build the paths of their own."""
     yield {"fileid": 1, "dbid": 1, "name": "master", "filename": "/sandbox/master.mdf"}
 
 
-def schemas(session: Session) -> Iterator[Row]:
+def schemas(session: CatalogSession) -> Iterator[Row]:
     """sys.schemas."""
     for number, name in session.database.schemas.items():
         yield {"name": name, "schema_id": number, "principal_id": 1 if number > 4 else number}
 
 
-def types(session: Session) -> Iterator[Row]:
+def types(session: CatalogSession) -> Iterator[Row]:
     """sys.types."""
     collation = session.database.collation
     for system in st.SYSTEM_TYPES.values():
@@ -149,7 +147,7 @@ def types(session: Session) -> Iterator[Row]:
         }
 
 
-def table_types(session: Session) -> Iterator[Row]:
+def table_types(session: CatalogSession) -> Iterator[Row]:
     """sys.table_types."""
     tables = {item.user_type_id: item.table for item in session.database.types.values() if item.table is not None}
     for row in types(session):
@@ -157,7 +155,7 @@ def table_types(session: Session) -> Iterator[Row]:
             yield {**row, "type_table_object_id": tables[row["user_type_id"]].object_id}
 
 
-def assembly_types(session: Session) -> Iterator[Row]:
+def assembly_types(session: CatalogSession) -> Iterator[Row]:
     """sys.assembly_types."""
     classes = {"geometry": "SqlGeometry", "geography": "SqlGeography", "hierarchyid": "SqlHierarchyId"}
     for row in types(session):
@@ -180,7 +178,7 @@ def object_row(item: SchemaObject) -> Row:
     }
 
 
-def objects(session: Session) -> Iterator[Row]:
+def objects(session: CatalogSession) -> Iterator[Row]:
     """sys.objects: without triggers on the database ("sys.objects")."""
     return (object_row(item) for item in session.sight.objects() if item.schema_id != NO_SCHEMA)
 
@@ -203,12 +201,12 @@ def system_column(number: int, name: str, column_id: int, kind: SqlType) -> Row:
     return column_row(SchemaObject(number, 4, "", "V"), Column(name, kind, column_id))
 
 
-def spt_values(_session: Session) -> Iterator[Row]:
+def spt_values(_session: CatalogSession) -> Iterator[Row]:
     """spt_values: the numbers from 0 to 2047, for scripts that want numbers."""
     return ({"number": number, "type": "P  ", "status": 0} for number in range(2048))
 
 
-def sysobjects(session: Session) -> Iterator[Row]:
+def sysobjects(session: CatalogSession) -> Iterator[Row]:
     """sysobjects."""
     for item in session.sight.objects():
         if item.schema_id == NO_SCHEMA:
@@ -225,7 +223,7 @@ def sysobjects(session: Session) -> Iterator[Row]:
         }
 
 
-def tables(session: Session) -> Iterator[Row]:
+def tables(session: CatalogSession) -> Iterator[Row]:
     """sys.tables."""
     for item in session.sight.tables():
         yield {
@@ -249,7 +247,7 @@ def tables(session: Session) -> Iterator[Row]:
         }
 
 
-def with_columns(session: Session) -> Iterator[tuple[SchemaObject, list[Column]]]:
+def with_columns(session: CatalogSession) -> Iterator[tuple[SchemaObject, list[Column]]]:
     for item in session.sight.objects():
         if isinstance(item, Table | Module) and item.columns:
             yield item, item.columns
@@ -295,7 +293,7 @@ def column_row(item: SchemaObject, column: Column) -> Row:
     }
 
 
-def columns(session: Session) -> Iterator[Row]:
+def columns(session: CatalogSession) -> Iterator[Row]:
     """sys.columns."""
     for item, found in with_columns(session):
         for column in found:
@@ -310,7 +308,7 @@ def variant(value: int | None, kind: SqlType) -> bytes | None:
     return wrap(convert(value, st.BIGINT if abs(value) < 1 << 63 else st.make("decimal", 38, 0), kind), kind)
 
 
-def identity_columns(session: Session) -> Iterator[Row]:
+def identity_columns(session: CatalogSession) -> Iterator[Row]:
     """sys.identity_columns."""
     for item, found in with_columns(session):
         for column in found:
@@ -325,7 +323,7 @@ def identity_columns(session: Session) -> Iterator[Row]:
                 }
 
 
-def computed_columns(session: Session) -> Iterator[Row]:
+def computed_columns(session: CatalogSession) -> Iterator[Row]:
     """sys.computed_columns."""
     for item, found in with_columns(session):
         for column in found:
@@ -338,7 +336,7 @@ def computed_columns(session: Session) -> Iterator[Row]:
                 }
 
 
-def masked_columns(session: Session) -> Iterator[Row]:
+def masked_columns(session: CatalogSession) -> Iterator[Row]:
     """sys.masked_columns."""
     for item, found in with_columns(session):
         for column in found:
@@ -346,5 +344,5 @@ def masked_columns(session: Session) -> Iterator[Row]:
                 yield {**column_row(item, column), "masking_function": column.masked}
 
 
-def of_kind(session: Session, kind: type[Any]) -> Iterable[Any]:
+def of_kind(session: CatalogSession, kind: type[Any]) -> Iterable[Any]:
     return (item for item in session.sight.objects() if isinstance(item, kind))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from .model import (
     CheckConstraint,
@@ -13,10 +12,7 @@ from .model import (
     Module,
     Table,
 )
-
-if TYPE_CHECKING:
-    from ..engine.session import Session
-
+from .session import CatalogSession
 from .sysrows import Row, object_row, of_kind
 
 _INDEX_TYPES = {
@@ -33,7 +29,7 @@ _ACTIONS = {"NO_ACTION": 0, "CASCADE": 1, "SET_NULL": 2, "SET_DEFAULT": 3}
 PAGE = 8192
 
 
-def _with_indexes(session: Session) -> Iterator[tuple[Table | Module, Index]]:
+def _with_indexes(session: CatalogSession) -> Iterator[tuple[Table | Module, Index]]:
     for item in session.sight.objects():
         if isinstance(item, Table | Module):
             for index in item.indexes:
@@ -44,7 +40,7 @@ def _is_heap(item: Table) -> bool:
     return not any(index.kind in ("CLUSTERED", "CLUSTERED COLUMNSTORE") for index in item.indexes)
 
 
-def indexes(session: Session) -> Iterator[Row]:
+def indexes(session: CatalogSession) -> Iterator[Row]:
     """sys.indexes, heaps included."""
     for table in session.sight.tables():
         if _is_heap(table):
@@ -70,7 +66,7 @@ def indexes(session: Session) -> Iterator[Row]:
         }
 
 
-def index_columns(session: Session) -> Iterator[Row]:
+def index_columns(session: CatalogSession) -> Iterator[Row]:
     """sys.index_columns."""
     for item, index in _with_indexes(session):
         columnstore = index.kind.endswith("COLUMNSTORE")
@@ -92,44 +88,44 @@ def index_columns(session: Session) -> Iterator[Row]:
             }
 
 
-def _indexes_of(session: Session, kind: str) -> Iterator[Row]:
+def _indexes_of(session: CatalogSession, kind: str) -> Iterator[Row]:
     return (row for row in indexes(session) if row["type_desc"] == kind)
 
 
-def xml_indexes(session: Session) -> Iterator[Row]:
+def xml_indexes(session: CatalogSession) -> Iterator[Row]:
     """sys.xml_indexes."""
     return (
         {**row, "xml_index_type": 0, "xml_index_type_description": "PRIMARY_XML"} for row in _indexes_of(session, "XML")
     )
 
 
-def spatial_indexes(session: Session) -> Iterator[Row]:
+def spatial_indexes(session: CatalogSession) -> Iterator[Row]:
     """sys.spatial_indexes."""
     return ({**row, "spatial_index_type": 1} for row in _indexes_of(session, "SPATIAL"))
 
 
-def fulltext_indexes(session: Session) -> Iterator[Row]:
+def fulltext_indexes(session: CatalogSession) -> Iterator[Row]:
     """sys.fulltext_indexes."""
     for table in session.sight.tables():
         if table.fulltext is not None:
             yield {"object_id": table.object_id, "unique_index_id": table.fulltext[0], "is_enabled": 1}
 
 
-def fulltext_index_columns(session: Session) -> Iterator[Row]:
+def fulltext_index_columns(session: CatalogSession) -> Iterator[Row]:
     """sys.fulltext_index_columns."""
     for table in session.sight.tables():
         for column_id in table.fulltext[1] if table.fulltext is not None else ():
             yield {"object_id": table.object_id, "column_id": column_id, "language_id": 1033}
 
 
-def key_constraints(session: Session) -> Iterator[Row]:
+def key_constraints(session: CatalogSession) -> Iterator[Row]:
     """sys.key_constraints."""
     for _, index in _with_indexes(session):
         if index.constraint is not None:
             yield {**object_row(index.constraint), "unique_index_id": index.index_id, "is_enforced": 1}
 
 
-def foreign_keys(session: Session) -> Iterator[Row]:
+def foreign_keys(session: CatalogSession) -> Iterator[Row]:
     """sys.foreign_keys."""
     for item in of_kind(session, ForeignKey):
         yield {
@@ -146,7 +142,7 @@ def foreign_keys(session: Session) -> Iterator[Row]:
         }
 
 
-def foreign_key_columns(session: Session) -> Iterator[Row]:
+def foreign_key_columns(session: CatalogSession) -> Iterator[Row]:
     """sys.foreign_key_columns."""
     for item in of_kind(session, ForeignKey):
         for number, (own, referenced) in enumerate(item.columns, 1):
@@ -160,7 +156,7 @@ def foreign_key_columns(session: Session) -> Iterator[Row]:
             }
 
 
-def check_constraints(session: Session) -> Iterator[Row]:
+def check_constraints(session: CatalogSession) -> Iterator[Row]:
     """sys.check_constraints."""
     for item in of_kind(session, CheckConstraint):
         yield {
@@ -173,7 +169,7 @@ def check_constraints(session: Session) -> Iterator[Row]:
         }
 
 
-def default_constraints(session: Session) -> Iterator[Row]:
+def default_constraints(session: CatalogSession) -> Iterator[Row]:
     """sys.default_constraints."""
     for item in of_kind(session, DefaultConstraint):
         if not item.parent_id:
@@ -182,7 +178,7 @@ def default_constraints(session: Session) -> Iterator[Row]:
         yield {**object_row(item), "parent_column_id": item.column_id, "definition": shown}
 
 
-def partitions(session: Session) -> Iterator[Row]:
+def partitions(session: CatalogSession) -> Iterator[Row]:
     """sys.partitions: one a heap or index, with the rows it has now. Every user sees all of them, as of the pages."""
     for table in session.database.tables():
         count = session.row_count(table)
@@ -201,7 +197,7 @@ def partitions(session: Session) -> Iterator[Row]:
             }
 
 
-def allocation_units(session: Session) -> Iterator[Row]:
+def allocation_units(session: CatalogSession) -> Iterator[Row]:
     """sys.allocation_units: pages estimated from the rows and the widths of the columns."""
     for table in session.database.tables():
         width = sum(100 if c.type.length < 0 else min(c.type.length, 100) for c in table.columns) + 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..tsql.definitions import quote
 from ..values import sqltypes as st
@@ -14,14 +14,11 @@ from .model import (
     Synonym,
     Table,
 )
-
-if TYPE_CHECKING:
-    from ..engine.session import Session
-
+from .session import CatalogSession
 from .sysrows import Row, object_row, of_kind, variant, with_columns
 
 
-def extended_properties(session: Session) -> Iterator[Row]:
+def extended_properties(session: CatalogSession) -> Iterator[Row]:
     """sys.extended_properties."""
     names = {0: "DATABASE", 1: "OBJECT_OR_COLUMN", 3: "SCHEMA", 6: "TYPE", 7: "INDEX"}
     for item in session.database.properties:
@@ -38,7 +35,7 @@ def extended_properties(session: Session) -> Iterator[Row]:
         }
 
 
-def list_properties(session: Session, arguments: list[Any]) -> list[Row]:
+def list_properties(session: CatalogSession, arguments: list[Any]) -> list[Row]:
     """fn_listextendedproperty for the level of a table or its columns."""
     name, _, schema, _, table_name, level2, column = [*arguments, *[None] * 7][:7]
     item = session.database.find((schema or "dbo", table_name)) if table_name else None
@@ -57,7 +54,7 @@ def list_properties(session: Session, arguments: list[Any]) -> list[Row]:
     return found
 
 
-def sequences(session: Session) -> Iterator[Row]:
+def sequences(session: CatalogSession) -> Iterator[Row]:
     """sys.sequences."""
     for item in of_kind(session, Sequence):
         kind = item.type
@@ -79,21 +76,21 @@ def sequences(session: Session) -> Iterator[Row]:
         }
 
 
-def _modules(session: Session, *kinds: str) -> Iterator[Module]:
+def _modules(session: CatalogSession, *kinds: str) -> Iterator[Module]:
     return (item for item in of_kind(session, Module) if item.kind in kinds)
 
 
-def views(session: Session) -> Iterator[Row]:
+def views(session: CatalogSession) -> Iterator[Row]:
     """sys.views."""
     return (object_row(item) for item in _modules(session, "V"))
 
 
-def procedures(session: Session) -> Iterator[Row]:
+def procedures(session: CatalogSession) -> Iterator[Row]:
     """sys.procedures."""
     return (object_row(item) for item in _modules(session, "P"))
 
 
-def triggers(session: Session) -> Iterator[Row]:
+def triggers(session: CatalogSession) -> Iterator[Row]:
     """sys.triggers."""
     for item in _modules(session, "TR"):
         yield {
@@ -106,7 +103,7 @@ def triggers(session: Session) -> Iterator[Row]:
         }
 
 
-def sql_modules(session: Session) -> Iterator[Row]:
+def sql_modules(session: CatalogSession) -> Iterator[Row]:
     """sys.sql_modules."""
     for item in of_kind(session, Module):
         hidden = item.node is not None and item.node.encrypted
@@ -120,7 +117,7 @@ def sql_modules(session: Session) -> Iterator[Row]:
     yield from defaults_of_their_own(session)
 
 
-def defaults_of_their_own(session: Session) -> Iterator[Row]:
+def defaults_of_their_own(session: CatalogSession) -> Iterator[Row]:
     """What sys.sql_modules has of defaults made by CREATE DEFAULT ("sys.sql_modules")."""
     for item in of_kind(session, DefaultConstraint):
         if not item.parent_id:
@@ -128,7 +125,7 @@ def defaults_of_their_own(session: Session) -> Iterator[Row]:
             yield {"object_id": item.object_id, "definition": shown, "uses_ansi_nulls": 0, "uses_quoted_identifier": 1}
 
 
-def parameters(session: Session) -> Iterator[Row]:
+def parameters(session: CatalogSession) -> Iterator[Row]:
     """sys.parameters of procedures."""
     for item in _modules(session, "P"):
         for number, (name, _, default, output) in enumerate(item.node.parameters if item.node else (), 1):
@@ -141,13 +138,13 @@ def parameters(session: Session) -> Iterator[Row]:
             }
 
 
-def synonyms(session: Session) -> Iterator[Row]:
+def synonyms(session: CatalogSession) -> Iterator[Row]:
     """sys.synonyms."""
     for item in of_kind(session, Synonym):
         yield {**object_row(item), "base_object_name": ".".join(quote(part) for part in item.base)}
 
 
-def periods(session: Session) -> Iterator[Row]:
+def periods(session: CatalogSession) -> Iterator[Row]:
     """sys.periods."""
     for table in session.sight.tables():
         if table.period is not None:
@@ -161,7 +158,7 @@ def periods(session: Session) -> Iterator[Row]:
             }
 
 
-def change_tracking_databases(session: Session) -> Iterator[Row]:
+def change_tracking_databases(session: CatalogSession) -> Iterator[Row]:
     """sys.change_tracking_databases."""
     for item in filter(session.sees_database, session.server.databases()):
         if item.tracking is not None:
@@ -174,7 +171,7 @@ def change_tracking_databases(session: Session) -> Iterator[Row]:
             }
 
 
-def change_tracking_tables(session: Session) -> Iterator[Row]:
+def change_tracking_tables(session: CatalogSession) -> Iterator[Row]:
     """sys.change_tracking_tables."""
     for table in session.sight.tables():
         if table.tracking is not None:
@@ -187,12 +184,12 @@ def change_tracking_tables(session: Session) -> Iterator[Row]:
             }
 
 
-def data_spaces(_session: Session) -> Iterator[Row]:
+def data_spaces(_session: CatalogSession) -> Iterator[Row]:
     """sys.data_spaces."""
     yield {"name": "PRIMARY", "data_space_id": 1, "type": "FG", "type_desc": "ROWS_FILEGROUP", "is_default": 1}
 
 
-def xml_schema_collections(session: Session) -> Iterator[Row]:
+def xml_schema_collections(session: CatalogSession) -> Iterator[Row]:
     """sys.xml_schema_collections."""
     yield {"xml_collection_id": 1, "schema_id": 4, "name": "sys", "create_date": session.database.created}
     for number, (schema, name) in session.database.xml_collections.items():
@@ -201,7 +198,7 @@ def xml_schema_collections(session: Session) -> Iterator[Row]:
         yield {"xml_collection_id": number, "schema_id": schema, "name": name, "create_date": session.database.created}
 
 
-def database_principals(session: Session) -> Iterator[Row]:
+def database_principals(session: CatalogSession) -> Iterator[Row]:
     """sys.database_principals."""
     for item in session.database.principals.values():
         if not session.sight.sees_principal(item):
@@ -218,7 +215,7 @@ def database_principals(session: Session) -> Iterator[Row]:
         }
 
 
-def database_permissions(session: Session) -> Iterator[Row]:
+def database_permissions(session: CatalogSession) -> Iterator[Row]:
     """sys.database_permissions."""
     objects = (1, "OBJECT_OR_COLUMN")
     classes = {"DATABASE": (0, "DATABASE"), "OBJECT": objects, "COLUMN": objects, "SCHEMA": (3, "SCHEMA")}
@@ -239,7 +236,7 @@ def database_permissions(session: Session) -> Iterator[Row]:
         }
 
 
-def server_principals(session: Session) -> Iterator[Row]:
+def server_principals(session: CatalogSession) -> Iterator[Row]:
     """sys.server_principals."""
     for number, login in enumerate(session.server.logins(), 1):
         if login is not session.login and not session.server.holds(session.login, "ALTER ANY LOGIN"):
@@ -247,7 +244,7 @@ def server_principals(session: Session) -> Iterator[Row]:
         yield {"name": login.name, "principal_id": number, "type": "S", "type_desc": "SQL_LOGIN"}
 
 
-def information_tables(session: Session) -> Iterator[Row]:
+def information_tables(session: CatalogSession) -> Iterator[Row]:
     """INFORMATION_SCHEMA.TABLES."""
     database = session.database
     for item in session.sight.objects():
@@ -260,7 +257,7 @@ def information_tables(session: Session) -> Iterator[Row]:
             }
 
 
-def information_columns(session: Session) -> Iterator[Row]:
+def information_columns(session: CatalogSession) -> Iterator[Row]:
     """INFORMATION_SCHEMA.COLUMNS."""
     database = session.database
     for item, found in with_columns(session):
@@ -289,7 +286,7 @@ def information_columns(session: Session) -> Iterator[Row]:
             }
 
 
-def information_schemata(session: Session) -> Iterator[Row]:
+def information_schemata(session: CatalogSession) -> Iterator[Row]:
     """INFORMATION_SCHEMA.SCHEMATA."""
     for name in session.database.schemas.values():
         yield {"CATALOG_NAME": session.database.name, "SCHEMA_NAME": name, "SCHEMA_OWNER": "dbo"}

@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from ..errors import SqlError
-
-if TYPE_CHECKING:
-    from ..engine.session import Session
-
+from .session import CatalogSession
 from .sysrows import Row
 
 _STATE = "VIEW SERVER PERFORMANCE STATE"
 _LEVELS = {"READ UNCOMMITTED": 1, "READ COMMITTED": 2, "REPEATABLE READ": 3, "SERIALIZABLE": 4, "SNAPSHOT": 5}
 
 
-def _shown(session: Session) -> list[Session]:
+def _shown(session: CatalogSession) -> list[CatalogSession]:
     if not session.server.holds(session.login, _STATE):
         return [session]
-    return sorted(session.server.sessions.copy().values(), key=lambda item: item.spid)
+    return sorted(dict(session.server.sessions).values(), key=lambda item: item.spid)
 
 
-def _require_state(session: Session) -> None:
+def _require_state(session: CatalogSession) -> None:
     if not session.server.holds(session.login, _STATE):
         raise SqlError(300, f"{_STATE} permission was denied on object 'server', database 'master'.", 14)
 
@@ -36,7 +32,7 @@ def _elapsed(since: dt.datetime) -> int:
     return int((dt.datetime.now() - since).total_seconds() * 1000)
 
 
-def sessions(session: Session) -> Iterator[Row]:
+def sessions(session: CatalogSession) -> Iterator[Row]:
     """sys.dm_exec_sessions."""
     for item in _shown(session):
         yield {
@@ -63,7 +59,7 @@ def sessions(session: Session) -> Iterator[Row]:
         }
 
 
-def requests(session: Session) -> Iterator[Row]:
+def requests(session: CatalogSession) -> Iterator[Row]:
     """sys.dm_exec_requests."""
     waiting = session.server.locks.waiting()
     for item in _shown(session):
@@ -104,7 +100,7 @@ def requests(session: Session) -> Iterator[Row]:
         yield row
 
 
-def waiting_tasks(session: Session) -> Iterator[Row]:
+def waiting_tasks(session: CatalogSession) -> Iterator[Row]:
     """sys.dm_os_waiting_tasks, of waits for locks."""
     _require_state(session)
     for spid, wait in session.server.locks.waiting().items():
@@ -119,7 +115,7 @@ def waiting_tasks(session: Session) -> Iterator[Row]:
         }
 
 
-def locks(session: Session) -> Iterator[Row]:
+def locks(session: CatalogSession) -> Iterator[Row]:
     """sys.dm_tran_locks: those of tables."""
     _require_state(session)
     for spid, (database, number), mode, status in session.server.locks.all():
@@ -139,7 +135,7 @@ def locks(session: Session) -> Iterator[Row]:
             }
 
 
-def session_transactions(session: Session) -> Iterator[Row]:
+def session_transactions(session: CatalogSession) -> Iterator[Row]:
     """sys.dm_tran_session_transactions."""
     _require_state(session)
     for item in _shown(session):
@@ -153,7 +149,7 @@ def session_transactions(session: Session) -> Iterator[Row]:
             }
 
 
-def active_transactions(session: Session) -> Iterator[Row]:
+def active_transactions(session: CatalogSession) -> Iterator[Row]:
     """sys.dm_tran_active_transactions: those that were begun by their sessions."""
     _require_state(session)
     for item in _shown(session):

@@ -7,25 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mssql_pg_migrate.tds.times import ticks_of
 
-from ..compiler.casts import Ex, to_duckdb
-from ..errors import Unsupported
 from ..tsql import nodes as n
 from ..tsql.parse_base import TokenParser
 from ..values import sqltypes as st
+from ..values.convert import to_duckdb
 from ..values.sqltypes import SqlType
 from . import sysrows as rows
 from . import sysrows_keys as keys
 from . import sysrows_others as others
 from . import sysrows_running as running
+from .session import CatalogSession
 
-if TYPE_CHECKING:
-    from ..engine.session import Session
-
-Rows = Callable[["Session"], Iterable[Mapping[str, Any]]]
+Rows = Callable[["CatalogSession"], Iterable[Mapping[str, Any]]]
 
 _OBJECT = (
     "name sysname, object_id int, principal_id int, schema_id int, parent_object_id int, type char(2), "
@@ -324,17 +321,17 @@ _UNLOCKED = frozenset(
 """Views of the server, which DDL in a database does not lock."""
 
 
-def _all_objects(session: Session) -> Iterator[Mapping[str, Any]]:
+def _all_objects(session: CatalogSession) -> Iterator[Mapping[str, Any]]:
     yield from rows.objects(session)
     for key in _VIEWS:
         yield rows.system_object(key, view_id(("sys", key)) or 0)
 
 
-def _all_columns(session: Session) -> Iterator[Mapping[str, Any]]:
+def _all_columns(session: CatalogSession) -> Iterator[Mapping[str, Any]]:
     yield from rows.columns(session)
     for key, (spec, _) in _VIEWS.items():
         number = view_id(("sys", key)) or 0
-        for column_id, (name, kind) in enumerate(_columns(spec), 1):
+        for column_id, (name, kind) in enumerate(view_columns(spec), 1):
             yield rows.system_column(number, name, column_id, kind)
 
 
@@ -344,7 +341,8 @@ _KEYS = [*_VIEWS, *(f"information_{name.lower()}" for name in _INFORMATION)]
 
 
 @lru_cache(maxsize=256)
-def _columns(spec: str) -> tuple[tuple[str, SqlType], ...]:
+def view_columns(spec: str) -> tuple[tuple[str, SqlType], ...]:
+    """The columns of a catalog view from their list."""
     parser = TokenParser(spec)
     found: list[tuple[str, SqlType]] = []
     while not parser.at_end:
@@ -375,13 +373,13 @@ def view_id(name: n.Name) -> int | None:
     return None if view is None else -1 - _KEYS.index(view[0])
 
 
-def system_view(session: Session, name: n.Name) -> tuple[str, list[tuple[str, SqlType]]] | None:
+def system_view(session: CatalogSession, name: n.Name) -> tuple[str, list[tuple[str, SqlType]]] | None:
     """A catalog view as a relation DuckDB can read, and its columns; None when the name is none."""
     found = find_view(name[-2:] if len(name) > 1 else name)
     if found is None:
         return None
     key, spec, make_rows = found
-    columns = _columns(spec)
+    columns = view_columns(spec)
     with session.in_database(name[-3] if len(name) > 2 and name[-3] else None):
         database = session.database
         if key not in _UNLOCKED and not key.startswith("dm_"):
@@ -405,27 +403,3 @@ def storage_value(value: Any, kind: SqlType) -> Any:
     if kind.storage == "BLOB":
         return value
     return int(value)
-
-
-def table_function(session: Session, name: n.Name, arguments: list[Ex]) -> tuple[str, list[tuple[str, str, SqlType]]]:
-    """A table-valued function in FROM: SQL, and its columns as (name, SQL name, type).
-
-    Raises:
-        Unsupported: the sandbox does not have it.
-    """
-    short = name[-1].lower()
-    if short == "string_split":
-        source = ", ".join(item.sql for item in arguments[:2])
-        return f"SELECT unnest(string_split({source})) AS value", [("value", "value", st.make("nvarchar", 4000))]
-    if short == "generate_series":
-        low, high = arguments[0].sql, arguments[1].sql
-        step = arguments[2].sql if len(arguments) > 2 else "1"
-        kind = arguments[0].type or st.INT
-        sql = f"SELECT CAST(generate_series AS {kind.storage}) AS value FROM generate_series({low}, {high}, {step})"
-        return sql, [("value", "value", kind)]
-    if short == "fn_listextendedproperty":
-        columns = _columns("objtype sysname, objname sysname, name sysname, value sql_variant")
-        values = [item.const if item.is_const else None for item in arguments]
-        session.register_rows("sys_fn_list", columns, others.list_properties(session, values))
-        return "SELECT * FROM sys_fn_list", [(label, f'"{label}"', kind) for label, kind in columns]
-    raise Unsupported(f"the table-valued function {'.'.join(name)}")

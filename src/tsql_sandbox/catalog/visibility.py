@@ -8,7 +8,8 @@ ALTER or TAKE OWNERSHIP where VIEW DEFINITION is not denied; for everybody else 
 
 from __future__ import annotations
 
-from .model import Database, Principal, SchemaObject, Table
+from .database import Database
+from .model import Principal, SchemaObject, Table
 
 _ANY = (
     "SELECT",

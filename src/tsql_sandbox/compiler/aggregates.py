@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ..errors import SqlError, Unsupported
 from ..tsql import nodes as n
 from ..values import sqltypes as st
 from ..values.sqltypes import SqlType
 from .casts import Ex, cast
+from .context import Compiling
 from .scope import Scope
-
-if TYPE_CHECKING:
-    from .expressions import ExprCompiler
 
 _AGGREGATES = frozenset(
     "COUNT COUNT_BIG SUM AVG MIN MAX STDEV STDEVP VAR VARP STRING_AGG CHECKSUM_AGG".split()  # noqa: SIM905
@@ -24,7 +21,7 @@ _FRACTIONS = {"PERCENT_RANK": "percent_rank", "CUME_DIST": "cume_dist"}
 NAMES = _AGGREGATES | set(_RANKING) | set(_OFFSETS) | set(_FRACTIONS)
 
 
-def call(compiler: ExprCompiler, expr: n.Call, scope: Scope) -> Ex:
+def call(compiler: Compiling, expr: n.Call, scope: Scope) -> Ex:
     """An aggregate, or a function with OVER.
 
     Raises:
@@ -48,7 +45,7 @@ def call(compiler: ExprCompiler, expr: n.Call, scope: Scope) -> Ex:
     return _aggregate(compiler, expr, arguments, over, inner)
 
 
-def _window(compiler: ExprCompiler, window: n.Window, scope: Scope) -> str:
+def _window(compiler: Compiling, window: n.Window, scope: Scope) -> str:
     parts: list[str] = []
     if window.partition:
         keys = ", ".join(compiler.key(compiler.value(item, scope)) for item in window.partition)
@@ -60,7 +57,7 @@ def _window(compiler: ExprCompiler, window: n.Window, scope: Scope) -> str:
     return " ".join(parts)
 
 
-def order_sql(compiler: ExprCompiler, item: n.OrderItem, scope: Scope) -> str:
+def order_sql(compiler: Compiling, item: n.OrderItem, scope: Scope) -> str:
     """One item of an ORDER BY; NULL sorts as the smallest value."""
     if isinstance(item.expr, n.Subquery):
         # "(SELECT NULL)" says that the order does not matter.
@@ -69,7 +66,7 @@ def order_sql(compiler: ExprCompiler, item: n.OrderItem, scope: Scope) -> str:
     return f"{key} {'DESC NULLS LAST' if item.descending else 'ASC NULLS FIRST'}"
 
 
-def _aggregate(compiler: ExprCompiler, expr: n.Call, arguments: list[Ex], over: str, scope: Scope) -> Ex:
+def _aggregate(compiler: Compiling, expr: n.Call, arguments: list[Ex], over: str, scope: Scope) -> Ex:
     name = expr.name
     distinct = "DISTINCT " if expr.distinct else ""
     if name in ("COUNT", "COUNT_BIG"):

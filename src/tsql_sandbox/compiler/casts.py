@@ -14,7 +14,7 @@ from ..catalog.model import Column
 from ..errors import SqlError
 from ..values import sqltypes as st
 from ..values import text
-from ..values.convert import convert
+from ..values.convert import convert, to_duckdb
 from ..values.datetimes import DAYS_1900
 from ..values.sqltypes import SqlType
 
@@ -148,19 +148,6 @@ def _to_python(value: Any, kind: str) -> Any:
         return Decimal(value)
     if kind == "o":
         return value["u"], value["o"]
-    return value
-
-
-def to_duckdb(value: Any, kind: str) -> Any:
-    """A Python value in the form a DuckDB function of that class returns."""
-    if value is None:
-        return None
-    if kind == "s":
-        return text.to_storage(value)
-    if kind == "d":
-        return f"{value:f}"
-    if kind == "o":
-        return {"u": value[0], "o": value[1]}
     return value
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from mssql_pg_migrate.tds.collations import DEFAULT_NAME, Collation
 
+from ..catalog.database import Database
 from ..errors import SqlError, Unsupported
 from ..tsql import nodes as n
 from ..values import sqltypes as st
@@ -15,12 +15,10 @@ from ..values.datetimes import DAYS_1900
 from ..values.sqltypes import SqlType
 from . import casts, functions, methods
 from .casts import Ex, cast, common_type, constant
+from .outputs import CompiledQuery
 from .patterns import like_regex, lone_units
 from .scope import Scope
-
-if TYPE_CHECKING:
-    from ..engine.session import Session
-    from .queries import CompiledQuery
+from .session import CompilerSession
 
 _PREDICATES = (n.Exists, n.In, n.Between, n.Like, n.IsNull, n.Quantified)
 _COMPARISONS = ("=", "<>", "<", ">", "<=", ">=")
@@ -29,9 +27,9 @@ _COMPARISONS = ("=", "<>", "<", ">", "<=", ">=")
 class ExprCompiler:
     """Compiles the expressions of one statement in one session."""
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.database = session.database
+    def __init__(self, session: CompilerSession) -> None:
+        self.session: CompilerSession = session
+        self.database: Database = session.database
 
     # --- types ---
 

@@ -5,28 +5,25 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-from mssql_pg_migrate.tds.collations import Collation, decode_char, encode_char
 
 from ..errors import SqlError, Unsupported
 from ..tsql import nodes as n
 from ..values import sqltypes as st
 from ..values import text
-from ..values.convert import collation_of, convert, guid_to_storage
+from ..values.convert import collation_of, convert
+from ..values.guids import guid_to_storage
 from ..values.sqltypes import SqlType
-from . import aggregates, functions_time, tracked
+from . import aggregates, characters, functions_time, tracked
 from . import functions_catalog as metadata
 from .casts import NULL, Ex, cast, common_type, constant, marked
+from .characters import as_text, by_character, like_type
+from .context import Compiling
 from .scope import Scope
 
-if TYPE_CHECKING:
-    from .expressions import ExprCompiler
-
-Handler = Callable[["ExprCompiler", list[Ex]], Ex]
+Handler = Callable[["Compiling", list[Ex]], Ex]
 
 
-def call(compiler: ExprCompiler, expr: n.Call, scope: Scope) -> Ex:
+def call(compiler: Compiling, expr: n.Call, scope: Scope) -> Ex:
     """A function call.
 
     Raises:
@@ -54,7 +51,7 @@ def call(compiler: ExprCompiler, expr: n.Call, scope: Scope) -> Ex:
     return handler(compiler, arguments)
 
 
-def _conditional(compiler: ExprCompiler, expr: n.Call, scope: Scope) -> Ex:
+def _conditional(compiler: Compiling, expr: n.Call, scope: Scope) -> Ex:
     arguments = expr.arguments
     if expr.name == "IIF":
         return compiler.value(n.Case(None, ((arguments[0], arguments[1]),), arguments[2]), scope)
@@ -70,7 +67,7 @@ def _conditional(compiler: ExprCompiler, expr: n.Call, scope: Scope) -> Ex:
 # --- NULL ------------------------------------------------------------------------------------------------------
 
 
-def _isnull(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+def _isnull(_compiler: Compiling, a: list[Ex]) -> Ex:
     kind = a[0].type or a[1].type
     if kind is None:
         return NULL
@@ -80,7 +77,7 @@ def _isnull(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
     return Ex(f"coalesce({cast(a[0], kind).sql}, {second.sql})", kind, second.nullable)
 
 
-def _coalesce(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+def _coalesce(_compiler: Compiling, a: list[Ex]) -> Ex:
     kind = common_type([item.type for item in a])
     if kind is None:
         raise SqlError(4127, "At least one of the arguments to COALESCE must be an expression that is not NULL.")
@@ -91,57 +88,33 @@ def _coalesce(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
 # --- text ------------------------------------------------------------------------------------------------------
 
 
-def _text(ex: Ex) -> Ex:
-    """Any value as text: national stays national."""
-    if ex.type is not None and ex.type.name in st.TEXTUAL:
-        name = "nvarchar" if ex.type.name in st.UNICODE else "varchar"
-        return cast(ex, st.make(name, -1, collation=ex.type.collation))
-    return cast(ex, st.VARCHAR_MAX)
-
-
 def _int(ex: Ex) -> str:
     return cast(ex, st.BIGINT).sql
 
 
-def _like_type(ex: Ex, chars: int | None = None) -> SqlType:
-    """The varying text type of an argument, with another length if given."""
-    kind = ex.type or st.VARCHAR_MAX
-    name = "nvarchar" if kind.name in st.UNICODE else "varchar"
-    if kind.name not in st.TEXTUAL:
-        return st.make("varchar", 8000)
-    size = kind.chars if chars is None else chars
-    limit = 4000 if name == "nvarchar" else 8000
-    return st.make(name, -1 if size < 0 or size > limit else max(size, 1), collation=kind.collation)
-
-
 def _same(template: str) -> Handler:
-    def handler(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
-        source = _text(a[0])
-        return Ex(template.format(source.sql), _like_type(a[0]), a[0].nullable)
+    def handler(_compiler: Compiling, a: list[Ex]) -> Ex:
+        source = as_text(a[0])
+        return Ex(template.format(source.sql), like_type(a[0]), a[0].nullable)
 
     return handler
 
 
-def _len(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+def _len(_compiler: Compiling, a: list[Ex]) -> Ex:
     kind = a[0].type
     if kind is not None and kind.name in st.BINARY:
         return Ex(f"CAST(octet_length({a[0].sql}) AS INTEGER)", st.INT)
     result = st.BIGINT if kind is not None and kind.is_max else st.INT
-    count = "length" if _by_character(a[0]) else "units"
-    return Ex(f"CAST({count}(rtrim({_text(a[0]).sql}, ' ')) AS {result.storage})", result, a[0].nullable)
-
-
-def _by_character(ex: Ex) -> bool:
-    """Whether a surrogate pair is one character for text functions: by the collation of national text."""
-    return ex.type is not None and ex.type.name in st.UNICODE and st.is_supplementary(ex.type.collation)
+    count = "length" if by_character(a[0]) else "units"
+    return Ex(f"CAST({count}(rtrim({as_text(a[0]).sql}, ' ')) AS {result.storage})", result, a[0].nullable)
 
 
 def _whole_pairs(ex: Ex, function: str) -> None:
-    if _by_character(ex):
+    if by_character(ex):
         raise Unsupported(f"{function} under a collation with supplementary characters")
 
 
-def _datalength(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+def _datalength(_compiler: Compiling, a: list[Ex]) -> Ex:
     kind = a[0].type
     if kind is None:
         return constant(None, st.INT)
@@ -160,205 +133,118 @@ def _datalength(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
     return Ex(f"CAST({sql} AS {result.storage})", result, a[0].nullable)
 
 
-def _substring(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+def _substring(_compiler: Compiling, a: list[Ex]) -> Ex:
     kind = a[0].type
     start, length = _int(a[1]), _int(a[2])
     if kind is not None and kind.name in st.BINARY:
         source = cast(a[0], st.VARBINARY_MAX).sql
         return Ex(f"blob_cut({source}, {start}, {length})", st.make("varbinary", kind.length or -1))
-    if _by_character(a[0]):
-        source = _text(a[0]).sql
+    if by_character(a[0]):
+        source = as_text(a[0]).sql
         cut = f"substr({source}, greatest({start}, 1), greatest({start} + {length} - greatest({start}, 1), 0))"
-        return Ex(cut, _like_type(a[0]), a[0].nullable)
+        return Ex(cut, like_type(a[0]), a[0].nullable)
     size = a[2].const if a[2].is_const and isinstance(a[2].const, int) and a[2].const > 0 else None
     if size is not None and kind is not None and kind.name in st.TEXTUAL and 0 < kind.chars < size:
         size = kind.chars
-    return Ex(f"text_cut({_text(a[0]).sql}, {start}, {length})", _like_type(a[0], size))
+    return Ex(f"text_cut({as_text(a[0]).sql}, {start}, {length})", like_type(a[0], size))
 
 
-def _left(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
-    if _by_character(a[0]):
-        return Ex(f"substr({_text(a[0]).sql}, 1, {_int(a[1])})", _like_type(a[0]))
-    return Ex(f"text_cut({_text(a[0]).sql}, 1, {_int(a[1])})", _like_type(a[0]))
+def _left(_compiler: Compiling, a: list[Ex]) -> Ex:
+    if by_character(a[0]):
+        return Ex(f"substr({as_text(a[0]).sql}, 1, {_int(a[1])})", like_type(a[0]))
+    return Ex(f"text_cut({as_text(a[0]).sql}, 1, {_int(a[1])})", like_type(a[0]))
 
 
-def _right(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
-    source, count = _text(a[0]).sql, _int(a[1])
-    if _by_character(a[0]):
-        return Ex(f"substr({source}, greatest(length({source}) - {count} + 1, 1))", _like_type(a[0]))
-    return Ex(f"text_cut({source}, greatest(units({source}) - {count} + 1, 1), {count})", _like_type(a[0]))
+def _right(_compiler: Compiling, a: list[Ex]) -> Ex:
+    source, count = as_text(a[0]).sql, _int(a[1])
+    if by_character(a[0]):
+        return Ex(f"substr({source}, greatest(length({source}) - {count} + 1, 1))", like_type(a[0]))
+    return Ex(f"text_cut({source}, greatest(units({source}) - {count} + 1, 1), {count})", like_type(a[0]))
 
 
 def _trim(function: str) -> Handler:
-    def handler(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
-        characters = _text(a[1]).sql if len(a) > 1 else "' '"
-        return Ex(f"{function}({_text(a[0]).sql}, {characters})", _like_type(a[0]), a[0].nullable)
+    def handler(_compiler: Compiling, a: list[Ex]) -> Ex:
+        characters = as_text(a[1]).sql if len(a) > 1 else "' '"
+        return Ex(f"{function}({as_text(a[0]).sql}, {characters})", like_type(a[0]), a[0].nullable)
 
     return handler
 
 
-def _replace(compiler: ExprCompiler, a: list[Ex]) -> Ex:
-    source, old, new = (_text(item).sql for item in a)
+def _replace(compiler: Compiling, a: list[Ex]) -> Ex:
+    source, old, new = (as_text(item).sql for item in a)
     collation = a[0].type.collation if a[0].type else None
     ignore = compiler.text_key("", collation).startswith("ci")
     function = "replace_ci" if ignore else "replace"
-    return Ex(f"{function}({source}, {old}, {new})", _like_type(a[0], -1 if a[0].type and a[0].type.is_max else 8000))
+    return Ex(f"{function}({source}, {old}, {new})", like_type(a[0], -1 if a[0].type and a[0].type.is_max else 8000))
 
 
-def _replicate(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+def _replicate(_compiler: Compiling, a: list[Ex]) -> Ex:
     count = a[1].const if a[1].is_const else None
-    kind = _like_type(a[0])
+    kind = like_type(a[0])
     if kind.chars > 0:
         limit = 4000 if kind.name == "nvarchar" else 8000
         size = min(kind.chars * count, limit) if isinstance(count, int) and count > 0 else limit
-        kind = _like_type(a[0], max(size, 1))
+        kind = like_type(a[0], max(size, 1))
     if a[0].is_const and a[1].is_const:
         if a[0].const is None or a[1].const is None or a[1].const < 0:
             return constant(None, kind)
         whole = str(convert(a[0].const, a[0].type or kind, st.NVARCHAR_MAX)) * int(a[1].const)
         return constant(convert(whole, st.NVARCHAR_MAX, kind), kind)
-    return cast(Ex(f"repeat({_text(a[0]).sql}, {_int(a[1])})", st.NVARCHAR_MAX), kind)
+    return cast(Ex(f"repeat({as_text(a[0]).sql}, {_int(a[1])})", st.NVARCHAR_MAX), kind)
 
 
-def _space(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+def _space(_compiler: Compiling, a: list[Ex]) -> Ex:
     return Ex(f"repeat(' ', {_int(a[0])})", st.make("varchar", 8000))
 
 
-def _charindex(compiler: ExprCompiler, a: list[Ex]) -> Ex:
+def _charindex(compiler: Compiling, a: list[Ex]) -> Ex:
     collation = a[1].type.collation if a[1].type else None
     lower = "lower" if compiler.text_key("", collation).startswith("ci") else ""
-    needle, hay = f"{lower}({_text(a[0]).sql})", f"{lower}({_text(a[1]).sql})"
+    needle, hay = f"{lower}({as_text(a[0]).sql})", f"{lower}({as_text(a[1]).sql})"
     start = f"greatest({_int(a[2])}, 1)" if len(a) > 2 else "1"
     found = f"strpos(substr({hay}, {start}), {needle})"
     sql = f"CASE WHEN {found} = 0 THEN 0 ELSE {found} + {start} - 1 END"
-    if not _by_character(a[1]):
+    if not by_character(a[1]):
         sql = f"CASE WHEN units({hay}) = length({hay}) THEN {sql} ELSE char_index({needle}, {hay}, {start}) END"
     return Ex(f"CAST({sql} AS INTEGER)", st.INT)
 
 
-def _patindex(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+def _patindex(_compiler: Compiling, a: list[Ex]) -> Ex:
     _whole_pairs(a[1], "PATINDEX")
-    return Ex(f"CAST(patindex({_text(a[0]).sql}, {_text(a[1]).sql}) AS INTEGER)", st.INT)
+    return Ex(f"CAST(patindex({as_text(a[0]).sql}, {as_text(a[1]).sql}) AS INTEGER)", st.INT)
 
 
-def _stuff(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+def _stuff(_compiler: Compiling, a: list[Ex]) -> Ex:
     _whole_pairs(a[0], "STUFF")
-    source, start, length, new = _text(a[0]).sql, _int(a[1]), _int(a[2]), _text(a[3]).sql
+    source, start, length, new = as_text(a[0]).sql, _int(a[1]), _int(a[2]), as_text(a[3]).sql
     head, tail = f"text_cut({source}, 1, {start} - 1)", f"text_cut({source}, {start} + {length}, 1 << 30)"
-    return Ex(f"({head} || coalesce({new}, '') || {tail})", _like_type(a[0], -1))
+    return Ex(f"({head} || coalesce({new}, '') || {tail})", like_type(a[0], -1))
 
 
-def _char(compiler: ExprCompiler, a: list[Ex]) -> Ex:
-    kind = st.make("char", 1, collation=compiler.database.collation)
-    code, collation = cast(a[0], st.BIGINT), collation_of(kind).hex()
-    if code.is_const:
-        return constant(None if code.const is None else char_of(code.const, collation), kind)
-    return Ex(f"char_of({code.sql}, '{collation}')", kind)
-
-
-def char_of(code: int | None, collation: str) -> str | None:
-    """CHAR: the character of a byte in the code page of the database ("CHAR").
-
-    Raises:
-        Unsupported: the code page has characters of several bytes, and this is no ASCII.
-    """
-    if code is None or not 0 <= code <= 255:
-        return None
-    page = bytes.fromhex(collation)
-    if code >= 0x80 and Collation.decode(page).code_page in (932, 936, 949, 950, 65001):
-        raise marked(Unsupported("CHAR beyond ASCII in a code page with characters of several bytes"))
-    return decode_char(bytes((code,)), page)
-
-
-def _nchar(compiler: ExprCompiler, a: list[Ex]) -> Ex:
-    supplementary = st.is_supplementary(compiler.database.collation)
-    kind = st.make("nvarchar", 2) if supplementary else st.make("nchar", 1)
-    code = cast(a[0], st.BIGINT)
-    if code.is_const:
-        stored = nchar_of(code.const, supplementary)
-        return constant(None if stored is None else text.from_storage(stored), kind)
-    return Ex(f"nchar_of({code.sql}, {'true' if supplementary else 'false'})", kind)
-
-
-def nchar_of(code: int | None, supplementary: bool) -> str | None:
-    """NCHAR in its storage form: units of UTF-16; all of Unicode where the database's collation has _SC ("NCHAR")."""
-    limit = 0x10FFFF if supplementary else 0xFFFF
-    if code is None or not 0 <= code <= limit:
-        return None
-    return text.to_storage(chr(code))
-
-
-def _ascii(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
-    kind = a[0].type or st.VARCHAR_MAX
-    plain = st.make("varchar", -1, collation=kind.collation)
-    return Ex(f"code_of({cast(a[0], plain).sql}, '{collation_of(plain).hex()}')", st.INT)
-
-
-def code_of(value: str | None, collation: str) -> int | None:
-    """ASCII: the first byte of a text in its code page."""
-    data = encode_char(text.from_storage(value), bytes.fromhex(collation)) if value else b""
-    return data[0] if data else None
-
-
-def _unicode(compiler: ExprCompiler, a: list[Ex]) -> Ex:
-    flag = "true" if st.is_supplementary(compiler.database.collation) else "false"
-    return Ex(f"unicode_of({_text(a[0]).sql}, {flag})", st.INT)
-
-
-def unicode_of(value: str | None, supplementary: bool) -> int | None:
-    """UNICODE: the first unit of UTF-16, or the first character where the database's collation has _SC ("UNICODE")."""
-    if not value:
-        return None
-    first = ord(text.from_storage(value[:2])[0])
-    return first if supplementary or first < 0x10000 else 0xD800 + (first - 0x10000 >> 10)
-
-
-def char_index(needle: str, hay: str, start: int) -> int:
-    """CHARINDEX by units of UTF-16."""
-    whole = text.from_storage(hay).encode("utf-16-le", "surrogatepass")
-    part = text.from_storage(needle).encode("utf-16-le", "surrogatepass")
-    found = whole.find(part, (start - 1) * 2)
-    while found % 2 == 1:
-        found = whole.find(part, found + 1)
-    return found // 2 + 1
-
-
-def _reverse(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
-    source = _text(a[0]).sql
-    if _by_character(a[0]):
-        return Ex(f"reverse_units({source})", _like_type(a[0]), a[0].nullable)
-    return Ex(f"reverse_units(in_units({source}))", _like_type(a[0]), a[0].nullable)
-
-
-def reverse_units(value: str) -> str:
-    """REVERSE of a text in its storage form; pairs that were split come together again only in their order."""
-    return text.to_storage(text.from_storage(value[::-1]))
-
-
-def _concat(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+def _concat(_compiler: Compiling, a: list[Ex]) -> Ex:
     national = any(item.type is not None and item.type.name in st.UNICODE for item in a)
-    parts = " || ".join(f"coalesce({_text(item).sql}, '')" for item in a if item.type is not None) or "''"
+    parts = " || ".join(f"coalesce({as_text(item).sql}, '')" for item in a if item.type is not None) or "''"
     unlimited = any(item.type is not None and item.type.is_max for item in a)
     size = -1 if unlimited else (4000 if national else 8000)
     return Ex(f"({parts})", st.make("nvarchar" if national else "varchar", size), False)
 
 
-def _concat_ws(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
-    parts = ", ".join(_text(item).sql for item in a)
+def _concat_ws(_compiler: Compiling, a: list[Ex]) -> Ex:
+    parts = ", ".join(as_text(item).sql for item in a)
     return Ex(f"concat_ws({parts})", st.make("nvarchar", 4000), False)
 
 
-def _quotename(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+def _quotename(_compiler: Compiling, a: list[Ex]) -> Ex:
     mark = a[1].const if len(a) > 1 and a[1].is_const else "["
     pair = {"[": "[]", "]": "[]", '"': '""', "'": "''", "(": "()"}.get(mark, "[]")
     first, last = pair[0], pair[1]
-    source = _text(a[0]).sql
+    source = as_text(a[0]).sql
     first_sql, last_sql = text.literal(first), text.literal(last)
     doubled = text.literal(last * 2)
     return Ex(f"({first_sql} || replace({source}, {last_sql}, {doubled}) || {last_sql})", st.make("nvarchar", 258))
 
 
-def _str(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+def _str(_compiler: Compiling, a: list[Ex]) -> Ex:
     length = a[1].const if len(a) > 1 else 10
     decimals = a[2].const if len(a) > 2 else 0
     sql = f"lpad(printf('%.{decimals}f', {cast(a[0], st.FLOAT).sql}), {length}, ' ')"
@@ -369,7 +255,7 @@ def _str(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
 
 
 def _keep(function: str) -> Handler:
-    def handler(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    def handler(_compiler: Compiling, a: list[Ex]) -> Ex:
         kind = a[0].type or st.INT
         if kind.name not in st.NUMBERS:
             kind = st.FLOAT
@@ -383,14 +269,14 @@ def _keep(function: str) -> Handler:
 
 
 def _real(function: str) -> Handler:
-    def handler(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    def handler(_compiler: Compiling, a: list[Ex]) -> Ex:
         arguments = ", ".join(cast(item, st.FLOAT).sql for item in a)
         return Ex(f"{function}({arguments})", st.FLOAT)
 
     return handler
 
 
-def _round(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+def _round(_compiler: Compiling, a: list[Ex]) -> Ex:
     kind = a[0].type or st.INT
     truncate = len(a) > 2 and a[2].const not in (0, None)
     if not a[1].is_const:
@@ -409,13 +295,13 @@ def _round(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
     return Ex(f"CAST({sql} AS {kind.storage})", kind, a[0].nullable)
 
 
-def _power(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+def _power(_compiler: Compiling, a: list[Ex]) -> Ex:
     kind = a[0].type or st.INT
     sql = f"pow({cast(a[0], st.FLOAT).sql}, {cast(a[1], st.FLOAT).sql})"
     return Ex(f"CAST({sql} AS {kind.storage})" if kind.name in st.NUMBERS else sql, kind)
 
 
-def _isnumeric(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+def _isnumeric(_compiler: Compiling, a: list[Ex]) -> Ex:
     converted = cast(a[0], st.make("money"), trying=True)
     return Ex(f"CAST(({converted.sql}) IS NOT NULL AS INTEGER)", st.INT, False)
 
@@ -423,7 +309,7 @@ def _isnumeric(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
 # --- hashes and identifiers ------------------------------------------------------------------------------------
 
 
-def _hashbytes(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+def _hashbytes(_compiler: Compiling, a: list[Ex]) -> Ex:
     algorithm = str(a[0].const).upper() if a[0].is_const else ""
     kind = a[1].type
     if kind is not None and kind.name not in st.CHARACTER and kind.name not in st.BINARY:
@@ -437,7 +323,7 @@ def _hashbytes(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
     return constant(None, st.make("varbinary", 8000))
 
 
-def _checksum(compiler: ExprCompiler, a: list[Ex]) -> Ex:
+def _checksum(compiler: Compiling, a: list[Ex]) -> Ex:
     """CHECKSUM(NEWID()), a number at random. Microsoft does not say how values are hashed, so others are refused."""
     if any("uuid()" not in item.sql for item in a):
         raise Unsupported("CHECKSUM of anything but NEWID(): how SQL Server computes it is not documented")
@@ -445,20 +331,20 @@ def _checksum(compiler: ExprCompiler, a: list[Ex]) -> Ex:
     return Ex(f"CAST(CAST(hash({parts}) % 4294967296 AS BIGINT) - 2147483648 AS INTEGER)", st.INT, False)
 
 
-def _newid(_compiler: ExprCompiler, _a: list[Ex]) -> Ex:
+def _newid(_compiler: Compiling, _a: list[Ex]) -> Ex:
     kind = st.make("uniqueidentifier")
     return Ex("guid_of(replace(CAST(uuid() AS VARCHAR), '-', ''))", kind, False)
 
 
-def _rand(_compiler: ExprCompiler, _a: list[Ex]) -> Ex:
+def _rand(_compiler: Compiling, _a: list[Ex]) -> Ex:
     return Ex("random()", st.FLOAT, False)
 
 
 def _json(function: str, kind: SqlType) -> Handler:
-    def handler(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
+    def handler(_compiler: Compiling, a: list[Ex]) -> Ex:
         result = st.with_collation(kind, a[0].type.collation if a[0].type else None)
-        path = _text(a[1]).sql if len(a) > 1 else "'$'"
-        return Ex(f"{function}({_text(a[0]).sql}, {path})", result)
+        path = as_text(a[1]).sql if len(a) > 1 else "'$'"
+        return Ex(f"{function}({as_text(a[0]).sql}, {path})", result)
 
     return handler
 
@@ -478,11 +364,11 @@ def json_function(function: Callable[[str, str], str | None]) -> Callable[[str |
     return stored
 
 
-def _is_json(_compiler: ExprCompiler, a: list[Ex]) -> Ex:
-    return Ex(f"CAST(text_is_json({_text(a[0]).sql}) AS INTEGER)", st.INT, a[0].nullable)
+def _is_json(_compiler: Compiling, a: list[Ex]) -> Ex:
+    return Ex(f"CAST(text_is_json({as_text(a[0]).sql}) AS INTEGER)", st.INT, a[0].nullable)
 
 
-def _current_version(compiler: ExprCompiler, _a: list[Ex]) -> Ex:
+def _current_version(compiler: Compiling, _a: list[Ex]) -> Ex:
     sql = tracked.current_version(compiler.database)
     return constant(None, st.BIGINT) if sql is None else Ex(sql, st.BIGINT)
 
@@ -502,7 +388,7 @@ _HANDLERS: dict[str, Handler] = {
     "RIGHT": _right,
     "UPPER": _same("upper({0})"),
     "LOWER": _same("lower({0})"),
-    "REVERSE": _reverse,
+    "REVERSE": characters.reverse,
     "LTRIM": _trim("ltrim"),
     "RTRIM": _trim("rtrim"),
     "TRIM": _trim("trim"),
@@ -512,10 +398,10 @@ _HANDLERS: dict[str, Handler] = {
     "CHARINDEX": _charindex,
     "PATINDEX": _patindex,
     "STUFF": _stuff,
-    "CHAR": _char,
-    "NCHAR": _nchar,
-    "ASCII": _ascii,
-    "UNICODE": _unicode,
+    "CHAR": characters.char,
+    "NCHAR": characters.nchar,
+    "ASCII": characters.ascii,
+    "UNICODE": characters.unicode,
     "CONCAT": _concat,
     "CONCAT_WS": _concat_ws,
     "QUOTENAME": _quotename,

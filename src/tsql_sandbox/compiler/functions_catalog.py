@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mssql_pg_migrate.tds.collations import Collation
 
-from ..catalog.model import Database, SchemaObject, Table
+from ..catalog.database import Database
+from ..catalog.model import SchemaObject, Table
+from ..catalog.sysviews import view_id
 from ..errors import SqlError
 from ..tsql.parse_base import TokenParser
 from ..values import sqltypes as st
 from ..values.sqltypes import SqlType
-from ..values.variants import wrap
+from ..values.variants import unwrap, wrap
 from .casts import Ex, cast, constant
-
-if TYPE_CHECKING:
-    from ..engine.session import Session
-    from .expressions import ExprCompiler
+from .context import Compiling
+from .session import CompilerSession
 
 PRODUCT_VERSION = "16.0.1000.6"
 VERSION_TEXT = (
@@ -26,7 +26,7 @@ VERSION_TEXT = (
 )
 _NAME = st.make("nvarchar", 128)
 
-Function = Callable[["Session", list[Any]], Any]
+Function = Callable[["CompilerSession", list[Any]], Any]
 
 
 def parse_name(text: str) -> tuple[str, ...]:
@@ -39,20 +39,20 @@ def parse_name(text: str) -> tuple[str, ...]:
         return ()
 
 
-def _object(session: Session, number: Any, database: Any = None) -> SchemaObject | None:
+def _object(session: CompilerSession, number: Any, database: Any = None) -> SchemaObject | None:
     target = session.server.database_by_id(int(database)) if database is not None else session.database
     item = None if number is None or target is None else target.objects.get(int(number))
     return item if item is not None and target is not None and session.sight_of(target).sees(item) else None
 
 
-def _object_id(session: Session, a: list[Any]) -> int | None:
+def _object_id(session: CompilerSession, a: list[Any]) -> int | None:
     database, item, number = _named(session, a)
     if item is not None and database is not None and not session.sight_of(database).sees(item):
         return None
     return number
 
 
-def _named(session: Session, a: list[Any]) -> tuple[Database | None, SchemaObject | None, int | None]:
+def _named(session: CompilerSession, a: list[Any]) -> tuple[Database | None, SchemaObject | None, int | None]:
     """The object of a name whether or not it is seen, its database and its id."""
     name = parse_name(str(a[0])) if a[0] is not None else ()
     if not name:
@@ -69,47 +69,45 @@ def _named(session: Session, a: list[Any]) -> tuple[Database | None, SchemaObjec
     item = database.find(name[-2:])
     kind = str(a[1]).strip().upper() if len(a) > 1 and a[1] is not None else ""
     if item is None or (kind and item.kind.strip() != kind):
-        from ..catalog.sysviews import view_id
-
         return database, None, view_id(name) if item is None and not kind else None
     return database, item, item.object_id
 
 
-def _object_name(session: Session, a: list[Any]) -> str | None:
+def _object_name(session: CompilerSession, a: list[Any]) -> str | None:
     item = _object(session, *a[:2])
     return item.name if item else None
 
 
-def _object_schema_name(session: Session, a: list[Any]) -> str | None:
+def _object_schema_name(session: CompilerSession, a: list[Any]) -> str | None:
     item = _object(session, *a[:2])
     return session.database.schemas.get(item.schema_id) if item else None
 
 
-def _schema_id(session: Session, a: list[Any]) -> int | None:
+def _schema_id(session: CompilerSession, a: list[Any]) -> int | None:
     return 1 if not a else session.database.find_schema(str(a[0])) if a[0] is not None else None
 
 
-def _schema_name(session: Session, a: list[Any]) -> str | None:
+def _schema_name(session: CompilerSession, a: list[Any]) -> str | None:
     return "dbo" if not a else session.database.schemas.get(int(a[0])) if a[0] is not None else None
 
 
-def _database(session: Session, value: Any) -> Database | None:
+def _database(session: CompilerSession, value: Any) -> Database | None:
     if isinstance(value, str):
         return session.server.find_database(value)
     return session.server.database_by_id(int(value)) if value is not None else None
 
 
-def _db_id(session: Session, a: list[Any]) -> int | None:
+def _db_id(session: CompilerSession, a: list[Any]) -> int | None:
     database = session.database if not a else _database(session, str(a[0]))
     return database.database_id if database else None
 
 
-def _db_name(session: Session, a: list[Any]) -> str | None:
+def _db_name(session: CompilerSession, a: list[Any]) -> str | None:
     database = session.database if not a else _database(session, a[0])
     return database.name if database else None
 
 
-def _type_id(session: Session, a: list[Any]) -> int | None:
+def _type_id(session: CompilerSession, a: list[Any]) -> int | None:
     name = parse_name(str(a[0]))
     user = session.database.find_type(name) if name else None
     if user is not None:
@@ -118,7 +116,7 @@ def _type_id(session: Session, a: list[Any]) -> int | None:
     return system.user_type_id if system else None
 
 
-def _type_name(session: Session, a: list[Any]) -> str | None:
+def _type_name(session: CompilerSession, a: list[Any]) -> str | None:
     for system in st.SYSTEM_TYPES.values():
         if system.user_type_id == a[0]:
             return system.name
@@ -126,24 +124,24 @@ def _type_name(session: Session, a: list[Any]) -> str | None:
     return user.name if user else None
 
 
-def _table(session: Session, number: Any) -> Table | None:
+def _table(session: CompilerSession, number: Any) -> Table | None:
     item = _object(session, number)
     return item if isinstance(item, Table) else None
 
 
-def _col_name(session: Session, a: list[Any]) -> str | None:
+def _col_name(session: CompilerSession, a: list[Any]) -> str | None:
     table = _table(session, a[0])
     found = [c.name for c in table.columns if c.column_id == a[1]] if table else []
     return found[0] if found else None
 
 
-def _col_length(session: Session, a: list[Any]) -> int | None:
+def _col_length(session: CompilerSession, a: list[Any]) -> int | None:
     table = _table(session, _object_id(session, [a[0]]))
     found = [c for c in table.columns if c.name.lower() == str(a[1]).lower()] if table else []
     return found[0].type.length if found else None
 
 
-def _columnproperty(session: Session, a: list[Any]) -> int | None:
+def _columnproperty(session: CompilerSession, a: list[Any]) -> int | None:
     table = _table(session, a[0])
     found = [c for c in table.columns if c.name.lower() == str(a[1]).lower()] if table else []
     if not found:
@@ -166,7 +164,7 @@ def _columnproperty(session: Session, a: list[Any]) -> int | None:
     }.get(str(a[2]).lower())
 
 
-def _objectproperty(session: Session, a: list[Any]) -> int | None:
+def _objectproperty(session: CompilerSession, a: list[Any]) -> int | None:
     item = _object(session, a[0])
     if item is None:
         return None
@@ -186,7 +184,7 @@ def _objectproperty(session: Session, a: list[Any]) -> int | None:
     return None
 
 
-def _indexproperty(session: Session, a: list[Any]) -> int | None:
+def _indexproperty(session: CompilerSession, a: list[Any]) -> int | None:
     table = _table(session, a[0])
     found = [i for i in table.indexes if i.name.lower() == str(a[1]).lower()] if table else []
     if not found:
@@ -200,7 +198,7 @@ def _indexproperty(session: Session, a: list[Any]) -> int | None:
     }.get(str(a[2]).lower())
 
 
-def _object_definition(session: Session, a: list[Any]) -> str | None:
+def _object_definition(session: CompilerSession, a: list[Any]) -> str | None:
     item = _object(session, a[0])
     if item is None or not session.sight.defines(item):
         return None
@@ -211,7 +209,7 @@ def _object_definition(session: Session, a: list[Any]) -> str | None:
 
 
 def _ident(what: str) -> Function:
-    def function(session: Session, a: list[Any]) -> Any:
+    def function(session: CompilerSession, a: list[Any]) -> Any:
         table = _table(session, _object_id(session, [a[0]]))
         identity = table.identity.identity if table and table.identity else None
         if identity is None:
@@ -227,7 +225,7 @@ def _is_server_wide(permission: str) -> bool:
     return "SERVER" in permission or " ANY " in permission
 
 
-def _has_perms(session: Session, a: list[Any]) -> int | None:
+def _has_perms(session: CompilerSession, a: list[Any]) -> int | None:
     securable, kind, permission = a[0], str(a[1] or "").upper(), str(a[2] or "").upper()
     principal = session.principal
     if kind == "DATABASE" and securable is not None and len(parse_name(str(securable))) != 1:
@@ -251,7 +249,7 @@ def _has_perms(session: Session, a: list[Any]) -> int | None:
     return int(session.database.allowed(principal, permission, item))
 
 
-def _database_property(session: Session, a: list[Any]) -> bytes | None:
+def _database_property(session: CompilerSession, a: list[Any]) -> bytes | None:
     database = _database(session, str(a[0])) if a[0] is not None else None
     if database is None:
         return None
@@ -270,7 +268,7 @@ def _database_property(session: Session, a: list[Any]) -> bytes | None:
     return _variant(values.get(str(a[1]).lower()))
 
 
-def _server_property(session: Session, a: list[Any]) -> bytes | None:
+def _server_property(session: CompilerSession, a: list[Any]) -> bytes | None:
     values: dict[str, Any] = {
         "productversion": PRODUCT_VERSION,
         "productmajorversion": "16",
@@ -296,7 +294,7 @@ def _variant(value: Any) -> bytes | None:
     return wrap(value, _NAME if isinstance(value, str) else st.INT)
 
 
-def _collation_property(_session: Session, a: list[Any]) -> bytes | None:
+def _collation_property(_session: CompilerSession, a: list[Any]) -> bytes | None:
     try:
         collation = Collation.from_name(str(a[0]))
     except ValueError:
@@ -312,9 +310,7 @@ def _collation_property(_session: Session, a: list[Any]) -> bytes | None:
     return _variant(values.get(str(a[1]).lower()))
 
 
-def _variant_property(_session: Session, a: list[Any]) -> bytes | None:
-    from ..values.variants import unwrap
-
+def _variant_property(_session: CompilerSession, a: list[Any]) -> bytes | None:
     if a[0] is None:
         return None
     kind, _ = unwrap(a[0])
@@ -328,15 +324,15 @@ def _variant_property(_session: Session, a: list[Any]) -> bytes | None:
     return _variant(values.get(str(a[1]).lower()))
 
 
-def _login(session: Session, _a: list[Any]) -> str:
+def _login(session: CompilerSession, _a: list[Any]) -> str:
     return session.login.name
 
 
-def _user(session: Session, _a: list[Any]) -> str:
+def _user(session: CompilerSession, _a: list[Any]) -> str:
     return session.principal.name
 
 
-def _is_member(session: Session, a: list[Any]) -> int | None:
+def _is_member(session: CompilerSession, a: list[Any]) -> int | None:
     role = str(a[0]).lower()
     if role == "public":
         return 1
@@ -344,14 +340,14 @@ def _is_member(session: Session, a: list[Any]) -> int | None:
 
 
 def _error(what: str) -> Function:
-    def function(session: Session, _a: list[Any]) -> Any:
+    def function(session: CompilerSession, _a: list[Any]) -> Any:
         error = session.caught
         return None if error is None else getattr(error, what)
 
     return function
 
 
-def _min_valid_version(session: Session, a: list[Any]) -> int | None:
+def _min_valid_version(session: CompilerSession, a: list[Any]) -> int | None:
     """CHANGE_TRACKING_MIN_VALID_VERSION: NULL where tracking is off, or without the right to see changes."""
     table = _table(session, a[0])
     if table is None or table.tracking is None:
@@ -362,7 +358,7 @@ def _min_valid_version(session: Session, a: list[Any]) -> int | None:
     return table.tracking.min_valid
 
 
-def _min_active_rowversion(session: Session, _a: list[Any]) -> bytes:
+def _min_active_rowversion(session: CompilerSession, _a: list[Any]) -> bytes:
     return session.server.min_active_rowversion(session.database).to_bytes(8, "big")
 
 
@@ -419,7 +415,7 @@ _FUNCTIONS: dict[str, tuple[Function, SqlType]] = {
 NAMES = frozenset(_FUNCTIONS)
 
 
-def call(compiler: ExprCompiler, name: str, arguments: list[Ex]) -> Ex:
+def call(compiler: Compiling, name: str, arguments: list[Ex]) -> Ex:
     """One of these functions: at once when its arguments are constants, else as a function in DuckDB."""
     function, kind = _FUNCTIONS[name]
     session = compiler.session
@@ -455,7 +451,7 @@ def _decode(value: str | None) -> Any:
     return bytes.fromhex(value[1:]) if value[0] == "b" else value[1:]
 
 
-def evaluate(session: Session, name: str, arguments: list[str | None]) -> Any:
+def evaluate(session: CompilerSession, name: str, arguments: list[str | None]) -> Any:
     """A function called from DuckDB, with its encoded arguments."""
     values = [_decode(item) for item in arguments]
     if values and values[0] is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import calendar
 import datetime as dt
-from typing import TYPE_CHECKING
 
 from mssql_pg_migrate.tds import times
 from mssql_pg_migrate.tds.times import TICKS_PER_DAY, TICKS_PER_SECOND
@@ -15,10 +14,8 @@ from ..values import sqltypes as st
 from ..values.datetimes import TICKS_PER_MINUTE
 from ..values.sqltypes import SqlType
 from .casts import Ex, cast, constant
+from .context import Compiling
 from .scope import Scope
-
-if TYPE_CHECKING:
-    from .expressions import ExprCompiler
 
 _NOW = {
     "GETDATE": ("datetime", False),
@@ -70,7 +67,7 @@ NAMES = frozenset((*_NOW, *_OTHERS))
 _OPEN = st.make("datetime2", 7)
 
 
-def call(compiler: ExprCompiler, expr: n.Call, scope: Scope) -> Ex:
+def call(compiler: Compiling, expr: n.Call, scope: Scope) -> Ex:
     """A function of dates and times.
 
     Raises:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..errors import Unsupported
 from ..tsql import nodes as n
 from ..values import clr
 from ..values import sqltypes as st
 from ..values.sqltypes import SqlType
 from .casts import Ex, cast, constant
+from .context import Compiling
 from .scope import Scope
-
-if TYPE_CHECKING:
-    from .expressions import ExprCompiler
-
 
 _METHODS: dict[tuple[str, str], tuple[str, SqlType]] = {
     ("", "stastext"): ("geo_text({x}, {g}, false)", st.NVARCHAR_MAX),
@@ -28,7 +23,7 @@ _METHODS: dict[tuple[str, str], tuple[str, SqlType]] = {
 }
 
 
-def method(compiler: ExprCompiler, expr: n.Method, scope: Scope) -> Ex:
+def method(compiler: Compiling, expr: n.Method, scope: Scope) -> Ex:
     """`x.Name(...)`.
 
     Raises:
@@ -45,7 +40,7 @@ def method(compiler: ExprCompiler, expr: n.Method, scope: Scope) -> Ex:
     return Ex(sql.format(x=operand.sql, g=geographic), result)
 
 
-def static_method(compiler: ExprCompiler, expr: n.StaticMethod, scope: Scope) -> Ex:
+def static_method(compiler: Compiling, expr: n.StaticMethod, scope: Scope) -> Ex:
     """`type::Name(...)`.
 
     Raises:

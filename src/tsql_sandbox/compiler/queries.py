@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-from ..catalog.model import Column, Module, Synonym, Table
+from ..catalog.model import Module, Synonym, Table
+from ..catalog.sysviews import system_view
 from ..errors import SqlError, Unsupported
 from ..tsql import nodes as n
 from ..values import sqltypes as st
@@ -15,39 +15,19 @@ from . import tracked
 from .aggregates import order_sql
 from .casts import Ex, cast, common_type
 from .expressions import ExprCompiler
+from .outputs import CompiledQuery, OutputColumn
 from .pivots import everything, pivoted, unpivoted
 from .scope import Scope, ScopeColumn, ScopeSource
-
-if TYPE_CHECKING:
-    from ..engine.session import Session
+from .session import CompilerSession
+from .table_functions import table_function
 
 MAX_VIEW_DEPTH = 32
-
-
-@dataclass(frozen=True)
-class OutputColumn:
-    """A column of a result: its name for the client, its name in the SQL, its type."""
-
-    name: str
-    sql: str
-    type: SqlType
-    nullable: bool = True
-    column: Column | None = None
-
-
-@dataclass
-class CompiledQuery:
-    """A query as DuckDB SQL and its columns."""
-
-    sql: str
-    columns: list[OutputColumn]
-    order_columns: tuple[int, ...] = ()
 
 
 class QueryCompiler(ExprCompiler):
     """Compiles the queries of one statement."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: CompilerSession) -> None:
         super().__init__(session)
         self._aliases = itertools.count(1)
         self._depth = 0
@@ -343,8 +323,6 @@ class QueryCompiler(ExprCompiler):
         return f"{left} LEFT JOIN LATERAL {right} ON true"
 
     def _function(self, source: n.FunctionSource, scope: Scope) -> str:
-        from ..catalog.sysviews import table_function
-
         outer = Scope(parent=scope.parent, tables=scope.tables)
         arguments = [self.value(item, outer) for item in source.call.arguments]
         inner = f"s{next(self._aliases)}"
@@ -379,42 +357,13 @@ class QueryCompiler(ExprCompiler):
                 raise SqlError(22102, "The arguments supplied are not valid for the CHANGES option of CHANGETABLE.")
             sql, result = tracked.changes(item, same, since.sql), tracked.RESULT
         else:
-            sql, result = self._row_version(source, item, keys, same, outer), tracked.RESULT[::4]
+            sql, result = tracked.row_version(self, source, item, keys, same, outer), tracked.RESULT[::4]
         columns = [ScopeColumn(label, f"{inner}.{text}", kind) for label, text, kind in result]
         columns += [ScopeColumn(c.name, f"{inner}.{c.physical}", c.type, False) for c in keys]
         for column, label in zip(columns, source.columns, strict=False):
             column.name = label
         scope.sources.append(self._named(source.alias, columns))
         return f"({sql}) {inner}"
-
-    def _row_version(self, source: n.ChangeTable, table: Table, keys: list[Column], same: str, outer: Scope) -> str:
-        """CHANGETABLE(VERSION ...): one row for a key that is there, its version NULL when nothing is known of it."""
-        if len(source.key) != len(source.values):
-            raise SqlError(22103, "The arguments supplied are not valid for the VERSION option of CHANGETABLE.")
-        named = [table.column(name) for name in source.key]
-        for column in named:
-            if column not in keys:
-                message = (
-                    f"The column '{column.name}' specified in the CHANGETABLE(VERSION ...) function is not part of"
-                )
-                raise SqlError(22111, f"{message} the primary key for table '{table.name}'.")
-        if len(named) != len(keys):
-            message = (
-                "The number of columns specified in the CHANGETABLE(VERSION ...) function does not match the number"
-            )
-            raise SqlError(22110, f"{message} of primary key columns for table '{table.name}'.")
-        there = " AND ".join(
-            self.compare("=", Ex(f"r.{column.physical}", column.type, column=column), self.value(value, outer))
-            for column, value in zip(named, source.values, strict=True)
-        )
-        joined = " AND ".join(
-            f"{self.key(Ex(f'r.{c.physical}', c.type))} = {self.key(Ex(f'v.{c.physical}', c.type))}" for c in keys
-        )
-        picked = ", ".join(f"r.{column.physical}" for column in keys)
-        return (
-            f"SELECT v.version, v.context, {picked} FROM {table.physical} r "
-            f"LEFT JOIN ({tracked.latest(table, same)}) v ON {joined} WHERE {there}"
-        )
 
     def _table(self, source: n.TableSource, scope: Scope) -> str:
         name = source.name
@@ -423,8 +372,6 @@ class QueryCompiler(ExprCompiler):
             common = scope.find_table(name[0])
             if isinstance(common, tuple):
                 return self._common(common, alias or name[0], scope)
-        from ..catalog.sysviews import system_view
-
         view = system_view(self.session, name)
         if view is not None:
             return self._system_view(view, alias, name, scope)

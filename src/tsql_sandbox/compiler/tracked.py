@@ -5,8 +5,14 @@ Microsoft's pages: "CHANGETABLE", "CHANGE_TRACKING_CURRENT_VERSION". `engine.tra
 
 from __future__ import annotations
 
-from ..catalog.model import Database, Table
+from ..catalog.database import Database
+from ..catalog.model import Column, Table
+from ..errors import SqlError
+from ..tsql import nodes as n
 from ..values import sqltypes as st
+from .casts import Ex
+from .context import Compiling
+from .scope import Scope
 
 
 def commits_of(database_id: int) -> str:
@@ -61,6 +67,34 @@ def latest(table: Table, same: str) -> str:
     return (
         f"SELECT max(version) AS version, arg_max_null(context, {last}) AS context, {picked} "
         f"FROM (SELECT s.*, c.version FROM {side_of(table)} s JOIN {commits} c ON c.xdes = s.xdes) e GROUP BY {same}"
+    )
+
+
+def row_version(
+    compiler: Compiling, source: n.ChangeTable, table: Table, keys: list[Column], same: str, outer: Scope
+) -> str:
+    """CHANGETABLE(VERSION ...): one row for a key that is there, its version NULL when nothing is known of it."""
+    if len(source.key) != len(source.values):
+        raise SqlError(22103, "The arguments supplied are not valid for the VERSION option of CHANGETABLE.")
+    named = [table.column(name) for name in source.key]
+    for column in named:
+        if column not in keys:
+            message = f"The column '{column.name}' specified in the CHANGETABLE(VERSION ...) function is not part of"
+            raise SqlError(22111, f"{message} the primary key for table '{table.name}'.")
+    if len(named) != len(keys):
+        message = "The number of columns specified in the CHANGETABLE(VERSION ...) function does not match the number"
+        raise SqlError(22110, f"{message} of primary key columns for table '{table.name}'.")
+    there = " AND ".join(
+        compiler.compare("=", Ex(f"r.{column.physical}", column.type, column=column), compiler.value(value, outer))
+        for column, value in zip(named, source.values, strict=True)
+    )
+    joined = " AND ".join(
+        f"{compiler.key(Ex(f'r.{c.physical}', c.type))} = {compiler.key(Ex(f'v.{c.physical}', c.type))}" for c in keys
+    )
+    picked = ", ".join(f"r.{column.physical}" for column in keys)
+    return (
+        f"SELECT v.version, v.context, {picked} FROM {table.physical} r "
+        f"LEFT JOIN ({latest(table, same)}) v ON {joined} WHERE {there}"
     )
 
 

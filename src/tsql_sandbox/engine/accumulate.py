@@ -8,14 +8,12 @@ Server evaluates them once a row. That is done here, and the rest is refused.
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import Unsupported
 from ..tsql import nodes as n
 from ..values.convert import from_duckdb
-
-if TYPE_CHECKING:
-    from .session import Session
+from .state import SessionState
 
 
 def applies(query: n.Select) -> bool:
@@ -24,7 +22,7 @@ def applies(query: n.Select) -> bool:
     return query.source is not None and any(_variables(item.expr) & names for item in query.items)
 
 
-def run(session: Session, query: n.Select) -> int:
+def run(session: SessionState, query: n.Select) -> int:
     """Assign row by row; returns the number of rows.
 
     Raises:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from ..catalog.model import CheckConstraint, Column, Database, ForeignKey, Index, Table
+from ..catalog.database import Database
+from ..catalog.model import CheckConstraint, Column, ForeignKey, Index, Table
 from ..compiler.casts import Ex
 from ..compiler.queries import QueryCompiler
 from ..compiler.scope import Scope, ScopeColumn, source_of
 from ..errors import SqlError
 from ..values import sqltypes as st
 from . import tracking
-
-if TYPE_CHECKING:
-    from .session import Session
+from .state import SessionState
 
 
 def check_rows(
-    session: Session, table: Table, rows: str, *, replacing: bool = False, changed: set[int] | None = None
+    session: SessionState, table: Table, rows: str, *, replacing: bool = False, changed: set[int] | None = None
 ) -> None:
     """Test new rows of a table. `rows` is a relation with the table's physical columns and `rn`.
 
@@ -36,7 +33,7 @@ def check_rows(
     check_conditions(session, table, rows)
 
 
-def check_conditions(session: Session, table: Table, rows: str) -> None:
+def check_conditions(session: SessionState, table: Table, rows: str) -> None:
     """Test the checks and foreign keys of a table on new rows.
 
     Raises:
@@ -51,7 +48,7 @@ def check_conditions(session: Session, table: Table, rows: str) -> None:
             check_foreign_key(session, compiler, table, key, rows)
 
 
-def null_refused(session: Session, table: Table, column: Column) -> SqlError:
+def null_refused(session: SessionState, table: Table, column: Column) -> SqlError:
     """Error 515."""
     schema = session.database.schemas.get(table.schema_id, "dbo")
     return SqlError(
@@ -61,7 +58,7 @@ def null_refused(session: Session, table: Table, column: Column) -> SqlError:
     )
 
 
-def _check_not_null(session: Session, table: Table, rows: str) -> None:
+def _check_not_null(session: SessionState, table: Table, rows: str) -> None:
     needed = [column for column in table.columns if not column.nullable]
     if not needed:
         return
@@ -84,7 +81,7 @@ def scope_of(table: Table, alias: str) -> Scope:
 
 
 def _check_unique(
-    session: Session, compiler: QueryCompiler, table: Table, index: Index, rows: str, replacing: bool
+    session: SessionState, compiler: QueryCompiler, table: Table, index: Index, rows: str, replacing: bool
 ) -> None:
     columns = [table.by_id(column_id) for column_id, _ in index.columns]
     new = ", ".join(f"{key_sql(compiler, column, 'n')} AS k{i}" for i, column in enumerate(columns))
@@ -107,7 +104,7 @@ def _check_unique(
         raise duplicate(session, table, index, found[0])
 
 
-def duplicate(session: Session, table: Table, index: Index, key: tuple[object, ...]) -> SqlError:
+def duplicate(session: SessionState, table: Table, index: Index, key: tuple[object, ...]) -> SqlError:
     """Error 2627 for a constraint, 2601 for an index."""
     where = f"{session.database.schemas.get(table.schema_id, 'dbo')}.{table.name}"
     text = ", ".join("<NULL>" if part is None else str(part) for part in key)
@@ -128,7 +125,7 @@ def duplicate(session: Session, table: Table, index: Index, key: tuple[object, .
 
 
 def check_constraint(
-    session: Session, compiler: QueryCompiler, table: Table, check: CheckConstraint, rows: str
+    session: SessionState, compiler: QueryCompiler, table: Table, check: CheckConstraint, rows: str
 ) -> None:
     """Test a check constraint on rows.
 
@@ -144,7 +141,7 @@ def check_constraint(
         )
 
 
-def check_foreign_key(session: Session, compiler: QueryCompiler, table: Table, key: ForeignKey, rows: str) -> None:
+def check_foreign_key(session: SessionState, compiler: QueryCompiler, table: Table, key: ForeignKey, rows: str) -> None:
     """Test a foreign key on rows.
 
     Raises:
@@ -180,7 +177,7 @@ def referencing(database: Database, table: Table) -> list[ForeignKey]:
     return [item for item in database.every() if isinstance(item, ForeignKey) and item.referenced_id == table.object_id]
 
 
-def before_delete(session: Session, table: Table, rowids: str, depth: int = 0) -> None:
+def before_delete(session: SessionState, table: Table, rowids: str, depth: int = 0) -> None:
     """Do for the children of rows what their foreign keys say.
 
     Raises:
@@ -215,7 +212,7 @@ def before_delete(session: Session, table: Table, rowids: str, depth: int = 0) -
             )
 
 
-def _set_null(session: Session, child: Table, columns: list[Column], orphans: str) -> None:
+def _set_null(session: SessionState, child: Table, columns: list[Column], orphans: str) -> None:
     """ON DELETE SET NULL of the rows of a query of rowids."""
     rows = f"(SELECT * FROM {child.physical} WHERE rowid IN ({orphans}))"
     tracking.updated(session, child, rows, {column.column_id for column in columns}, "")
@@ -231,7 +228,7 @@ def _set_null(session: Session, child: Table, columns: list[Column], orphans: st
     )
 
 
-def check_existing(session: Session, table: Table, index: Index) -> None:
+def check_existing(session: SessionState, table: Table, index: Index) -> None:
     """Test a new unique index on the rows there are.
 
     Raises:

@@ -5,42 +5,24 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import duckdb
 
 from ..compiler.casts import cast, constant
 from ..compiler.scope import Scope
 from ..errors import SqlError, Unsupported
+from ..locks import Relocked
 from ..tsql import statements as sm
 from ..values import sqltypes as st
-from . import ddl, dml, insert, procedures
-from .locks import Relocked
-
-if TYPE_CHECKING:
-    from .session import Session
+from . import ddl, define, dml, insert, messages, procedures, selecting
+from .flow import Break, Continue, Return
+from .state import SessionState
 
 _CONTINUES = frozenset((515, 547, 1222, 2601, 2627, 2628, 8134, 3701, 50000, 15233, 15135))
 """Errors after which a batch goes on with its next statement."""
 
 
-class Break(Exception):
-    """BREAK in a WHILE."""
-
-
-class Continue(Exception):
-    """CONTINUE in a WHILE."""
-
-
-class Return(Exception):
-    """RETURN, with its value."""
-
-    def __init__(self, value: int) -> None:
-        super().__init__()
-        self.value = value
-
-
-def run(session: Session, statements: Sequence[sm.Statement]) -> None:
+def run(session: SessionState, statements: Sequence[sm.Statement]) -> None:
     """Run statements one after the other; INSERTs of values into the same table that follow each other together."""
     position = 0
     while position < len(statements):
@@ -56,7 +38,7 @@ def run(session: Session, statements: Sequence[sm.Statement]) -> None:
 
 
 @contextlib.contextmanager
-def _atomic(session: Session, statement: sm.Statement) -> Iterator[None]:
+def _atomic(session: SessionState, statement: sm.Statement) -> Iterator[None]:
     """A statement that changes tracked tables is a transaction, if it is not part of one: data and changes together."""
     tracks = isinstance(statement, sm.Change | sm.Truncate) or (
         isinstance(statement, sm.AlterTable) and statement.action.startswith("TRACKING")
@@ -74,7 +56,7 @@ def _atomic(session: Session, statement: sm.Statement) -> Iterator[None]:
         session.commit()
 
 
-def _run_together(session: Session, statements: Sequence[sm.Insert]) -> bool:
+def _run_together(session: SessionState, statements: Sequence[sm.Insert]) -> bool:
     session.command = "INSERT"
     try:
         with _atomic(session, statements[0]):
@@ -85,7 +67,7 @@ def _run_together(session: Session, statements: Sequence[sm.Insert]) -> bool:
         session.end_statement()
 
 
-def _attempt(session: Session, statement: sm.Statement) -> None:
+def _attempt(session: SessionState, statement: sm.Statement) -> None:
     while True:
         depth, changed = session.transaction_depth, session.changed_data
         try:
@@ -113,7 +95,7 @@ def _attempt(session: Session, statement: sm.Statement) -> None:
 _SEES_ROWS = (sm.SelectStatement, sm.Change)
 
 
-def _wait_for_writers(session: Session) -> None:
+def _wait_for_writers(session: SessionState) -> None:
     for place in session.conflicts:
         session.server.locks.acquire(session.spid, place, "IS", None, session.sink.check)
     session.server.locks.release(session.spid)
@@ -144,7 +126,7 @@ def _command(statement: sm.Statement) -> str:
     return _COMMANDS.get(type(statement), "CONDITIONAL" if isinstance(statement, sm.If | sm.While) else "SET")
 
 
-def run_one(session: Session, statement: sm.Statement) -> None:
+def run_one(session: SessionState, statement: sm.Statement) -> None:
     """Run a statement. Errors a batch survives are sent, others are raised."""
     session.sink.check()
     session.command = _command(statement)
@@ -167,10 +149,10 @@ def run_one(session: Session, statement: sm.Statement) -> None:
         raise translated from None
 
 
-def _dispatch(session: Session, statement: sm.Statement) -> None:
+def _dispatch(session: SessionState, statement: sm.Statement) -> None:
     if isinstance(statement, sm.SelectStatement):
         _begin_implicitly(session)
-        session.select(statement.query)
+        selecting.select(session, statement.query)
     elif isinstance(statement, sm.Insert | sm.Update | sm.Delete | sm.Truncate):
         _begin_implicitly(session)
         session.changed_data = True
@@ -203,15 +185,15 @@ def _dispatch(session: Session, statement: sm.Statement) -> None:
     else:
         _begin_implicitly(session)
         session.changed_data = True
-        ddl.run(session, statement)
+        define.run(session, statement)
 
 
-def _begin_implicitly(session: Session) -> None:
+def _begin_implicitly(session: SessionState) -> None:
     if session.implicit_transactions and not session.transaction_depth:
         session.begin()
 
 
-def _declare(session: Session, statement: sm.Declare) -> None:
+def _declare(session: SessionState, statement: sm.Declare) -> None:
     if statement.table is not None:
         ddl.create_table(session, statement.table)
         return
@@ -222,7 +204,7 @@ def _declare(session: Session, statement: sm.Declare) -> None:
             session.assign(name, session.compiler().value(initial, Scope()))
 
 
-def _while(session: Session, statement: sm.While) -> None:
+def _while(session: SessionState, statement: sm.While) -> None:
     while session.condition(statement.condition):
         session.sink.check()
         try:
@@ -233,7 +215,7 @@ def _while(session: Session, statement: sm.While) -> None:
             continue
 
 
-def _try(session: Session, statement: sm.TryCatch) -> None:
+def _try(session: SessionState, statement: sm.TryCatch) -> None:
     session.try_depth += 1
     try:
         run(session, statement.body)
@@ -251,7 +233,7 @@ def _try(session: Session, statement: sm.TryCatch) -> None:
         session.try_depth -= 1
 
 
-def _transaction(session: Session, statement: sm.Transaction) -> None:
+def _transaction(session: SessionState, statement: sm.Transaction) -> None:
     if statement.verb == "BEGIN":
         session.begin()
     elif statement.verb == "COMMIT":
@@ -266,13 +248,13 @@ def _transaction(session: Session, statement: sm.Transaction) -> None:
         raise Unsupported("savepoints")
 
 
-def _execute_text(session: Session, statement: sm.ExecuteText) -> None:
+def _execute_text(session: SessionState, statement: sm.ExecuteText) -> None:
     value, _ = session.scalar(statement.text)
     if value is not None:
         session.nested(str(value))
 
 
-def _simple(session: Session, statement: sm.Simple) -> None:
+def _simple(session: SessionState, statement: sm.Simple) -> None:
     verb = statement.verb
     if verb == "USE":
         database = session.server.find_database(statement.text)
@@ -287,9 +269,9 @@ def _simple(session: Session, statement: sm.Simple) -> None:
         text = "" if value is None or kind is None else cast(constant(value, kind), st.NVARCHAR_MAX).const
         session.sink.info(0, str(text))
     elif verb == "RAISERROR":
-        procedures.raise_error(session, statement)
+        messages.raise_error(session, statement)
     elif verb == "THROW":
-        procedures.throw(session, statement)
+        messages.throw(session, statement)
     elif verb == "RETURN":
         value = session.scalar(statement.arguments[0])[0] if statement.arguments else 0
         raise Return(int(value or 0))
@@ -303,7 +285,7 @@ def _simple(session: Session, statement: sm.Simple) -> None:
         raise Unsupported(verb)
 
 
-def _wait(session: Session, delay: str) -> None:
+def _wait(session: SessionState, delay: str) -> None:
     from ..values.datetimes import parse
 
     end = time.monotonic() + parse(delay)[1] / 10_000_000

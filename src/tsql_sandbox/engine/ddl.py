@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..catalog import graph
+from ..catalog.database import Database
 from ..catalog.model import (
     CheckConstraint,
     Column,
-    Database,
     DefaultConstraint,
     ForeignKey,
     Identity,
@@ -18,79 +16,20 @@ from ..catalog.model import (
     same_column,
 )
 from ..compiler.casts import Ex, cast
-from ..compiler.queries import OutputColumn
+from ..compiler.outputs import OutputColumn
 from ..compiler.scope import Scope, ScopeColumn, source_of
 from ..errors import SqlError
 from ..tsql import nodes as n
 from ..tsql import statements as sm
 from ..tsql.definitions import definition, filter_definition
 from ..values import sqltypes as st
-from . import constraints, ddl_objects
-
-if TYPE_CHECKING:
-    from .session import Session
-
-
-def run(session: Session, statement: sm.Statement) -> None:
-    """Run a statement that defines things.
-
-    Raises:
-        SqlError: it cannot, or may not.
-    """
-    _lock(session, statement)
-    with session.server.lock:
-        session.changing()
-        if isinstance(statement, sm.CreateTable):
-            create_table(session, statement)
-        elif isinstance(statement, sm.AlterTable):
-            from .ddl_alter import alter_table
-
-            alter_table(session, statement)
-        elif isinstance(statement, sm.CreateIndex):
-            create_index(session, session.table(statement.table), statement.index)
-        elif isinstance(statement, sm.AlterIndex):
-            _alter_index(session, statement)
-        else:
-            ddl_objects.run(session, statement)
-        session.database.changed()
-
-
-def _lock(session: Session, statement: sm.Statement) -> None:
-    """Wait for the objects a statement changes before the catalog is held; Sch-M blocks all others until the end.
-
-    Raises:
-        Relocked: one had to be waited for.
-    """
-    names: list[n.Name] = []
-    if isinstance(statement, sm.CreateTable | sm.AlterTable):
-        names = [statement.name]
-    elif isinstance(statement, sm.CreateIndex | sm.AlterIndex):
-        names = [statement.table]
-    elif isinstance(statement, sm.Drop):
-        names = statement.parents if statement.kind == "INDEX" else statement.names if statement.kind in _HELD else []
-    elif isinstance(statement, sm.CreateModule):
-        names = [statement.name]
-    elif isinstance(statement, sm.CreateObject | sm.Permission):
-        return
-    kept = [name for name in names if not name[-1].startswith(("#", "@"))]
-    if names and not kept:
-        return
-    for name in kept:
-        item = session.find_object(name)
-        if item is not None:
-            session.lock(item, "Sch-M")
-            if isinstance(statement, sm.Drop) and statement.kind != "INDEX":
-                session.hidden.add((session.database.database_id, name[-1].lower()))
-    session.lock_catalog()
-
-
-_HELD = frozenset(("TABLE", "VIEW", "PROCEDURE", "FUNCTION", "TRIGGER", "SEQUENCE", "SYNONYM"))
-
+from . import constraints
+from .state import SessionState
 
 # --- tables ----------------------------------------------------------------------------------------------------
 
 
-def create_table(session: Session, node: sm.CreateTable) -> Table:
+def create_table(session: SessionState, node: sm.CreateTable) -> Table:
     """CREATE TABLE, for temporary tables and table variables too."""
     temporary = node.name[-1].startswith(("#", "@"))
     database = session.server.find_database("tempdb") if temporary else session.database
@@ -121,7 +60,7 @@ def _renamed(node: sm.CreateTable, name: n.Name) -> sm.CreateTable:
     return sm.CreateTable(**{**node.__dict__, "name": name})
 
 
-def new_table(session: Session, database: Database, node: sm.CreateTable) -> Table:
+def new_table(session: SessionState, database: Database, node: sm.CreateTable) -> Table:
     """A table with its columns, not yet in the catalog."""
     schema = node.name[-2] if len(node.name) > 1 else "dbo"
     table = Table(
@@ -143,7 +82,7 @@ def new_table(session: Session, database: Database, node: sm.CreateTable) -> Tab
     return table
 
 
-def _complete(session: Session, database: Database, table: Table, node: sm.CreateTable) -> None:
+def _complete(session: SessionState, database: Database, table: Table, node: sm.CreateTable) -> None:
     keys = [(item, constraint) for item in node.columns for constraint in item.constraints]
     found: list[sm.ConstraintDef] = [constraint for _, constraint in keys] + node.constraints
     # The primary key first, so that unique constraints know whether a clustered index is taken.
@@ -166,7 +105,7 @@ def _all_indexes(node: sm.CreateTable) -> list[sm.IndexDef]:
     return node.indexes + [index for column in node.columns for index in column.indexes]
 
 
-def add_column(session: Session, database: Database, table: Table, node: sm.ColumnDef) -> Column:
+def add_column(session: SessionState, database: Database, table: Table, node: sm.ColumnDef) -> Column:
     """A column from its definition, appended to the table."""
     if any(same_column(column.name, node.name, table.exact) for column in table.columns):
         message = (
@@ -185,7 +124,7 @@ def add_column(session: Session, database: Database, table: Table, node: sm.Colu
     return column
 
 
-def _plain_column(session: Session, database: Database, table: Table, node: sm.ColumnDef) -> Column:
+def _plain_column(session: SessionState, database: Database, table: Table, node: sm.ColumnDef) -> Column:
     type_name = node.type or n.TypeName((node.name,))
     if node.type is None and node.name.lower() not in ("timestamp", "rowversion"):
         raise SqlError(173, f"The definition for column '{node.name}' must include a data type.")
@@ -214,11 +153,11 @@ def _plain_column(session: Session, database: Database, table: Table, node: sm.C
     if node.generated_always:
         column.nullable = False
     if type_name.xml_schema:
-        column.xml_collection = ddl_objects.xml_collection(database, type_name.xml_schema)
+        column.xml_collection = database.xml_collection(type_name.xml_schema)
     return column
 
 
-def resolve_computed(session: Session, table: Table) -> None:
+def resolve_computed(session: SessionState, table: Table) -> None:
     """Give computed columns the type of their expression."""
     plain = [ScopeColumn(c.name, c.physical, c.type, c.nullable, c) for c in table.columns if not c.computed]
     scope = Scope([source_of(table, plain)])
@@ -234,7 +173,7 @@ def resolve_computed(session: Session, table: Table) -> None:
             column.nullable = column.nullable and (ex.nullable or not sure)
 
 
-def table_from_columns(session: Session, name: n.Name, columns: list[OutputColumn]) -> Table:
+def table_from_columns(session: SessionState, name: n.Name, columns: list[OutputColumn]) -> Table:
     """A table with the columns of a query, for SELECT ... INTO."""
     session.changing()
     temporary = name[-1].startswith("#")
@@ -271,7 +210,7 @@ def _system_name(prefix: str, table: Table, number: int, column: str = "") -> st
 
 
 def add_constraint(
-    session: Session,
+    session: SessionState,
     database: Database,
     table: Table,
     node: sm.ConstraintDef,
@@ -303,7 +242,7 @@ def add_constraint(
 
 
 def _add_key(
-    session: Session, table: Table, node: sm.ConstraintDef, common: tuple[int, int, str], has_clustered: bool
+    session: SessionState, table: Table, node: sm.ConstraintDef, common: tuple[int, int, str], has_clustered: bool
 ) -> SchemaObject:
     primary = node.kind == "PRIMARY KEY"
     if primary and table.primary_key is not None:
@@ -340,7 +279,7 @@ def _index_id(table: Table, clustered: bool) -> int:
 
 
 def _add_check(
-    session: Session, table: Table, node: sm.ConstraintDef, common: tuple[int, int, str], trusted: bool
+    session: SessionState, table: Table, node: sm.ConstraintDef, common: tuple[int, int, str], trusted: bool
 ) -> CheckConstraint:
     assert node.expr is not None
     column = table.column(node.columns[0][0]).column_id if node.columns else 0
@@ -366,7 +305,7 @@ def _add_default(table: Table, node: sm.ConstraintDef, common: tuple[int, int, s
 
 
 def _add_foreign_key(
-    session: Session,
+    session: SessionState,
     database: Database,
     table: Table,
     node: sm.ConstraintDef,
@@ -417,7 +356,7 @@ def _add_foreign_key(
 # --- indexes ---------------------------------------------------------------------------------------------------
 
 
-def create_index(session: Session, table: Table, node: sm.IndexDef) -> None:
+def create_index(session: SessionState, table: Table, node: sm.IndexDef) -> None:
     """CREATE INDEX of any kind; DuckDB needs none of them."""
     session.require("ALTER", table)
     columns = [(table.column(name).column_id, descending) for name, descending in node.columns]
@@ -460,7 +399,7 @@ def create_index(session: Session, table: Table, node: sm.IndexDef) -> None:
     table.indexes.append(index)
 
 
-def _alter_index(session: Session, statement: sm.AlterIndex) -> None:
+def alter_index(session: SessionState, statement: sm.AlterIndex) -> None:
     table = session.table(statement.table)
     for index in table.indexes:
         if statement.name is None or index.name.lower() == statement.name.lower():
@@ -481,7 +420,7 @@ def set_period(table: Table, period: tuple[str, str]) -> None:
     table.period = (first.column_id, second.column_id)
 
 
-def start_versioning(session: Session, database: Database, table: Table, history: n.Name) -> None:
+def start_versioning(session: SessionState, database: Database, table: Table, history: n.Name) -> None:
     """SYSTEM_VERSIONING = ON: the history table is made unless it is there.
 
     Raises:
@@ -513,6 +452,6 @@ def start_versioning(session: Session, database: Database, table: Table, history
         table.history_id = found.object_id
 
 
-def fill_column(session: Session, table: Table, column: Column, value: Ex) -> None:
+def fill_column(session: SessionState, table: Table, column: Column, value: Ex) -> None:
     """Give a new column a value in the rows there are."""
     session.execute_sql(f"UPDATE {table.physical} SET {column.physical} = {cast(value, column.type).sql}")

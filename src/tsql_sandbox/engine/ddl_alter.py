@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..catalog.model import CheckConstraint, Column, ForeignKey, Module, Table
 from ..compiler.casts import Ex, cast
 from ..compiler.queries import QueryCompiler
@@ -12,12 +10,10 @@ from ..errors import SqlError
 from ..tsql import statements as sm
 from . import constraints, ddl, tracking
 from .insert import writable
-
-if TYPE_CHECKING:
-    from .session import Session
+from .state import SessionState
 
 
-def alter_table(session: Session, node: sm.AlterTable) -> None:
+def alter_table(session: SessionState, node: sm.AlterTable) -> None:
     """One action of ALTER TABLE, or ENABLE and DISABLE TRIGGER.
 
     Raises:
@@ -66,7 +62,7 @@ def _column_flag(column: Column, action: str) -> None:
         setattr(column, attribute, verb == "ADD")
 
 
-def _add(session: Session, table: Table, node: sm.AlterTable) -> None:
+def _add(session: SessionState, table: Table, node: sm.AlterTable) -> None:
     database = session.database
     for item in node.columns:
         column = ddl.add_column(session, database, table, item)
@@ -84,7 +80,7 @@ def _add(session: Session, table: Table, node: sm.AlterTable) -> None:
         ddl.set_period(table, node.period)
 
 
-def _fill(session: Session, table: Table, column: Column, node: sm.ColumnDef) -> None:
+def _fill(session: SessionState, table: Table, column: Column, node: sm.ColumnDef) -> None:
     if column.computed:
         ddl.resolve_computed(session, table)
     session.execute_sql(f"ALTER TABLE {table.physical} ADD COLUMN {column.physical} {column.type.storage}")
@@ -111,14 +107,14 @@ def _fill(session: Session, table: Table, column: Column, node: sm.ColumnDef) ->
         raise SqlError(4901, message)
 
 
-def _fill_computed(session: Session, compiler: QueryCompiler, table: Table, column: Column) -> None:
+def _fill_computed(session: SessionState, compiler: QueryCompiler, table: Table, column: Column) -> None:
     assert column.expr is not None
     scope = constraints.scope_of(table, f'"t{table.object_id}"')
     value = cast(compiler.value(column.expr, scope), column.type)
     session.execute_sql(f"UPDATE {table.physical} SET {column.physical} = {value.sql}")
 
 
-def _check(session: Session, table: Table, node: sm.AlterTable) -> None:
+def _check(session: SessionState, table: Table, node: sm.AlterTable) -> None:
     wanted = {name.lower() for name in node.names}
     every: list[CheckConstraint | ForeignKey] = [*table.checks, *table.foreign_keys]
     found = [item for item in every if not wanted or item.name.lower() in wanted]
@@ -139,7 +135,7 @@ def _check(session: Session, table: Table, node: sm.AlterTable) -> None:
         item.disabled = False
 
 
-def drop_constraint(session: Session, table: Table, name: str, if_exists: bool = False) -> None:
+def drop_constraint(session: SessionState, table: Table, name: str, if_exists: bool = False) -> None:
     """DROP CONSTRAINT.
 
     Raises:
@@ -172,7 +168,7 @@ def drop_constraint(session: Session, table: Table, name: str, if_exists: bool =
     session.database.remove(item)
 
 
-def _drop_column(session: Session, table: Table, name: str, if_exists: bool) -> None:
+def _drop_column(session: SessionState, table: Table, name: str, if_exists: bool) -> None:
     try:
         column = table.column(name)
     except SqlError:
@@ -199,7 +195,7 @@ def _drop_column(session: Session, table: Table, name: str, if_exists: bool) -> 
     session.database.properties = [p for p in properties if (p.major_id, p.minor_id) != (table.object_id, number)]
 
 
-def _alter_column(session: Session, table: Table, node: sm.ColumnDef) -> None:
+def _alter_column(session: SessionState, table: Table, node: sm.ColumnDef) -> None:
     column = table.column(node.name)
     if column.computed:
         raise SqlError(4928, f"Cannot alter column '{node.name}' because it is computed.")
@@ -220,7 +216,7 @@ def _alter_column(session: Session, table: Table, node: sm.ColumnDef) -> None:
         column.sparse = True
 
 
-def _triggers(session: Session, table: Table, node: sm.AlterTable) -> None:
+def _triggers(session: SessionState, table: Table, node: sm.AlterTable) -> None:
     wanted = {name.lower() for name in node.names}
     for item in session.database.every():
         if not isinstance(item, Module) or item.kind != "TR" or item.parent_id != table.object_id:

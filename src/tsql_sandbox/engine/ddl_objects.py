@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..catalog.database import Database
 from ..catalog.model import (
     NO_SCHEMA,
     Column,
-    Database,
     DefaultConstraint,
     Module,
     Principal,
@@ -25,9 +25,8 @@ from ..tsql import statements as sm
 from ..values import sqltypes as st
 from . import tracking
 from .constraints import referencing
-
-if TYPE_CHECKING:
-    from .session import Session
+from .ddl import new_table
+from .state import SessionState
 
 _MODULE_KINDS = {"VIEW": "V", "PROCEDURE": "P", "TRIGGER": "TR"}
 _FUNCTION_KINDS = {"SCALAR": "FN", "INLINE TABLE": "IF", "TABLE": "TF"}
@@ -49,7 +48,7 @@ _SEQUENCE_RANGES = {
 }
 
 
-def run(session: Session, statement: sm.Statement) -> None:
+def run(session: SessionState, statement: sm.Statement) -> None:
     """Run one of these statements.
 
     Raises:
@@ -71,7 +70,7 @@ def run(session: Session, statement: sm.Statement) -> None:
 # --- modules ---------------------------------------------------------------------------------------------------
 
 
-def _create_module(session: Session, node: sm.CreateModule) -> None:
+def _create_module(session: SessionState, node: sm.CreateModule) -> None:
     database = session.database
     kind = _MODULE_KINDS.get(node.kind) or _FUNCTION_KINDS[node.returns]
     schema = database.schema_id(node.name[-2] if len(node.name) > 1 else "dbo")
@@ -110,7 +109,7 @@ def _created_text(text: str) -> str:
     return f"CREATE {rest.lstrip()}" if head.upper() == "ALTER" else text
 
 
-def _view_columns(session: Session, node: sm.CreateModule) -> list[Column]:
+def _view_columns(session: SessionState, node: sm.CreateModule) -> list[Column]:
     if node.query is None:
         return []
     compiled = session.compiler().query(node.query, None)
@@ -126,7 +125,7 @@ def _view_columns(session: Session, node: sm.CreateModule) -> list[Column]:
 # --- simple objects --------------------------------------------------------------------------------------------
 
 
-def _create(session: Session, node: sm.CreateObject) -> None:
+def _create(session: SessionState, node: sm.CreateObject) -> None:
     database = session.database
     name, options = node.name, node.options
     kind = node.kind
@@ -173,7 +172,7 @@ def _create(session: Session, node: sm.CreateObject) -> None:
         raise Unsupported(f"CREATE {kind}")
 
 
-def _set_database_option(session: Session, name: str, options: dict[str, Any]) -> None:
+def _set_database_option(session: SessionState, name: str, options: dict[str, Any]) -> None:
     current = name.upper() == "CURRENT"
     database = session.database if current else session.server.find_database(name)
     if database is None:
@@ -187,7 +186,7 @@ def _set_database_option(session: Session, name: str, options: dict[str, Any]) -
         database.snapshot_allowed = bool(options["on"])
 
 
-def change_role(session: Session, role: str, member: str, add: bool) -> None:
+def change_role(session: SessionState, role: str, member: str, add: bool) -> None:
     """Make a user a member of a role, or no more; sysadmin is the server's."""
     if role.lower() == "sysadmin":
         login = session.server.find_login(member)
@@ -205,9 +204,7 @@ def change_role(session: Session, role: str, member: str, add: bool) -> None:
     session.database.changed()
 
 
-def _create_type(session: Session, node: sm.CreateObject) -> None:
-    from .ddl import new_table
-
+def _create_type(session: SessionState, node: sm.CreateObject) -> None:
     database = session.database
     schema = database.schema_id(node.name[-2] if len(node.name) > 1 else "dbo")
     if database.find_type(node.name) is not None:
@@ -223,7 +220,7 @@ def _create_type(session: Session, node: sm.CreateObject) -> None:
     database.types[number] = UserType(number, schema, node.name[-1], base, node.options["nullable"])
 
 
-def _create_sequence(session: Session, node: sm.CreateObject) -> None:
+def _create_sequence(session: SessionState, node: sm.CreateObject) -> None:
     database = session.database
     options: dict[str, Any] = node.options
     schema = database.schema_id(node.name[-2] if len(node.name) > 1 else "dbo")
@@ -251,7 +248,7 @@ def _create_sequence(session: Session, node: sm.CreateObject) -> None:
     database.add(sequence)
 
 
-def _alter_sequence(session: Session, node: sm.CreateObject) -> None:
+def _alter_sequence(session: SessionState, node: sm.CreateObject) -> None:
     item = session.find_object(node.name)
     if not isinstance(item, SequenceObject):
         raise SqlError(15151, f"Cannot find the sequence '{'.'.join(node.name)}'.")
@@ -264,22 +261,10 @@ def _alter_sequence(session: Session, node: sm.CreateObject) -> None:
             setattr(item, attribute, options[attribute])
 
 
-def xml_collection(database: Database, name: n.Name) -> int:
-    """The id of an XML schema collection.
-
-    Raises:
-        SqlError: 2715, there is none.
-    """
-    for number, (_, found) in database.xml_collections.items():
-        if found.lower() == name[-1].lower():
-            return number
-    raise SqlError(2715, f"Cannot find the XML schema collection '{'.'.join(name)}'.")
-
-
 # --- DROP ------------------------------------------------------------------------------------------------------
 
 
-def _drop(session: Session, node: sm.Drop, name: n.Name, number: int) -> None:
+def _drop(session: SessionState, node: sm.Drop, name: n.Name, number: int) -> None:
     database = session.database
     if node.kind == "INDEX":
         parent = session.find_object(node.parents[number])
@@ -307,7 +292,7 @@ def _drop(session: Session, node: sm.Drop, name: n.Name, number: int) -> None:
             raise _missing(node.kind.lower(), name)
         database.forget_permissions(principal=name[-1].lower())
     elif node.kind == "XML SCHEMA COLLECTION":
-        del database.xml_collections[xml_collection(database, name)]
+        del database.xml_collections[database.xml_collection(name)]
     elif node.kind in _DROP_KINDS:
         _drop_object(session, node, name)
     else:
@@ -320,7 +305,7 @@ def _missing(kind: str, name: n.Name) -> SqlError:
     return SqlError(3701, message, 11)
 
 
-def _drop_object(session: Session, node: sm.Drop, name: n.Name) -> None:
+def _drop_object(session: SessionState, node: sm.Drop, name: n.Name) -> None:
     if name[-1].startswith("#"):
         table = session.temporary.pop(name[-1].lower(), None)
         if table is not None:
@@ -416,7 +401,7 @@ def _is_of_server(permission: str) -> bool:
     return permission in _SERVER_PERMISSIONS
 
 
-def _permission_on_server(session: Session, node: sm.Permission) -> None:
+def _permission_on_server(session: SessionState, node: sm.Permission) -> None:
     # "GRANT Server Permissions": only in master, only for logins, and only by who has CONTROL SERVER here.
     if session.database.name.lower() != "master":
         text = "Permissions at the server scope can only be granted when the current database is master."
@@ -428,7 +413,7 @@ def _permission_on_server(session: Session, node: sm.Permission) -> None:
             session.server.grant_on_server(login, permission, node.verb)
 
 
-def _permission(session: Session, node: sm.Permission) -> None:
+def _permission(session: SessionState, node: sm.Permission) -> None:
     database = session.database
     kind, name = node.securable
     if kind == "DATABASE" and not name and all(_is_of_server(permission) for permission in node.permissions):
@@ -457,7 +442,9 @@ def _permission(session: Session, node: sm.Permission) -> None:
                     database.permit(principal.lower(), single, place, node.verb)
 
 
-def _columns_of(session: Session, name: n.Name, permissions: tuple[str, ...], columns: tuple[str, ...]) -> list[int]:
+def _columns_of(
+    session: SessionState, name: n.Name, permissions: tuple[str, ...], columns: tuple[str, ...]
+) -> list[int]:
     # "GRANT Object Permissions": SELECT, REFERENCES and UPDATE can be about columns.
     if not set(permissions) <= {"SELECT", "REFERENCES", "UPDATE"}:
         raise SqlError(1020, "Sub-entity lists (such as column or security expressions) cannot be specified here.", 15)

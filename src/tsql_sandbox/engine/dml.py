@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from ..catalog.model import Table
 from ..compiler import functions_time
@@ -14,12 +14,10 @@ from ..tsql import nodes as n
 from ..tsql import statements as sm
 from . import constraints, ddl, insert, tracking
 from .insert import finish, fitted, stage_query, with_computed, writable
-
-if TYPE_CHECKING:
-    from .session import Session
+from .state import SessionState
 
 
-def run(session: Session, statement: sm.Statement) -> None:
+def run(session: SessionState, statement: sm.Statement) -> None:
     """Run a statement that changes data.
 
     Raises:
@@ -37,7 +35,7 @@ def run(session: Session, statement: sm.Statement) -> None:
         _truncate(session, statement)
 
 
-def _context(session: Session, statement: sm.Change) -> bytes | None:
+def _context(session: SessionState, statement: sm.Change) -> bytes | None:
     if statement.context is None:
         return None
     value, kind = session.scalar(statement.context)
@@ -53,7 +51,7 @@ def _context(session: Session, statement: sm.Change) -> bytes | None:
 
 
 def _target(
-    session: Session, compiler: QueryCompiler, name: n.Name, source: n.Source | None, permission: str
+    session: SessionState, compiler: QueryCompiler, name: n.Name, source: n.Source | None, permission: str
 ) -> tuple[Table, Scope, str, ScopeSource]:
     """The table to change, the scope of the statement, its FROM and the target's place in it."""
     scope = Scope()
@@ -73,7 +71,7 @@ def _target(
     return matches[0].table, scope, text, matches[0]
 
 
-def _materialise_sources(session: Session, source: n.Source) -> None:
+def _materialise_sources(session: SessionState, source: n.Source) -> None:
     if isinstance(source, n.JoinSource):
         _materialise_sources(session, source.left)
         _materialise_sources(session, source.right)
@@ -84,7 +82,7 @@ def _materialise_sources(session: Session, source: n.Source) -> None:
             item.ready = None
 
 
-def _update(session: Session, statement: sm.Update) -> None:
+def _update(session: SessionState, statement: sm.Update) -> None:
     compiler = session.compiler()
     table, scope, source, place = _target(session, compiler, statement.table, statement.source, "UPDATE")
     table.key_sets.clear()
@@ -135,7 +133,7 @@ def _update(session: Session, statement: sm.Update) -> None:
     finish(session, int(count), "UPDATE")
 
 
-def _stamp(session: Session, table: Table, final: str, count: int) -> None:
+def _stamp(session: SessionState, table: Table, final: str, count: int) -> None:
     """New rowversions for the rows of an UPDATE."""
     stamp = next((column for column in table.columns if column.type.name == "timestamp"), None)
     if stamp is not None:
@@ -162,7 +160,7 @@ def _bare(table: Table) -> str:
     return f'"t{table.object_id}"'
 
 
-def _keep_history(session: Session, table: Table, rowids: str) -> None:
+def _keep_history(session: SessionState, table: Table, rowids: str) -> None:
     """Old rows of a temporal table go to its history, ended now."""
     if table.temporal_type != 2 or table.period is None:
         return
@@ -178,7 +176,7 @@ def _keep_history(session: Session, table: Table, rowids: str) -> None:
     )
 
 
-def _delete(session: Session, statement: sm.Delete) -> None:
+def _delete(session: SessionState, statement: sm.Delete) -> None:
     compiler = session.compiler()
     table, scope, source, place = _target(session, compiler, statement.table, statement.source, "DELETE")
     table.key_sets.clear()
@@ -196,7 +194,7 @@ def _delete(session: Session, statement: sm.Delete) -> None:
     finish(session, int(count), "DELETE")
 
 
-def _truncate(session: Session, statement: sm.Truncate) -> None:
+def _truncate(session: SessionState, statement: sm.Truncate) -> None:
     table = writable(session, statement.table, "ALTER")
     for key in constraints.referencing(session.database, table):
         if key.parent_id != table.object_id:
@@ -215,10 +213,8 @@ def _truncate(session: Session, statement: sm.Truncate) -> None:
 # --- SELECT INTO -------------------------------------------------------------------------------------------
 
 
-def select_into(session: Session, query: n.Select) -> None:
+def select_into(session: SessionState, query: n.Select) -> None:
     """SELECT ... INTO: a table made from a query."""
-    from dataclasses import replace
-
     assert query.into is not None
     compiled = session.compiler().query(replace(query, into=None), None)
     table = ddl.table_from_columns(session, query.into, compiled.columns)

@@ -7,24 +7,23 @@ import re
 import threading
 from collections.abc import Iterator
 from decimal import ROUND_DOWN, Context, Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import duckdb
 
 from mssql_pg_migrate.tds.collations import DEFAULT_NAME, Collation, encode_char
 from mssql_pg_migrate.tds.values import decode_variant
 
-from ..catalog.model import Database, Login
-from ..compiler import casts, functions, functions_time, tracked
+from ..catalog.database import Database
+from ..catalog.model import Login
+from ..compiler import casts, characters, functions, functions_time, tracked
 from ..compiler import functions_catalog as metadata
 from ..compiler.patterns import like_regex, like_regex_function, split_pairs
+from ..compiler.session import CompilerSession
 from ..errors import SqlError
 from ..faults import Counters, Faults
+from ..locks import Locks
 from ..values import clr, json_text, text
-from .locks import Locks
-
-if TYPE_CHECKING:
-    from .session import Session
 
 SYSTEM_DATABASES = ("master", "tempdb", "model", "msdb")
 _MAY_BE_NULL = frozenset(("nchar_of", "char_of", "code_of", "unicode_of", "text_json_value", "text_json_query"))
@@ -41,6 +40,14 @@ _WIDE = Context(prec=90, rounding=ROUND_DOWN)
 _MARK = re.compile(r"\[(\d{2,6})\] (.*)", re.DOTALL)
 
 
+class Member(CompilerSession, Protocol):
+    """A session as the server it belongs to knows it."""
+
+    database: Database
+    hidden: set[tuple[int, str]]
+    first_rowversions: dict[int, int]
+
+
 class Engine:
     """All databases, logins and sessions of one sandbox server."""
 
@@ -49,7 +56,7 @@ class Engine:
         self.collation = collation
         self.lock = threading.RLock()
         """Held while the catalog changes."""
-        self.sessions: dict[int, Session] = {}
+        self.sessions: dict[int, Member] = {}
         self._logins: dict[str, Login] = {}
         self._databases: dict[str, Database] = {}
         self.server_permissions: dict[tuple[str, str], str] = {}
@@ -170,7 +177,7 @@ class Engine:
         """All databases."""
         return list(self._databases.values())
 
-    def is_hidden(self, session: Session, database: Database, name: str) -> bool:
+    def is_hidden(self, session: Member, database: Database, name: str) -> bool:
         """Whether another session's open transaction has dropped or renamed something of that name."""
         place = (database.database_id, name.lower())
         return any(place in other.hidden for other in self.sessions.copy().values() if other is not session)
@@ -193,7 +200,7 @@ class Engine:
             ]
             return min([*used, database.row_version + 1])
 
-    def take_rowversions(self, session: Session, database: Database, count: int) -> int:
+    def take_rowversions(self, session: Member, database: Database, count: int) -> int:
         """Use so many rowversions, active until the session's transaction ends; the first of them."""
         with self.version_lock:
             first = database.row_version + 1
@@ -231,12 +238,12 @@ class Engine:
         yield "text_json_query", functions.json_function(json_text.json_query), ["VARCHAR", "VARCHAR"], "VARCHAR"
         yield "text_is_json", json_text.is_json, ["VARCHAR"], "BOOLEAN"
         yield "split_pairs", split_pairs, ["VARCHAR"], "VARCHAR"
-        yield "char_index", functions.char_index, ["VARCHAR", "VARCHAR", "BIGINT"], "BIGINT"
-        yield "reverse_units", functions.reverse_units, ["VARCHAR"], "VARCHAR"
-        yield "nchar_of", functions.nchar_of, ["BIGINT", "BOOLEAN"], "VARCHAR"
-        yield "char_of", functions.char_of, ["BIGINT", "VARCHAR"], "VARCHAR"
-        yield "code_of", functions.code_of, ["VARCHAR", "VARCHAR"], "INTEGER"
-        yield "unicode_of", functions.unicode_of, ["VARCHAR", "BOOLEAN"], "INTEGER"
+        yield "char_index", characters.char_index, ["VARCHAR", "VARCHAR", "BIGINT"], "BIGINT"
+        yield "reverse_units", characters.reverse_units, ["VARCHAR"], "VARCHAR"
+        yield "nchar_of", characters.nchar_of, ["BIGINT", "BOOLEAN"], "VARCHAR"
+        yield "char_of", characters.char_of, ["BIGINT", "VARCHAR"], "VARCHAR"
+        yield "code_of", characters.code_of, ["VARCHAR", "VARCHAR"], "INTEGER"
+        yield "unicode_of", characters.unicode_of, ["VARCHAR", "BOOLEAN"], "INTEGER"
         yield "like_regex", like_regex_function, ["VARCHAR", "VARCHAR"], "VARCHAR"
         yield "char_bytes", _char_bytes, ["VARCHAR", "VARCHAR"], "BIGINT"
         yield "column_mask", tracked.column_mask, ["VARCHAR"], "BLOB"

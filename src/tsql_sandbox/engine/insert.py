@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..catalog import graph
 from ..catalog.model import Column, SchemaObject, Table
 from ..compiler import casts, functions_time
 from ..compiler.casts import Ex, cast, constant, literal
-from ..compiler.queries import CompiledQuery, OutputColumn, QueryCompiler
+from ..compiler.outputs import CompiledQuery, OutputColumn
+from ..compiler.queries import QueryCompiler
 from ..compiler.scope import Scope, ScopeColumn, ScopeSource, source_of
 from ..errors import SqlError, Unsupported
 from ..tsql import nodes as n
 from ..tsql import statements as sm
 from ..values import sqltypes as st
-from ..values.convert import collation_of, convert
+from ..values.convert import collation_of, convert, from_duckdb
 from . import constraints, insert_known, tracking
 from .insert_known import END_OF_TIME, stored
 from .results import Collector
-
-if TYPE_CHECKING:
-    from .session import Session
+from .state import SessionState
 
 
-def finish(session: Session, count: int, command: str) -> None:
+def finish(session: SessionState, count: int, command: str) -> None:
     """Tell how many rows a statement touched."""
     session.row_count_value = count
     session.sink.done(None if session.nocount else count, command)
 
 
-def writable(session: Session, name: n.Name, permission: str) -> Table:
+def writable(session: SessionState, name: n.Name, permission: str) -> Table:
     """A table that is about to change; a generated one becomes an ordinary one.
 
     Raises:
@@ -47,7 +46,7 @@ def writable(session: Session, name: n.Name, permission: str) -> Table:
     return table
 
 
-def run(session: Session, statement: sm.Insert) -> None:
+def run(session: SessionState, statement: sm.Insert) -> None:
     """Run an INSERT.
 
     Raises:
@@ -91,7 +90,7 @@ def alike(statements: Sequence[sm.Statement], position: int) -> list[sm.Insert]:
     return found
 
 
-def run_together(session: Session, statements: Sequence[sm.Insert]) -> bool:
+def run_together(session: SessionState, statements: Sequence[sm.Insert]) -> bool:
     """Run INSERTs of known values as one; False, and nothing done, when they must be run one by one."""
     session.sink.check()
     first = statements[0]
@@ -122,7 +121,7 @@ def run_together(session: Session, statements: Sequence[sm.Insert]) -> bool:
     return True
 
 
-def _target_columns(session: Session, table: Table, statement: sm.Insert) -> list[Column]:
+def _target_columns(session: SessionState, table: Table, statement: sm.Insert) -> list[Column]:
     explicit_identity = session.identity_insert == table.object_id
     if statement.columns:
         columns = [table.column(name) for name in statement.columns]
@@ -173,7 +172,7 @@ def _check_width(columns: list[Column], width: int) -> None:
 
 
 def _known_rows(
-    session: Session, compiler: QueryCompiler, table: Table, statement: sm.Insert, columns: list[Column]
+    session: SessionState, compiler: QueryCompiler, table: Table, statement: sm.Insert, columns: list[Column]
 ) -> list[list[Any]]:
     """The rows of VALUES (one row of nothing for DEFAULT VALUES) as they are stored; none when not all are known."""
     if not isinstance(statement.source, n.ValuesQuery):
@@ -191,12 +190,12 @@ def _known_rows(
     return rows
 
 
-def _stage_rows(session: Session, columns: list[Column], rows: list[list[Any]]) -> tuple[str, int]:
+def _stage_rows(session: SessionState, columns: list[Column], rows: list[list[Any]]) -> tuple[str, int]:
     by_column = {column.column_id: [row[k] for row in rows] for k, column in enumerate(columns)}
     return insert_known.register(session, columns, by_column, len(rows)), len(rows)
 
 
-def _value(session: Session, compiler: QueryCompiler, column: Column, expr: n.Expr) -> Ex | None:
+def _value(session: SessionState, compiler: QueryCompiler, column: Column, expr: n.Expr) -> Ex | None:
     """A value that is known now, None for one only DuckDB can tell."""
     if isinstance(expr, n.Literal):
         return Ex("", expr.type, const=expr.value)
@@ -228,7 +227,7 @@ def _values_query(compiler: QueryCompiler, source: n.ValuesQuery, columns: list[
     return CompiledQuery(f"SELECT * FROM (VALUES {', '.join(lines)}) v({names})", outputs)
 
 
-def stage_query(session: Session, compiled: CompiledQuery, columns: list[Column]) -> tuple[str, int]:
+def stage_query(session: SessionState, compiled: CompiledQuery, columns: list[Column]) -> tuple[str, int]:
     """The rows of a query as a relation, converted to the columns and numbered; its name and their count."""
     _check_width(columns, len(compiled.columns))
     cells = []
@@ -259,17 +258,13 @@ def fitted(ex: Ex, column: Column) -> str:
     return f"CASE WHEN {size} > {kind.chars} THEN error({message}) ELSE {converted.sql} END"
 
 
-def _stage_procedure(session: Session, procedure: sm.Statement, columns: list[Column]) -> tuple[str, int]:
-    from . import control
-
+def _stage_procedure(session: SessionState, procedure: sm.Statement, columns: list[Column]) -> tuple[str, int]:
     collector = Collector(session.sink)
     outer, session.sink = session.sink, collector
     try:
-        control.run_one(session, procedure)
+        session.run_statement(procedure)
     finally:
         session.sink = outer
-    from ..values.convert import from_duckdb
-
     rows: list[list[Any]] = []
     for outputs, found in collector.results:
         _check_width(columns, len(outputs))
@@ -285,7 +280,7 @@ def _stage_procedure(session: Session, procedure: sm.Statement, columns: list[Co
 
 
 def _insert_staged(
-    session: Session, compiler: QueryCompiler, table: Table, columns: list[Column], stage: str, count: int
+    session: SessionState, compiler: QueryCompiler, table: Table, columns: list[Column], stage: str, count: int
 ) -> None:
     """Complete staged rows (identity, defaults, computed columns), check them and put them into the table."""
     given = {column.column_id for column in columns}
@@ -307,7 +302,7 @@ def _insert_staged(
     _note_identity(session, table, final, given)
 
 
-def _missing(session: Session, compiler: QueryCompiler, table: Table, column: Column, count: int) -> str:
+def _missing(session: SessionState, compiler: QueryCompiler, table: Table, column: Column, count: int) -> str:
     """SQL for a column an INSERT does not name."""
     kind = column.type
     if column.identity is not None:
@@ -351,7 +346,7 @@ def with_computed(compiler: QueryCompiler, table: Table, inner: str) -> str:
     return f"SELECT r.*, {', '.join(cells)} FROM ({inner}) r"
 
 
-def _note_identity(session: Session, table: Table, final: str, given: set[int]) -> None:
+def _note_identity(session: SessionState, table: Table, final: str, given: set[int]) -> None:
     column = table.identity
     if column is None or column.identity is None or column.column_id not in given:
         return
@@ -359,7 +354,7 @@ def _note_identity(session: Session, table: Table, final: str, given: set[int]) 
     insert_known.note_identity(session, column, [int(value) for value in values if value is not None])
 
 
-def _output(session: Session, table: Table, statement: sm.Insert) -> None:
+def _output(session: SessionState, table: Table, statement: sm.Insert) -> None:
     if not statement.output:
         return
     compiler = session.compiler()

@@ -5,7 +5,7 @@ That is the INSERT of scripts, thousands of which a database's script may hold.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,18 +14,17 @@ from mssql_pg_migrate.tds.times import MAX_DAYS, TICKS_PER_DAY
 
 from ..catalog.model import Column, Index, Table
 from ..compiler import functions_time
-from ..compiler.casts import Ex, cast, literal, to_duckdb
+from ..compiler.casts import Ex, cast, literal
 from ..compiler.functions import new_guid
+from ..compiler.queries import QueryCompiler
 from ..compiler.scope import Scope
 from ..errors import SqlError
 from ..tsql import nodes as n
 from ..values import sqltypes as st
-from ..values.convert import convert
+from ..values.arrow import arrow_type
+from ..values.convert import convert, from_duckdb, to_duckdb
 from . import constraints, tracking
-
-if TYPE_CHECKING:
-    from ..compiler.queries import QueryCompiler
-    from .session import Session
+from .state import SessionState
 
 END_OF_TIME = (MAX_DAYS + 1) * TICKS_PER_DAY - 1
 """The end of a period that has not ended, in ticks."""
@@ -70,7 +69,7 @@ def truncated(table: Table, column: Column, value: str) -> SqlError:
     )
 
 
-def _default_values(session: Session, compiler: QueryCompiler, table: Table, column: Column, count: int) -> Any:
+def _default_values(session: SessionState, compiler: QueryCompiler, table: Table, column: Column, count: int) -> Any:
     """Values for a column that an INSERT does not name, or None when only DuckDB can tell."""
     kind = column.type
     if column.identity is not None:
@@ -120,12 +119,10 @@ def _compares_in_python(table: Table, index: Index) -> bool:
     return index.filter_expr is None and not accents and not any(kind.name in st.FLOATS for kind in kinds)
 
 
-def _known_keys(session: Session, table: Table, index: Index) -> set[tuple[Any, ...]]:
+def _known_keys(session: SessionState, table: Table, index: Index) -> set[tuple[Any, ...]]:
     """The keys an index has, kept between INSERTs of this kind; every other change of the table forgets them."""
     found = table.key_sets.get(index.index_id)
     if found is None:
-        from ..values.convert import from_duckdb
-
         columns = [table.by_id(column_id) for column_id, _ in index.columns]
         names = ", ".join(column.physical for column in columns)
         rows = session.query_rows(f"SELECT {names} FROM {table.physical}")
@@ -136,7 +133,7 @@ def _known_keys(session: Session, table: Table, index: Index) -> set[tuple[Any, 
     return found
 
 
-def _check_keys(session: Session, table: Table, rows: list[dict[int, Any]]) -> list[tuple[set[Any], set[Any]]]:
+def _check_keys(session: SessionState, table: Table, rows: list[dict[int, Any]]) -> list[tuple[set[Any], set[Any]]]:
     """Compare the new rows' keys; pairs of an index's keys and those to be added to them.
 
     Raises:
@@ -170,7 +167,7 @@ def suits(table: Table) -> bool:
 
 
 def insert(
-    session: Session, compiler: QueryCompiler, table: Table, columns: list[Column], given: list[list[Any]]
+    session: SessionState, compiler: QueryCompiler, table: Table, columns: list[Column], given: list[list[Any]]
 ) -> bool:
     """Insert rows of known values; False (and nothing done) when a default needs DuckDB.
 
@@ -204,7 +201,7 @@ def insert(
     return True
 
 
-def _relation(session: Session, table: Table, by_column: dict[int, Any], count: int) -> str:
+def _relation(session: SessionState, table: Table, by_column: dict[int, Any], count: int) -> str:
     if count > _INLINE_ROWS:
         return register(session, table.columns, by_column, count)
     lines = []
@@ -215,10 +212,8 @@ def _relation(session: Session, table: Table, by_column: dict[int, Any], count: 
     return f"(SELECT * FROM (VALUES {', '.join(lines)}) AS v({names}))"
 
 
-def register(session: Session, columns: list[Column], by_column: dict[int, Any], count: int) -> str:
+def register(session: SessionState, columns: list[Column], by_column: dict[int, Any], count: int) -> str:
     """Rows as a relation of this session, numbered from 1 in `rn`; its name."""
-    from .session import arrow_type
-
     arrays = [pa.array(range(1, count + 1), pa.int64())]
     for column in columns:
         kind = column.type
@@ -232,7 +227,7 @@ def register(session: Session, columns: list[Column], by_column: dict[int, Any],
     return f"rows_{session.spid}"
 
 
-def _note_identity(session: Session, table: Table, named: dict[int, int], by_column: dict[int, Any]) -> None:
+def _note_identity(session: SessionState, table: Table, named: dict[int, int], by_column: dict[int, Any]) -> None:
     column = table.identity
     if column is None or column.identity is None or column.column_id not in named:
         return
@@ -240,7 +235,7 @@ def _note_identity(session: Session, table: Table, named: dict[int, int], by_col
     note_identity(session, column, values)
 
 
-def note_identity(session: Session, column: Column, values: list[int]) -> None:
+def note_identity(session: SessionState, column: Column, values: list[int]) -> None:
     """After explicit identity values the next one goes on from the largest (the smallest when they count down)."""
     identity = column.identity
     if identity is None or not values:

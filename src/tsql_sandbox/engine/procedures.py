@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..catalog.model import DefaultConstraint, ExtendedProperty, Module, SchemaObject, Table
-from ..compiler import functions_catalog as metadata
 from ..compiler.casts import Ex, cast, constant
 from ..compiler.functions_catalog import parse_name
+from ..compiler.outputs import OutputColumn
 from ..errors import SqlError, Unsupported
+from ..tsql import lexer
 from ..tsql import nodes as n
 from ..tsql import statements as sm
+from ..tsql.parse_query import QueryParser
 from ..values import sqltypes as st
 from ..values.convert import convert
 from ..values.variants import wrap
-from . import tracking
-
-if TYPE_CHECKING:
-    from .session import Session
+from . import ddl_objects, tracking
+from .flow import Return
+from .state import SessionState
 
 Arguments = dict[str, tuple[Any, Any]]
 """Parameter name in lower case (or its position from 1, as text) -> value and type."""
@@ -27,7 +28,7 @@ Arguments = dict[str, tuple[Any, Any]]
 # --- SET and @@ ------------------------------------------------------------------------------------------------
 
 
-def set_option(session: Session, statement: sm.SetOption) -> None:
+def set_option(session: SessionState, statement: sm.SetOption) -> None:
     """SET of an option; those that mean nothing here are accepted.
 
     Raises:
@@ -70,47 +71,10 @@ _ACCEPTED = frozenset(
 )
 
 
-def global_variable(session: Session, name: str) -> Ex:
-    """An @@ function.
-
-    Raises:
-        Unsupported: the sandbox does not have it.
-    """
-    values: dict[str, tuple[Any, Any]] = {
-        "@@version": (metadata.VERSION_TEXT, st.make("nvarchar", 300)),
-        "@@spid": (session.spid, st.make("smallint")),
-        "@@rowcount": (session.row_count_value, st.INT),
-        "@@error": (session.last_error, st.INT),
-        "@@trancount": (session.transaction_depth, st.INT),
-        "@@identity": (session.last_identity, st.make("numeric", 38, 0)),
-        "@@servername": (session.server.name, st.SYSNAME),
-        "@@servicename": ("MSSQLSERVER", st.SYSNAME),
-        "@@language": (session.language, st.SYSNAME),
-        "@@langid": (0, st.make("smallint")),
-        "@@max_precision": (38, st.make("tinyint")),
-        "@@max_connections": (32767, st.INT),
-        "@@lock_timeout": (session.lock_timeout, st.INT),
-        "@@textsize": (2147483647, st.INT),
-        "@@datefirst": (7, st.make("tinyint")),
-        "@@microsoftversion": (0x10000000 + 1000, st.INT),
-        "@@options": (5496, st.INT),
-        "@@nestlevel": (0, st.INT),
-        "@@fetch_status": (-1, st.INT),
-        "@@dbts": (session.database.row_version.to_bytes(8, "big"), st.make("varbinary", 8)),
-        "@@procid": (0, st.INT),
-    }
-    if name not in values:
-        raise Unsupported(name.upper())
-    value, kind = values[name]
-    if value is not None and kind.name == "numeric":
-        return cast(constant(value, st.BIGINT), kind)
-    return constant(value, kind)
-
-
 # --- EXEC ------------------------------------------------------------------------------------------------------
 
 
-def execute(session: Session, statement: sm.Execute) -> None:
+def execute(session: SessionState, statement: sm.Execute) -> None:
     """EXEC of a system procedure or one of the user's.
 
     Raises:
@@ -133,7 +97,7 @@ def execute(session: Session, statement: sm.Execute) -> None:
     _call_procedure(session, item, statement)
 
 
-def _arguments(session: Session, statement: sm.Execute) -> Arguments:
+def _arguments(session: SessionState, statement: sm.Execute) -> Arguments:
     found: Arguments = {}
     for position, (name, expr, _) in enumerate(statement.arguments, 1):
         value, kind = session.scalar(expr) if not isinstance(expr, n.Default) else (None, None)
@@ -141,9 +105,7 @@ def _arguments(session: Session, statement: sm.Execute) -> Arguments:
     return found
 
 
-def _call_procedure(session: Session, item: Module, statement: sm.Execute) -> None:
-    from . import control
-
+def _call_procedure(session: SessionState, item: Module, statement: sm.Execute) -> None:
     node = item.node
     if node is None or node.body_error:
         raise SqlError(40517, f"Procedure '{item.name}' cannot be run: {node.body_error if node else ''}")
@@ -170,8 +132,8 @@ def _call_procedure(session: Session, item: Module, statement: sm.Execute) -> No
     outer, session.variables = session.variables, inner
     result = 0
     try:
-        control.run(session, node.body)
-    except control.Return as returned:
+        session.run_statements(node.body)
+    except Return as returned:
         result = returned.value
     finally:
         finished, session.variables = session.variables, outer
@@ -191,7 +153,7 @@ def _text(arguments: Arguments, name: str, position: int, default: str | None = 
 # --- extended properties ---------------------------------------------------------------------------------------
 
 
-def _securable(session: Session, arguments: Arguments, shift: int) -> tuple[int, int, int]:
+def _securable(session: SessionState, arguments: Arguments, shift: int) -> tuple[int, int, int]:
     """Class, major and minor id of what an extended property belongs to."""
     levels = []
     for level in range(3):
@@ -220,7 +182,7 @@ def _securable(session: Session, arguments: Arguments, shift: int) -> tuple[int,
     return _child(session, item, *levels[2])
 
 
-def _child(session: Session, item: SchemaObject, kind: str, name: str) -> tuple[int, int, int]:
+def _child(session: SessionState, item: SchemaObject, kind: str, name: str) -> tuple[int, int, int]:
     if kind == "COLUMN" and isinstance(item, Table | Module):
         found = [column for column in item.columns if column.name.lower() == name.lower()]
         if found:
@@ -242,7 +204,7 @@ def _no_property(name: str) -> SqlError:
     )
 
 
-def _add_property(session: Session, arguments: Arguments) -> int:
+def _add_property(session: SessionState, arguments: Arguments) -> int:
     name = _text(arguments, "@name", 1) or ""
     value, kind = arguments.get("@value", arguments.get("2", (None, None)))
     stored = None if value is None or kind is None else wrap(value, _bounded(kind))
@@ -259,14 +221,14 @@ def _bounded(kind: Any) -> Any:
     return st.make(kind.name, 4000 if kind.name == "nvarchar" else 8000) if kind.is_max else kind
 
 
-def _find_property(session: Session, place: tuple[int, int, int], name: str) -> ExtendedProperty | None:
+def _find_property(session: SessionState, place: tuple[int, int, int], name: str) -> ExtendedProperty | None:
     for item in session.database.properties:
         if (item.kind, item.major_id, item.minor_id) == place and item.name.lower() == name.lower():
             return item
     return None
 
 
-def _update_property(session: Session, arguments: Arguments) -> int:
+def _update_property(session: SessionState, arguments: Arguments) -> int:
     name = _text(arguments, "@name", 1) or ""
     found = _find_property(session, _securable(session, arguments, 3), name)
     if found is None:
@@ -278,7 +240,7 @@ def _update_property(session: Session, arguments: Arguments) -> int:
     return 0
 
 
-def _drop_property(session: Session, arguments: Arguments) -> int:
+def _drop_property(session: SessionState, arguments: Arguments) -> int:
     name = _text(arguments, "@name", 1) or ""
     found = _find_property(session, _securable(session, arguments, 2), name)
     if found is None:
@@ -292,7 +254,7 @@ def _drop_property(session: Session, arguments: Arguments) -> int:
 # --- other system procedures -----------------------------------------------------------------------------------
 
 
-def _rename(session: Session, arguments: Arguments) -> int:
+def _rename(session: SessionState, arguments: Arguments) -> int:
     old = parse_name(_text(arguments, "@objname", 1) or "")
     new = _text(arguments, "@newname", 2) or ""
     kind = (_text(arguments, "@objtype", 3) or "OBJECT").upper()
@@ -327,19 +289,16 @@ def _rename(session: Session, arguments: Arguments) -> int:
     return 0
 
 
-def _add_type(session: Session, arguments: Arguments) -> int:
-    from ..tsql.parse_query import QueryParser
-    from .ddl_objects import run
-
+def _add_type(session: SessionState, arguments: Arguments) -> int:
     name = _text(arguments, "@typename", 1) or ""
     base = QueryParser(_text(arguments, "@phystype", 2) or "").type_name()
     nullable = (_text(arguments, "@nulltype", 3) or "NULL").upper() != "NOT NULL"
-    run(session, sm.CreateObject("TYPE", (name,), {"base": base, "nullable": nullable}))
+    ddl_objects.run(session, sm.CreateObject("TYPE", (name,), {"base": base, "nullable": nullable}))
     session.database.changed()
     return 0
 
 
-def _execute_sql(session: Session, arguments: Arguments) -> int:
+def _execute_sql(session: SessionState, arguments: Arguments) -> int:
     sql = _text(arguments, "@stmt", 1) or _text(arguments, "@statement", 1) or ""
     declared = declarations(session, _text(arguments, "@params", 2) or _text(arguments, "@parameters", 2) or "")
     inner: dict[str, Ex] = {}
@@ -354,11 +313,8 @@ def _execute_sql(session: Session, arguments: Arguments) -> int:
     return 0
 
 
-def declarations(session: Session, text: str) -> list[tuple[str, Any]]:
+def declarations(session: SessionState, text: str) -> list[tuple[str, Any]]:
     """A parameter list such as `@a int, @b nvarchar(10) OUTPUT` as names and types."""
-    from ..tsql import lexer
-    from ..tsql.parse_query import QueryParser
-
     parser = QueryParser(text)
     found: list[tuple[str, Any]] = []
     compiler = session.compiler()
@@ -374,18 +330,18 @@ def declarations(session: Session, text: str) -> list[tuple[str, Any]]:
     return found
 
 
-def _nothing(_session: Session, _arguments: Arguments) -> int:
+def _nothing(_session: SessionState, _arguments: Arguments) -> int:
     return 0
 
 
-def _add_role_member(session: Session, arguments: Arguments) -> int:
-    from .ddl_objects import change_role
-
-    change_role(session, _text(arguments, "@rolename", 1) or "", _text(arguments, "@membername", 2) or "", True)
+def _add_role_member(session: SessionState, arguments: Arguments) -> int:
+    ddl_objects.change_role(
+        session, _text(arguments, "@rolename", 1) or "", _text(arguments, "@membername", 2) or "", True
+    )
     return 0
 
 
-def _fault(session: Session, arguments: Arguments) -> int:
+def _fault(session: SessionState, arguments: Arguments) -> int:
     return session.server.faults.set_by_arguments(
         {
             name: (None if kind is None else convert(value, kind, st.NVARCHAR_MAX))
@@ -394,14 +350,12 @@ def _fault(session: Session, arguments: Arguments) -> int:
     )
 
 
-def _drop_database(session: Session, arguments: Arguments) -> int:
+def _drop_database(session: SessionState, arguments: Arguments) -> int:
     session.server.drop_database(_text(arguments, "@name", 1) or "", force=True)
     return 0
 
 
-def _counters(session: Session, _arguments: Arguments) -> int:
-    from ..compiler.queries import OutputColumn
-
+def _counters(session: SessionState, _arguments: Arguments) -> int:
     columns = [
         OutputColumn("login", "o1", st.SYSNAME),
         OutputColumn("app_name", "o2", st.SYSNAME),
@@ -416,7 +370,7 @@ def _counters(session: Session, _arguments: Arguments) -> int:
     return 0
 
 
-def _bind_default(session: Session, arguments: Arguments) -> int:
+def _bind_default(session: SessionState, arguments: Arguments) -> int:
     """sp_bindefault: a default of CREATE DEFAULT for a column, or for an alias type and the columns of it."""
     item = session.find_object(parse_name(_text(arguments, "@defname", 1) or ""))
     if not isinstance(item, DefaultConstraint) or item.parent_id:
@@ -426,14 +380,14 @@ def _bind_default(session: Session, arguments: Arguments) -> int:
     return 0
 
 
-def _unbind_default(session: Session, arguments: Arguments) -> int:
+def _unbind_default(session: SessionState, arguments: Arguments) -> int:
     """sp_unbindefault."""
     only_future = (_text(arguments, "@futureonly", 2) or "").lower() == "futureonly"
     _bind(session, _text(arguments, "@objname", 1) or "", None, only_future)
     return 0
 
 
-def _bind(session: Session, text: str, item: DefaultConstraint | None, only_future: bool) -> None:
+def _bind(session: SessionState, text: str, item: DefaultConstraint | None, only_future: bool) -> None:
     name = parse_name(text)
     session.changing()
     user = session.database.find_type(name) if len(name) < 3 else None
@@ -453,7 +407,7 @@ def _bind(session: Session, text: str, item: DefaultConstraint | None, only_futu
     session.database.changed()
 
 
-def _clean_changes(session: Session, arguments: Arguments) -> int:
+def _clean_changes(session: SessionState, arguments: Arguments) -> int:
     """Change tracking's clean-up now: by the retention period, or of all older than @seconds."""
     database = session.database
     if database.tracking is None:
@@ -489,38 +443,3 @@ _PROCEDURES: dict[str, Callable[[Any, Arguments], int]] = {
     "sandbox_counters": _counters,
     "sandbox_drop_database": _drop_database,
 }
-
-
-# --- errors ----------------------------------------------------------------------------------------------------
-
-
-def raise_error(session: Session, statement: sm.Simple) -> None:
-    """RAISERROR: severities up to 10 are messages."""
-    values = [session.scalar(item) for item in statement.arguments]
-    first = values[0][0]
-    severity = int(values[1][0]) if len(values) > 1 else 16
-    state = int(values[2][0]) if len(values) > 2 else 1
-    number = int(first) if isinstance(first, int) else 50000
-    text = str(first) if number == 50000 else f"Error {number}, severity {severity}."
-    for value, _ in values[3:]:
-        text = _replace_place(text, value)
-    if severity <= 10:
-        session.sink.info(number, text)
-        return
-    raise SqlError(number, text, severity, state)
-
-
-def _replace_place(text: str, value: Any) -> str:
-    import re
-
-    return re.sub(r"%[-+ 0#]*\d*(?:\.\d+)?(?:[hl]|I64)?[diouxXs]", lambda _: str(value), text, count=1)
-
-
-def throw(session: Session, statement: sm.Simple) -> None:
-    """THROW."""
-    if not statement.arguments:
-        if session.caught is None:
-            raise SqlError(10704, "To rethrow an error, a THROW statement must be used inside a CATCH block.", 15)
-        raise session.caught
-    number, text, state = (session.scalar(item)[0] for item in statement.arguments)
-    raise SqlError(int(number), str(text), 16, int(state))

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..compiler.queries import OutputColumn
+from ..compiler.outputs import OutputColumn
 from ..errors import SqlError
-
-if TYPE_CHECKING:
-    from ..generator.ready import Slice
+from ..generator.rowstore import Slice
 
 
 class Sink:

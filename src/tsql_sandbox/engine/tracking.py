@@ -14,16 +14,14 @@ get a version of their own, which is the least valid one from then on.
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
 
 import duckdb
 
-from ..catalog.model import Database, Table, TableTracking, Tracking
+from ..catalog.database import Database
+from ..catalog.model import Table, TableTracking, Tracking
 from ..compiler.tracked import commits_of, key_columns, side_of
 from ..errors import SqlError, Unsupported
-
-if TYPE_CHECKING:
-    from .session import Session
+from .base import SessionBase
 
 SYSTEM = frozenset(("master", "tempdb", "model", "msdb"))
 _UNITS = {"MINUTES": 1, "HOURS": 2, "DAYS": 3}
@@ -35,7 +33,7 @@ CLEANUP_SECONDS = 60.0
 # --- switching it on and off -----------------------------------------------------------------------------------
 
 
-def alter_database(session: Session, database: Database, on: bool | None, options: dict[str, str]) -> None:
+def alter_database(session: SessionBase, database: Database, on: bool | None, options: dict[str, str]) -> None:
     """ALTER DATABASE SET CHANGE_TRACKING; `on` is None where only options change.
 
     Raises:
@@ -77,7 +75,7 @@ def alter_database(session: Session, database: Database, on: bool | None, option
         database.tracking = settings
 
 
-def enable(session: Session, table: Table, columns: bool) -> None:
+def enable(session: SessionBase, table: Table, columns: bool) -> None:
     """ALTER TABLE ENABLE CHANGE_TRACKING.
 
     Raises:
@@ -106,7 +104,7 @@ def enable(session: Session, table: Table, columns: bool) -> None:
     _reset_at_commit(session, table.tracking)
 
 
-def disable(session: Session, table: Table) -> None:
+def disable(session: SessionBase, table: Table) -> None:
     """ALTER TABLE DISABLE CHANGE_TRACKING.
 
     Raises:
@@ -118,7 +116,7 @@ def disable(session: Session, table: Table) -> None:
     session.execute_sql(f"DROP TABLE {side_of(table)}")
 
 
-def truncated(session: Session, table: Table) -> None:
+def truncated(session: SessionBase, table: Table) -> None:
     """TRUNCATE TABLE: as if tracking had just been switched on."""
     if table.tracking is not None:
         session.changing()
@@ -126,7 +124,7 @@ def truncated(session: Session, table: Table) -> None:
         _reset_at_commit(session, table.tracking)
 
 
-def _reset_at_commit(session: Session, tracking: TableTracking) -> None:
+def _reset_at_commit(session: SessionBase, tracking: TableTracking) -> None:
     session.tracked.add(session.database.database_id)
     session.tracking_begins.append(tracking)
 
@@ -134,7 +132,7 @@ def _reset_at_commit(session: Session, tracking: TableTracking) -> None:
 # --- what statements change ------------------------------------------------------------------------------------
 
 
-def _record(session: Session, table: Table, rows: str, operation: str, columns: str = "", first: int = 0) -> None:
+def _record(session: SessionBase, table: Table, rows: str, operation: str, columns: str = "", first: int = 0) -> None:
     """Note changed rows; `rows` is a relation with the columns of the primary key."""
     context = "NULL::BLOB" if session.change_context is None else f"unhex('{session.change_context.hex()}')"
     listed = f"'{columns}'" if columns else "NULL"
@@ -149,19 +147,19 @@ def _record(session: Session, table: Table, rows: str, operation: str, columns: 
     session.tracked.add(table.database_id)
 
 
-def inserted(session: Session, table: Table, rows: str) -> None:
+def inserted(session: SessionBase, table: Table, rows: str) -> None:
     """INSERT: `rows` is the relation that was inserted."""
     if table.tracking is not None:
         _record(session, table, rows, "I")
 
 
-def deleted(session: Session, table: Table, rowids: str) -> None:
+def deleted(session: SessionBase, table: Table, rowids: str) -> None:
     """DELETE, before it is done: `rowids` is a query of the rows that go."""
     if table.tracking is not None:
         _record(session, table, f"(SELECT * FROM {table.physical} WHERE rowid IN ({rowids}))", "D")
 
 
-def updated(session: Session, table: Table, final: str, changed: set[int], same_key: str) -> None:
+def updated(session: SessionBase, table: Table, final: str, changed: set[int], same_key: str) -> None:
     """UPDATE, before it is done: `final` has the new rows and the rowids (`rn`) of those they replace.
 
     A row whose key changes is deleted and another one inserted ("CHANGETABLE", remarks). `same_key` compares the old
@@ -192,7 +190,7 @@ def _listed(table: Table, changed: set[int]) -> str:
 # --- commit ----------------------------------------------------------------------------------------------------
 
 
-def commit(session: Session) -> None:
+def commit(session: SessionBase) -> None:
     """COMMIT of a transaction with tracked changes: its version is given and it becomes visible in one step."""
     server = session.server
     with server.version_lock:
@@ -214,7 +212,7 @@ def commit(session: Session) -> None:
             _clean_now_and_then(session, database)
 
 
-def _clean_now_and_then(session: Session, database: Database) -> None:
+def _clean_now_and_then(session: SessionBase, database: Database) -> None:
     now = dt.datetime.now()
     assert database.tracking is not None
     last = database.tracking.cleaned
@@ -229,7 +227,7 @@ def retention_seconds(tracking: Tracking) -> int:
     return tracking.retention * _SECONDS[tracking.units]
 
 
-def clean(session: Session, database: Database, seconds: float, table: Table | None = None) -> int:
+def clean(session: SessionBase, database: Database, seconds: float, table: Table | None = None) -> int:
     """Remove changes that were committed longer ago than that; returns how many.
 
     Versions up to the newest one removed are not valid any more for the tables that are cleaned; equal to it is

@@ -9,7 +9,7 @@ import numpy as np
 
 from mssql_pg_migrate.tds.metadata import TypeInfo
 
-from ..wire.rows import null_bytes
+from ..values.sqltypes import null_bytes
 from .stackoverflow import AnyColumn, DateColumn, IntColumn, TextColumn
 
 Bytes2D = np.ndarray[Any, np.dtype[np.uint8]]

@@ -5,21 +5,19 @@ from __future__ import annotations
 import mmap
 import tempfile
 import threading
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
 from ..catalog.model import Table
-from ..compiler.queries import OutputColumn
+from ..compiler.outputs import OutputColumn
+from ..compiler.scope import ScopeSource
 from ..values import text
 from .rowbytes import encode_chunk
 from .stackoverflow import AnyColumn, DateColumn, Generator, IntColumn, TextColumn
-
-if TYPE_CHECKING:
-    from ..compiler.scope import ScopeSource
-    from ..engine.engine import Engine
 
 _TICKS_PER_DAY = 864_000_000_000
 _DAYS_TO_1900 = 693_595
@@ -28,8 +26,8 @@ _DAYS_TO_1900 = 693_595
 class RowStore:
     """The rows of one table, in the order of its key, the first column."""
 
-    def __init__(self, engine: Engine, table: Table, generator: Generator) -> None:
-        self._engine = engine
+    def __init__(self, data: duckdb.DuckDBPyConnection, table: Table, generator: Generator) -> None:
+        self._data = data
         self._table = table
         self._generator = generator
         self._lock = threading.Lock()
@@ -38,7 +36,7 @@ class RowStore:
         self.row_count = len(self.keys)
         self.columns = [OutputColumn(c.name, "", c.type, c.nullable, c) for c in table.columns]
         self.offsets, self.data = self._write()
-        cursor = engine.duckdb.cursor()
+        cursor = data.cursor()
         cursor.register("keys_of_table", pa.table({"c1": self.keys}))
         cursor.execute(f"CREATE TABLE {self._keys_name} AS SELECT c1 FROM keys_of_table")
         cursor.close()
@@ -94,7 +92,7 @@ class RowStore:
         with self._lock:
             if self._loaded:
                 return
-            cursor = self._engine.duckdb.cursor()
+            cursor = self._data.cursor()
             names = [column.physical for column in self._table.columns]
             cursor.execute("BEGIN")
             for _, columns in self._generator.chunks(self._table.name):
@@ -113,6 +111,17 @@ class RowStore:
         """Drop DuckDB's tables."""
         connection.execute(f"DROP TABLE {self._table.physical}")
         connection.execute(f"DROP TABLE {self._keys_name}")
+
+
+@dataclass
+class Slice:
+    """Rows of a generated table, ready to be sent."""
+
+    table: Table
+    store: RowStore
+    columns: list[OutputColumn]
+    first: int
+    last: int
 
 
 def _arrow(column: AnyColumn) -> pa.Array:

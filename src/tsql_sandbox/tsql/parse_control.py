@@ -198,6 +198,49 @@ class ControlParser(DdlParser):
             raise Unsupported("WAITFOR TIME")
         return sm.Simple("WAITFOR", (self._unary(),))
 
+    # --- databases ---
+
+    def alter_database(self) -> sm.Statement:
+        """ALTER DATABASE, from behind the word DATABASE; options that mean nothing here are skipped."""
+        name = self.identifier()
+        if self.accept("SET"):
+            for option in ("ALLOW_SNAPSHOT_ISOLATION", "READ_COMMITTED_SNAPSHOT"):
+                if self.accept(option):
+                    value = self.take().upper
+                    if self.accept("WITH") and not self.accept("NO_WAIT"):
+                        self.expect("ROLLBACK")
+                        if not self.accept("IMMEDIATE"):
+                            self.expect("AFTER")
+                            self.take()
+                            self.accept_any("SECONDS", "SECOND")
+                    return sm.CreateObject("DATABASE OPTION", (name,), {"option": option, "on": value == "ON"})
+            if self.accept("CHANGE_TRACKING"):
+                return self._database_tracking(name)
+        self.skip_statement()
+        return sm.Simple("NOTHING")
+
+    def _database_tracking(self, name: str) -> sm.Statement:
+        on = None if not self.accept("=") else self.take().upper == "ON"
+        settings: dict[str, str] = {}
+        if self.accept("("):
+            while not self.accept(")"):
+                option = self.take().upper
+                self.expect("=")
+                settings[option] = self.take().value.upper()
+                if option == "CHANGE_RETENTION":
+                    settings[option] += f" {self.take().upper}"
+                self.accept(",")
+        return sm.CreateObject(
+            "DATABASE OPTION", (name,), {"option": "CHANGE_TRACKING", "on": on, "settings": settings}
+        )
+
+    def skip_statement(self) -> None:
+        """Go to where the next statement begins."""
+        while not self.at_end and not self.at(";"):
+            if self.token.upper in self.words and not self.at_any("(", "SET", "WITH"):
+                return
+            self.take()
+
     # --- rights ---
 
     def _permission(self) -> sm.Statement:

@@ -242,13 +242,13 @@ class BatchParser(ControlParser):
             name = (self.identifier(),)
             self.expect("WITH", "PASSWORD", "=")
             password = self.string()
-            self._skip_statement()
+            self.skip_statement()
             return sm.CreateObject("LOGIN", name, {"password": password})
         if kind == "USER":
             name = (self.identifier(),)
             login = self.identifier() if self.accept("FOR", "LOGIN") or self.accept("FROM", "LOGIN") else name[0]
             login = "" if self.accept("WITHOUT", "LOGIN") else login
-            self._skip_statement()
+            self.skip_statement()
             return sm.CreateObject("USER", name, {"login": login})
         if kind == "ROLE":
             return sm.CreateObject("ROLE", (self.identifier(),))
@@ -258,7 +258,7 @@ class BatchParser(ControlParser):
             return sm.CreateObject("XML SCHEMA COLLECTION", name, {"text": self.expression()})
         if kind == "FULLTEXT" and self.accept("CATALOG"):
             self.identifier()
-            self._skip_statement()
+            self.skip_statement()
             return sm.Simple("NOTHING")
         if kind in ("STATISTICS", "ASSEMBLY", "PARTITION"):
             raise Unsupported(f"CREATE {kind}")
@@ -412,7 +412,7 @@ class BatchParser(ControlParser):
             self.expect("ON")
             table = self.name()
             action = self.take().upper
-            self._skip_statement()
+            self.skip_statement()
             return sm.AlterIndex(table, name, action)
         if self.accept("SEQUENCE"):
             return sm.CreateObject("ALTER SEQUENCE", self.name(), self._sequence_options())
@@ -426,56 +426,17 @@ class BatchParser(ControlParser):
             self.expect("TRANSFER")
             return sm.CreateObject("SCHEMA TRANSFER", (schema,), {"object": self.name()})
         if self.accept("DATABASE"):
-            return self._alter_database()
+            return self.alter_database()
         if self.at_any("AUTHORIZATION", "LOGIN", "USER"):
-            self._skip_statement()
+            self.skip_statement()
             return sm.Simple("NOTHING")
         raise Unsupported(f"ALTER {self.token.value.upper()}")
-
-    def _alter_database(self) -> sm.Statement:
-        name = self.identifier()
-        if self.accept("SET"):
-            for option in ("ALLOW_SNAPSHOT_ISOLATION", "READ_COMMITTED_SNAPSHOT"):
-                if self.accept(option):
-                    value = self.take().upper
-                    if self.accept("WITH") and not self.accept("NO_WAIT"):
-                        self.expect("ROLLBACK")
-                        if not self.accept("IMMEDIATE"):
-                            self.expect("AFTER")
-                            self.take()
-                            self.accept_any("SECONDS", "SECOND")
-                    return sm.CreateObject("DATABASE OPTION", (name,), {"option": option, "on": value == "ON"})
-            if self.accept("CHANGE_TRACKING"):
-                return self._database_tracking(name)
-        self._skip_statement()
-        return sm.Simple("NOTHING")
-
-    def _database_tracking(self, name: str) -> sm.Statement:
-        on = None if not self.accept("=") else self.take().upper == "ON"
-        settings: dict[str, str] = {}
-        if self.accept("("):
-            while not self.accept(")"):
-                option = self.take().upper
-                self.expect("=")
-                settings[option] = self.take().value.upper()
-                if option == "CHANGE_RETENTION":
-                    settings[option] += f" {self.take().upper}"
-                self.accept(",")
-        return sm.CreateObject(
-            "DATABASE OPTION", (name,), {"option": "CHANGE_TRACKING", "on": on, "settings": settings}
-        )
-
-    def _skip_statement(self) -> None:
-        while not self.at_end and not self.at(";"):
-            if self.token.upper in self.words and not self.at_any("(", "SET", "WITH"):
-                return
-            self.take()
 
     def _drop(self) -> sm.Statement:
         self.expect("DROP")
         kind = self.take().upper
         if kind == "FULLTEXT":
-            self._skip_statement()
+            self.skip_statement()
             return sm.Simple("NOTHING")
         if kind == "XML":
             self.expect("SCHEMA", "COLLECTION")

@@ -7,7 +7,6 @@ import struct
 import uuid
 from collections.abc import Callable
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal, InvalidOperation
-from operator import itemgetter
 from typing import Any
 
 from mssql_pg_migrate.tds import times
@@ -16,7 +15,9 @@ from mssql_pg_migrate.tds.collations import DEFAULT_NAME, Collation, decode_char
 from ..errors import SqlError
 from . import clr, datetimes, text, vectors
 from . import sqltypes as st
+from .guids import guid_to_storage, guid_to_wire
 from .sqltypes import SqlType
+from .variants import unwrap, wrap
 
 _WIDE = Context(prec=80)
 _RANGES = {
@@ -25,21 +26,7 @@ _RANGES = {
     "int": (-(1 << 31), (1 << 31) - 1),
     "bigint": (-(1 << 63), (1 << 63) - 1),
 }
-_GUID_ORDER = (10, 11, 12, 13, 14, 15, 8, 9, 6, 7, 4, 5, 0, 1, 2, 3)
-"""Bytes of a uniqueidentifier (as on the wire) by their weight in comparisons, heaviest first."""
-_to_order = itemgetter(*_GUID_ORDER)
-_from_order = itemgetter(*(_GUID_ORDER.index(index) for index in range(16)))
 _MONEY = re.compile(r"\s*([-+]?)\s*[$£€]?\s*([-+]?)([\d,]*(?:\.\d*)?)\s*")
-
-
-def guid_to_storage(wire: bytes) -> bytes:
-    """The 16 bytes of a uniqueidentifier in SQL Server's order of comparison."""
-    return bytes(_to_order(wire))
-
-
-def guid_to_wire(stored: bytes) -> bytes:
-    """The 16 bytes of a uniqueidentifier as TDS and CAST AS binary have them."""
-    return bytes(_from_order(stored))
 
 
 def convert(value: Any, source: SqlType, target: SqlType, style: int | None = None) -> Any:
@@ -54,8 +41,6 @@ def convert(value: Any, source: SqlType, target: SqlType, style: int | None = No
     if handler is None:
         raise SqlError(529, f"Explicit conversion from data type {source.name} to {target.name} is not allowed.")
     if source.name == "sql_variant" and target.name != "sql_variant":
-        from .variants import unwrap
-
         source, value = unwrap(value)
         if style is None and target.name in st.TEXTUAL and source.name in st.TIMES:
             # Not the default of the type inside: the conversion of a variant asks for style 0 by its number.
@@ -71,6 +56,19 @@ def from_duckdb(value: Any, kind: SqlType) -> Any:
         return text.from_storage(value)
     if kind.name == "datetimeoffset":
         return value["u"], value["o"]
+    return value
+
+
+def to_duckdb(value: Any, kind: str) -> Any:
+    """A Python value in the form a DuckDB function of that class returns."""
+    if value is None:
+        return None
+    if kind == "s":
+        return text.to_storage(value)
+    if kind == "d":
+        return f"{value:f}"
+    if kind == "o":
+        return {"u": value[0], "o": value[1]}
     return value
 
 
@@ -374,8 +372,6 @@ def _to_time(value: Any, source: SqlType, target: SqlType, style: int | None) ->
 
 
 def _to_variant(value: Any, source: SqlType, _target: SqlType, _style: int | None) -> bytes:
-    from .variants import wrap
-
     return bytes(value) if source.name == "sql_variant" else wrap(value, source)
 
 

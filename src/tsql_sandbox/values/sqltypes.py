@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from mssql_pg_migrate.tds import types as t
 from mssql_pg_migrate.tds.collations import DEFAULT_NAME, Collation
 from mssql_pg_migrate.tds.metadata import TypeInfo, UdtInfo
+from mssql_pg_migrate.tds.values import frame
 
 from ..errors import SqlError
 
@@ -325,3 +326,8 @@ VARCHAR_MAX = make("varchar", -1)
 VARBINARY_MAX = make("varbinary", -1)
 SYSNAME = make("nvarchar", 128)
 DATETIME = make("datetime")
+
+
+def null_bytes(info: TypeInfo) -> bytes:
+    """NULL as it stands in a ROW; nothing for types that have none."""
+    return b"" if info.fixed_size is not None else frame(info, None)

@@ -12,7 +12,7 @@ from mssql_pg_migrate.tds.values import Variant, decode_variant, encode_variant
 
 from ..errors import SqlError
 from . import sqltypes as st
-from .convert import guid_to_storage, guid_to_wire
+from .guids import guid_to_storage, guid_to_wire
 from .sqltypes import SqlType
 
 _NAMES = {

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mssql_pg_migrate.tds.rpc import Parameter, RpcCall
 
 from ..compiler.casts import Ex, cast, constant
 from ..compiler.functions_catalog import parse_name
+from ..compiler.outputs import OutputColumn
 from ..engine import procedures
+from ..engine.state import SessionState
 from ..errors import SqlError, Unsupported
+from ..tsql import lexer
 from ..tsql import nodes as n
 from ..tsql import statements as sm
 from ..values import sqltypes as st
 from ..values.sqltypes import SqlType
 from ..values.variants import from_wire, type_of
-
-if TYPE_CHECKING:
-    from ..engine.session import Session
-    from .sink import TdsSink
+from .sink import TdsSink
 
 _DIRECT = frozenset(("sp_executesql", "sp_prepare", "sp_execute", "sp_prepexec", "sp_unprepare"))
 
@@ -29,7 +27,7 @@ def describe(call: RpcCall) -> str:
     return f"{call.name}: {max(texts, key=len, default='')}"
 
 
-def run(session: Session, call: RpcCall, sink: TdsSink) -> None:
+def run(session: SessionState, call: RpcCall, sink: TdsSink) -> None:
     """Run a call and send its return status and output parameters.
 
     Raises:
@@ -57,7 +55,7 @@ def run(session: Session, call: RpcCall, sink: TdsSink) -> None:
     sink.call_done()
 
 
-def value_of(session: Session, parameter: Parameter) -> Ex:
+def value_of(session: SessionState, parameter: Parameter) -> Ex:
     """A parameter's value as a constant."""
     kind = st.with_collation(type_of(parameter.type), session.database.collation)
     return constant(from_wire(parameter.value, kind), kind)
@@ -67,7 +65,7 @@ def _text(parameter: Parameter) -> str:
     return "" if parameter.value is None else str(parameter.value)
 
 
-def _run_direct(session: Session, name: str, parameters: tuple[Parameter, ...], sink: TdsSink) -> None:
+def _run_direct(session: SessionState, name: str, parameters: tuple[Parameter, ...], sink: TdsSink) -> None:
     handle: int | None = None
     if name == "sp_unprepare":
         session.prepared.pop(int(parameters[0].value), None)
@@ -101,7 +99,7 @@ def _run_direct(session: Session, name: str, parameters: tuple[Parameter, ...], 
 
 
 def _execute(
-    session: Session, sql: str, declared: list[tuple[str, SqlType]], parameters: tuple[Parameter, ...]
+    session: SessionState, sql: str, declared: list[tuple[str, SqlType]], parameters: tuple[Parameter, ...]
 ) -> None:
     given = {parameter.name.lower(): parameter for parameter in parameters if parameter.name}
     variables: dict[str, Ex] = {}
@@ -116,11 +114,8 @@ def _execute(
     session.run_batch(sql)
 
 
-def _describe_parameters(session: Session, parameters: tuple[Parameter, ...], sink: TdsSink) -> None:
+def _describe_parameters(session: SessionState, parameters: tuple[Parameter, ...], sink: TdsSink) -> None:
     """Every parameter without a declaration might be an nvarchar(4000)."""
-    from ..compiler.queries import OutputColumn
-    from ..tsql import lexer
-
     del session
     columns = [
         OutputColumn("parameter_ordinal", "o1", st.INT, False),

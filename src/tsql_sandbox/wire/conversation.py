@@ -7,7 +7,8 @@ import logging
 import select
 import socket
 import struct
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from mssql_pg_migrate.tds import login7, tokens
 from mssql_pg_migrate.tds.buffer import ProtocolError
@@ -29,10 +30,8 @@ from mssql_pg_migrate.tds.tokens import Done, EnvChange, FeatureExtAck, LoginAck
 from ..engine.session import Session
 from ..errors import SqlError
 from . import calls
+from .peer import Host
 from .sink import Hangup, TdsSink
-
-if TYPE_CHECKING:
-    from .server import TdsServer
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +41,16 @@ SERVER_VERSION = (16, 0, 1000)
 _TLS_HANDSHAKE = 0x16
 
 
+Watching = Callable[["Conversation"], AbstractContextManager[None]]
+"""While a request runs, the server looks whether its client sends something or goes."""
+
+
 class Conversation:
     """Serves one connection on the thread that calls `run`."""
 
-    def __init__(self, server: TdsServer, sock: socket.socket) -> None:
+    def __init__(self, server: Host, watching: Watching, sock: socket.socket) -> None:
         self.server = server
+        self._watching = watching
         self.socket = sock
         self.stream = PacketStream(SocketTransport(sock))
         self.session: Session | None = None
@@ -197,7 +201,7 @@ class Conversation:
             sink.write(EnvChange(tokens.ENV_RESET_ACK, b"", b"").encode())
         self.session.request_begins()
         try:
-            with self.server.watching(self):
+            with self._watching(self):
                 self._answer(header.type, payload, sink, self.session)
         finally:
             self.session.request_ends()

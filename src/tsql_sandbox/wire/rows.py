@@ -13,11 +13,11 @@ from mssql_pg_migrate.tds.metadata import FLAG_IDENTITY, FLAG_NULLABLE, ColumnMe
 from mssql_pg_migrate.tds.tokens import NBCROW, ROW
 from mssql_pg_migrate.tds.values import TICKS_PER_DAY, encode_plp, frame, payload_encoder
 
-from ..compiler.queries import OutputColumn
+from ..compiler.outputs import OutputColumn
 from ..values import sqltypes as st
 from ..values import text
-from ..values.convert import guid_to_wire
-from ..values.sqltypes import SqlType
+from ..values.guids import guid_to_wire
+from ..values.sqltypes import SqlType, null_bytes
 from ..values.vectors import payload, shown
 
 ColumnEncoder = Callable[[Iterable[Any]], list[bytes]]
@@ -80,11 +80,6 @@ class RowEncoder:
                 present = (cell for cell, value in zip(cells, values, strict=True) if value is not None)
                 return bytes((NBCROW,)) + bits.to_bytes(self._bitmap, "little") + b"".join(present)
         return bytes((ROW,)) + b"".join(cells)
-
-
-def null_bytes(info: TypeInfo) -> bytes:
-    """NULL as it stands in a ROW; nothing for types that have none."""
-    return b"" if info.fixed_size is not None else frame(info, None)
 
 
 def column_encoder(kind: SqlType, info: TypeInfo) -> ColumnEncoder:

@@ -134,7 +134,7 @@ class TdsServer:
                 continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-            conversation = Conversation(self, sock)
+            conversation = Conversation(self, self.watching, sock)
             with self._lock:
                 self._conversations.add(conversation)
             threading.Thread(target=self._serve, args=(conversation,), daemon=True, name="sandbox-connection").start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mssql_pg_migrate.tds import tokens
 from mssql_pg_migrate.tds.metadata import encode_colmetadata
@@ -13,17 +13,14 @@ from mssql_pg_migrate.tds.tls import SocketTransport
 from mssql_pg_migrate.tds.tokens import Done, EnvChange, ReturnStatus, ReturnValue
 from mssql_pg_migrate.tds.values import encode_value
 
-from ..compiler.queries import OutputColumn
+from ..compiler.outputs import OutputColumn
 from ..engine.results import Sink
 from ..engine.session import Session
 from ..errors import SqlError
 from ..faults import Fault
+from ..generator.rowstore import Slice
+from .peer import Peer
 from .rows import RowEncoder, metadata_of
-
-if TYPE_CHECKING:
-    from ..generator.ready import Slice
-    from .conversation import Conversation
-
 
 FLUSH_BYTES = 1 << 16
 _PACKETS_AT_ONCE = 32
@@ -45,7 +42,7 @@ class Hangup(Exception):
 class TdsSink(Sink):
     """Writes results to a connection as they come."""
 
-    def __init__(self, conversation: Conversation, session: Session) -> None:
+    def __init__(self, conversation: Peer, session: Session) -> None:
         self.conversation = conversation
         self.session = session
         self.stream = conversation.stream

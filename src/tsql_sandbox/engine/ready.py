@@ -6,18 +6,15 @@ That is `SELECT [TOP (n)] every column in its order FROM t [WHERE limits on the 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from ..catalog.model import Table
-from ..compiler.queries import OutputColumn
+from ..compiler.outputs import OutputColumn
 from ..compiler.scope import Scope
 from ..errors import SqlError
+from ..generator.rowstore import RowStore, Slice
 from ..tsql import nodes as n
 from ..values import sqltypes as st
-from .rowstore import RowStore
-
-if TYPE_CHECKING:
-    from ..engine.session import Session
+from .state import SessionState
 
 _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "="}
 
@@ -38,18 +35,7 @@ class Limits:
         self.high = value if self.high is None else min(self.high, value)
 
 
-@dataclass
-class Slice:
-    """Rows of a generated table, ready to be sent."""
-
-    table: Table
-    store: RowStore
-    columns: list[OutputColumn]
-    first: int
-    last: int
-
-
-def slice_of(session: Session, query: n.Query) -> Slice | None:
+def slice_of(session: SessionState, query: n.Query) -> Slice | None:
     """The slice that is the query's answer; None when it is not one.
 
     Raises:
@@ -111,7 +97,7 @@ def _ordered_by_key(query: n.Select, table: Table, names: set[str]) -> bool:
     return _is_column(query.order[0].expr, table.columns[0].name, names)
 
 
-def _limit(session: Session, expr: n.Expr, table: Table, names: set[str], limits: Limits) -> bool:
+def _limit(session: SessionState, expr: n.Expr, table: Table, names: set[str], limits: Limits) -> bool:
     """Take the limits of a condition; False when it says anything else."""
     if isinstance(expr, n.Binary) and expr.operator == "AND":
         return all(_limit(session, side, table, names, limits) for side in (expr.left, expr.right))
@@ -140,7 +126,7 @@ def _limit(session: Session, expr: n.Expr, table: Table, names: set[str], limits
     return True
 
 
-def _whole(session: Session, expr: n.Expr) -> int | None:
+def _whole(session: SessionState, expr: n.Expr) -> int | None:
     try:
         compiled = session.compiler().value(expr, Scope())
     except SqlError:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..errors import SqlError
+from .errors import SqlError
 
 Resource = tuple[int, int]
 """Database id and object id; object 0 is the catalog of the database."""

@@ -97,9 +97,10 @@ def _stored(file: BinaryIO, member: Member) -> Iterator[bytes]:
 
 def _deflated(file: BinaryIO, member: Member) -> Iterator[bytes]:
     inflater = _zlib.decompressobj(-15)
-    left, rest = member.compressed, b""
+    left, rest, more = member.compressed, b"", False
     while not inflater.eof:
-        if not rest:
+        # A full piece: there may be more of what was read before, inside the inflater.
+        if not rest and not more:
             rest = file.read(min(left, _READ))
             if not rest:
                 raise damaged(member, "its compressed data is cut short")
@@ -108,7 +109,7 @@ def _deflated(file: BinaryIO, member: Member) -> Iterator[bytes]:
             piece = inflater.decompress(rest, _PIECE)
         except _ERRORS as error:
             raise damaged(member, f"its compressed data is not valid ({error})") from None
-        rest = inflater.unconsumed_tail
+        rest, more = inflater.unconsumed_tail, len(piece) == _PIECE
         if piece:
             yield piece
     if left or inflater.unused_data:

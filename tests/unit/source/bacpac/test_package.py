@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 import struct
 import zipfile
+import zlib
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -194,3 +197,21 @@ def test_damaged_anywhere(tmp_path: Path) -> None:
             for member in contents.package.members.values():
                 assert sum(map(len, inflating.inflate(str(path), member))) == member.size
             assert [table.columns for table in contents.catalog.tables] == [table.columns for table in wanted.tables]
+
+
+@pytest.mark.parametrize("library", [zlib, inflating._zlib], ids=["zlib", "fastest"])
+def test_members_that_hardly_take_any_room(tmp_path: Path, library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that repeat themselves: much is still to come out of the inflater when all of the file has been read."""
+    monkeypatch.setattr(inflating, "_zlib", library)
+    piece = inflating._PIECE
+    path = tmp_path / "x.zip"
+    for size in (0, 1, piece - 1, piece, piece + 1, 2 * piece, 9 * piece + 7):
+        for content in (b"\0" * size, (b"abcdefgh" * size)[:size], random.Random(size).randbytes(size)):
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr("a", content)
+                info = archive.getinfo("a")
+            member = inflating.Member("a", info.header_offset, info.compress_size, size, info.CRC, stored=False)
+            assert b"".join(inflating.inflate(str(path), member)) == content
+            short = replace(member, compressed=member.compressed - 1)
+            with pytest.raises(TransferError):
+                list(inflating.inflate(str(path), short))

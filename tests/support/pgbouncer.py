@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +20,14 @@ PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sb
 
 
 @contextmanager
-def pgbouncer(folder: Path, target: PgDatabase, mode: str, *, pool_size: int = 20) -> Iterator[PgDatabase]:
+def pgbouncer(target: PgDatabase, mode: str, *, pool_size: int = 20) -> Iterator[PgDatabase]:
     """The target database as clients of a PgBouncer in that pool mode see it; stopped at the end."""
+    # Not in pytest's folders: it may run as another user, and pytest closes them to others whenever it starts.
+    with tempfile.TemporaryDirectory(prefix="mpm-pgbouncer-") as folder:
+        yield from _pgbouncer(Path(folder), target, mode, pool_size)
+
+
+def _pgbouncer(folder: Path, target: PgDatabase, mode: str, pool_size: int) -> Iterator[PgDatabase]:
     assert PGBOUNCER is not None
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -34,8 +41,7 @@ def pgbouncer(folder: Path, target: PgDatabase, mode: str, *, pool_size: int = 2
     command = [PGBOUNCER, "-q", str(settings)]
     if os.getuid() == 0:  # it does not run as root
         settings.chmod(0o644)
-        for parent in (folder, *folder.parents[:-2]):
-            parent.chmod(parent.stat().st_mode | 0o011)
+        folder.chmod(0o755)
         command[1:1] = ["-u", "nobody"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:

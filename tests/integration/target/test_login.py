@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,16 +19,20 @@ from servers import PgServer
 
 
 @pytest.fixture(scope="module")
-def german(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def german() -> Iterator[EmbeddedPostgres]:
     """A server of the system's packages, which have translations; the locale is made for it."""
     if shutil.which("localedef") is None:
         pytest.skip("needs localedef")
-    locales = Path(tmp_path_factory.mktemp("locales"))
+    # Not in pytest's folders: the server may be another user's, and pytest closes them to others whenever it starts.
+    with tempfile.TemporaryDirectory(prefix="mpm-locales-") as folder:
+        yield from _german(Path(folder))
+
+
+def _german(locales: Path) -> Iterator[EmbeddedPostgres]:
     done = subprocess.run(["localedef", "-i", "de_DE", "-f", "UTF-8", str(locales / "de_DE.UTF-8")], check=False)
     if done.returncode != 0:
         pytest.skip("needs the definitions of locales")
-    for folder in (locales, *locales.parents[:-2]):
-        folder.chmod(folder.stat().st_mode | 0o055)
+    locales.chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOCPATH", str(locales))
         try:

@@ -28,7 +28,7 @@ def test_a_pooler_that_lends_its_connections_is_refused_by_every_command(
 ) -> None:
     source_db.execute_script(ROWS)
     target_db.execute("CREATE TABLE items (theirs int); INSERT INTO items VALUES (7)")
-    with pgbouncer(tmp_path, target_db, mode, pool_size=pool_size) as pooled:
+    with pgbouncer(target_db, mode, pool_size=pool_size) as pooled:
         for command, expected in (("run", 2), ("plan", 2), ("validate", 2), ("health-check", 2)):
             done = Tool(tmp_path, source_db, pooled).run(command)
             assert done.returncode == expected, (command, done.stdout, done.stderr)
@@ -44,9 +44,9 @@ def test_a_pooler_that_lends_its_connections_is_refused_by_every_command(
     assert target_db.execute("SELECT theirs FROM items") == [(7,)]
 
 
-def test_settings_of_the_pool_are_not_touched(source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path) -> None:
+def test_settings_of_the_pool_are_not_touched(source_db: MssqlDatabase, target_db: PgDatabase) -> None:
     target_db.execute(f'ALTER DATABASE "{target_db.name}" SET statement_timeout = 12345')
-    with pgbouncer(tmp_path, target_db, "transaction", pool_size=2) as pooled:
+    with pgbouncer(target_db, "transaction", pool_size=2) as pooled:
         config = Config.from_dict({"source": source_db.section(), "target": pooled.section(), "migration": {}})
         with pytest.raises(ConnectionFailed, match="PgBouncer"):
             Migration(config).plan()
@@ -59,7 +59,7 @@ def test_a_pooler_in_session_mode_carries_a_run(
     pool_size: int, source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path
 ) -> None:
     source_db.execute_script(ROWS)
-    with pgbouncer(tmp_path, target_db, "session", pool_size=pool_size) as pooled:
+    with pgbouncer(target_db, "session", pool_size=pool_size) as pooled:
         assert Tool(tmp_path, source_db, pooled).run("health-check").returncode == 0
         Tool(tmp_path, source_db, pooled, max_pg_connections=3).result("run")
         Tool(tmp_path, source_db, pooled, max_pg_connections=3, target_mode="upsert").result("run")

@@ -18,6 +18,9 @@ from .limits import Machine, detect
 if TYPE_CHECKING:
     from .models import Config, MigrationConfig
 
+FAR = 0.005
+"""Seconds of a round trip from which on waiting for answers, not work, is what many small tables take time for."""
+FAR_WORKERS = 16
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
@@ -31,7 +34,8 @@ CONTROL_CONNECTIONS = 1
 ASSUMED_ROW_BYTES = KIB
 """For chunk_size, as long as nothing is known of the rows."""
 CHUNKS_PER_STREAM = 3
-"""One being read, one waiting, one being written."""
+"""One being read, one waiting, one being written. Far away fewer and larger ones: each waits for answers, and the bound
+on all of them together stays."""
 LARGEST_BUFFER = 256 * MIB
 LARGEST_PER_STREAM = 12 * MIB
 """Measured: chunks of 7 MiB are no faster than those of 4 MiB."""
@@ -57,6 +61,8 @@ class Tuning:
     """COPY bytes after which a chunk ends."""
     read_ahead_buffers: int
     """Chunks of one range that may wait to be written."""
+    chunks_in_flight: int
+    """Chunks of one range on their way to the target at once, where there are connections to spare."""
     buffer_bytes: int
     """Bytes of all chunks between source and target together."""
     memory_budget_bytes: int
@@ -69,6 +75,9 @@ class Tuning:
     """Concurrent sessions that build indexes and constraints, after the rows."""
     maintenance_bytes: int
     """maintenance_work_mem of all these sessions together: memory of the target server, not of the tool."""
+    source_round_trip_us: int | None
+    """Microseconds of a question to the source and back, as measured; None where it was not."""
+    target_round_trip_us: int | None
     machine: Machine
     why: Mapping[str, str] = field(default_factory=dict)
     """Name of a value -> why it is what it is."""
@@ -76,11 +85,15 @@ class Tuning:
 
     def rows(self) -> list[tuple[str, str, str]]:
         """(name, value, reason) for people, in a fixed order."""
-        return [(name, _show(name, getattr(self, name)), self.why[name]) for name in _SHOWN]
+        return [(name, _show(name, getattr(self, name)), self.why[name]) for name in self._names]
 
     def to_dict(self) -> dict[str, dict[str, int | str]]:
         """``{name: {"value": ..., "why": ...}}`` for JSON."""
-        return {name: {"value": getattr(self, name), "why": self.why[name]} for name in _SHOWN}
+        return {name: {"value": getattr(self, name), "why": self.why[name]} for name in self._names}
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return (*_SHOWN, *(name for name in _MEASURED if getattr(self, name) is not None))
 
 
 _SHOWN = (
@@ -91,6 +104,7 @@ _SHOWN = (
     "chunk_size",
     "chunk_bytes",
     "read_ahead_buffers",
+    "chunks_in_flight",
     "buffer_bytes",
     "memory_budget_bytes",
     "max_mssql_connections",
@@ -99,9 +113,12 @@ _SHOWN = (
     "index_builds",
     "maintenance_bytes",
 )
+_MEASURED = ("source_round_trip_us", "target_round_trip_us")
 
 
 def _show(name: str, value: int) -> str:
+    if name.endswith("_us"):
+        return f"{value / 1000:.1f} ms"
     return show_bytes(value) if name.endswith("_bytes") else f"{value:,}"
 
 
@@ -113,12 +130,26 @@ def show_bytes(value: float) -> str:
     return f"{value:.0f} B"
 
 
-def tune(config: Config, machine: Machine | None = None) -> Tuning:
+@dataclass(frozen=True, slots=True)
+class RoundTrips:
+    """Seconds of a question to each server and back, as measured; None where nobody has measured."""
+
+    source: float | None = None
+    target: float | None = None
+
+    @property
+    def longest(self) -> float:
+        """The longer of the two, 0 where neither is known."""
+        return max(self.source or 0.0, self.target or 0.0)
+
+
+def tune(config: Config, machine: Machine | None = None, round_trips: RoundTrips | None = None) -> Tuning:
     """The values in force for a configuration on this machine (``limits.detect``) or the one given."""
     return tune_for(
         config.migration,
         machine or detect(),
         all_local=is_near(config.source.host) and is_loopback(config.target.host),
+        round_trips=round_trips or RoundTrips(),
     )
 
 
@@ -137,11 +168,16 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def tune_for(options: MigrationConfig, machine: Machine, *, all_local: bool = False) -> Tuning:
+def tune_for(
+    options: MigrationConfig, machine: Machine, *, all_local: bool = False, round_trips: RoundTrips = RoundTrips()
+) -> Tuning:
     """Find every value: what is configured wins, the connection limits cap it, the rest follows the machine.
 
-    ``all_local``: both servers share the machine's cores, and there is no network to wait for.
+    ``all_local``: both addresses are this machine's, so the servers share its cores, unless the measured round trips
+    tell that a tunnel begins there.
     """
+    far = round_trips.longest >= FAR
+    all_local = all_local and not far
     why: dict[str, str] = {}
     cores = machine.cores
     shown = f"{cores} core{'s' if cores > 1 else ''}"
@@ -150,7 +186,11 @@ def tune_for(options: MigrationConfig, machine: Machine, *, all_local: bool = Fa
         why[name] = "configured" if configured is not None else formula
         return automatic if configured is None else configured
 
-    workers = pick("workers", options.workers, min(max(cores // 2, 4), 8), f"min(max(cores/2, 4), 8), {shown}")
+    if far:
+        distance = f"{FAR_WORKERS}: a round trip takes {round_trips.longest * 1000:.0f} ms, small tables are waiting"
+        workers = pick("workers", options.workers, FAR_WORKERS, distance)
+    else:
+        workers = pick("workers", options.workers, min(max(cores // 2, 4), 8), f"min(max(cores/2, 4), 8), {shown}")
     readers = pick(
         "parallel_readers", options.parallel_readers, min(max(cores, 8), 16), f"min(max(cores, 8), 16), {shown}"
     )
@@ -198,7 +238,9 @@ def tune_for(options: MigrationConfig, machine: Machine, *, all_local: bool = Fa
     maintenance = min(max(machine.memory_bytes // 16, 256 * MIB), 2 * GIB)
     why["maintenance_bytes"] = "memory / 16, 256 MiB to 2 GiB"
 
-    memory = _tune_memory(options, machine, streams, why)
+    why |= dict.fromkeys(_MEASURED, "measured at the connection")
+    why["chunks_in_flight"] = "the next one is sent while the answer is on its way" if far else "answers come at once"
+    memory = _tune_memory(options, machine, streams, why, chunks_per_stream=1 if far else CHUNKS_PER_STREAM)
     return Tuning(
         workers=workers,
         parallel_readers=readers,
@@ -207,6 +249,7 @@ def tune_for(options: MigrationConfig, machine: Machine, *, all_local: bool = Fa
         chunk_size=memory.chunk_size,
         chunk_bytes=memory.chunk_bytes,
         read_ahead_buffers=memory.read_ahead_buffers,
+        chunks_in_flight=2 if far else 1,
         buffer_bytes=memory.buffer_bytes,
         memory_budget_bytes=memory.budget_bytes,
         max_mssql_connections=mssql,
@@ -214,10 +257,16 @@ def tune_for(options: MigrationConfig, machine: Machine, *, all_local: bool = Fa
         upsert_parallel_tasks=merges,
         index_builds=builds,
         maintenance_bytes=maintenance,
+        source_round_trip_us=_microseconds(round_trips.source),
+        target_round_trip_us=_microseconds(round_trips.target),
         machine=machine,
         why=MappingProxyType(why),
         warnings=memory.warnings,
     )
+
+
+def _microseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1e6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +279,9 @@ class _Memory:
     warnings: tuple[str, ...]
 
 
-def _tune_memory(options: MigrationConfig, machine: Machine, streams: int, why: dict[str, str]) -> _Memory:
+def _tune_memory(
+    options: MigrationConfig, machine: Machine, streams: int, why: dict[str, str], *, chunks_per_stream: int
+) -> _Memory:
     """Bytes first, then rows: the budget bounds the buffers, the buffers bound a chunk."""
     warnings: list[str] = []
     percent = options.memory_budget_percent
@@ -254,9 +305,9 @@ def _tune_memory(options: MigrationConfig, machine: Machine, streams: int, why: 
             " or the memory limit, or lower workers and parallel_readers."
         )
 
-    chunk_bytes = min(max(buffer // (streams * CHUNKS_PER_STREAM), SMALLEST_CHUNK), LARGEST_CHUNK)
+    chunk_bytes = min(max(buffer // (streams * chunks_per_stream), SMALLEST_CHUNK), LARGEST_CHUNK)
     chunk_bytes -= chunk_bytes % (64 * KIB)
-    why["chunk_bytes"] = f"buffer_bytes / ({streams} streams x {CHUNKS_PER_STREAM}), 256 KiB to 8 MiB"
+    why["chunk_bytes"] = f"buffer_bytes / ({streams} streams x {chunks_per_stream}), 256 KiB to 8 MiB"
 
     if options.read_ahead_buffers is not None:
         ahead = options.read_ahead_buffers

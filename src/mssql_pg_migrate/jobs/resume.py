@@ -31,15 +31,27 @@ def begin_run(control: Control, ledger: Ledger, plan: RunPlan, state: RunState, 
     """
     control.call("creating schemas", lambda connection: Preparation(ledger, plan, on_event).create_schemas(connection))
 
+    def begin(connection: psycopg.Connection[Any], entered: RunPlan) -> None:
+        ledger.create(
+            connection,
+            config_hash=state.config_hash,
+            mode=plan.mode,
+            tool_version=__version__,
+            tables=Preparation(ledger, entered, on_event).entries(),
+        )
+        _take_over(connection, ledger, entered, on_event)
+
     def enter(connection: psycopg.Connection[Any]) -> RunPlan:
+        current = ledger.current_run(connection)
+        if current is None or current[0] == ledger.run_id:  # the latter by a try that was cut off
+            begin(connection, plan)
+            return plan
         with connection.transaction():
-            aside = _supersede(connection, ledger, plan, on_event)
-            entered = plan if aside is None else _with_foreign_keys(connection, plan)
-            ledger.create(connection, config_hash=state.config_hash, mode=plan.mode, tool_version=__version__)
-            Preparation(ledger, entered, on_event).enter_tables(connection)
-            _take_over(connection, ledger, entered, on_event)
+            aside = _supersede(connection, ledger, current[0], plan, on_event)
+            entered = _with_foreign_keys(connection, plan)
+            begin(connection, entered)
             made = {(item.table.schema, item.table.name) for item in entered.tables if item.built}
-            for constraint in aside or ():
+            for constraint in aside:
                 # This run adds it at its end, where it could not be put back now, and validates it if it was valid.
                 if constraint[:2] not in made:
                     ledger.keep_constraint(connection, constraint)
@@ -54,16 +66,13 @@ def _with_foreign_keys(connection: psycopg.Connection[Any], plan: RunPlan) -> Ru
 
 
 def _supersede(
-    connection: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, on_event: EventSink
-) -> list[Constraint] | None:
-    """Put back, not validated, the foreign keys an unfinished run had set aside; None without such a run."""
-    current = ledger.current_run(connection)
-    if current is None:
-        return None
-    on_event(Message(level="warn", text=f"the unfinished run {current[0]} is given up for this one"))
+    connection: psycopg.Connection[Any], ledger: Ledger, run_id: str, plan: RunPlan, on_event: EventSink
+) -> list[Constraint]:
+    """Put back, not validated, the foreign keys an unfinished run had set aside; they are returned."""
+    on_event(Message(level="warn", text=f"the unfinished run {run_id} is given up for this one"))
     aside = ledger.constraints(connection)
     mine = {item.table.full_name for item in plan.tables}
-    for entry in Ledger(ledger.schema, current[0]).tables(connection).values():
+    for entry in Ledger(ledger.schema, run_id).tables(connection).values():
         if entry.target not in mine and entry.status != "planned":
             _leave(connection, entry, on_event)
     for problem in restore_foreign_keys(connection, ledger=ledger, validate=False):
@@ -116,7 +125,9 @@ def rejoin_run(control: Control, ledger: Ledger, plan: RunPlan, state: RunState,
     plan = replace(plan, tables=(*tables, *newcomers))
     if newcomers:
         entering = Preparation(ledger, replace(plan, tables=tuple(newcomers)), on_event)
-        control.call("entering tables in the ledger", entering.enter_tables)
+        control.call(
+            "entering tables in the ledger", lambda connection: ledger.add_tables(connection, entering.entries())
+        )
     control.call("reading other ledgers", lambda connection: _rejoin(connection, ledger, plan, on_event))
     return plan
 
@@ -133,8 +144,7 @@ def _rejoin(connection: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, 
 
 
 def _take_over(connection: psycopg.Connection[Any], ledger: Ledger, plan: RunPlan, on_event: EventSink) -> None:
-    with connection.transaction():
-        names = take_over(connection, ledger, [item.table.full_name for item in plan.tables])
+    names = take_over(connection, ledger, [item.table.full_name for item in plan.tables])
     for name in names:
         text = f"target table {name} is of another unfinished run too, which begins it again when it is resumed"
         on_event(Message(level="warn", text=text))

@@ -20,6 +20,7 @@ from ..errors import Cancelled, ConfigError, MigrationError, StateError
 from ..events import AnyEvent, EventSink, Message, PhaseStarted, Retry, RunFinished, RunStarted, TableFinished
 from ..results import RunResult, TableResult, peak_memory
 from ..state import Part, RunState, StateKeeper, TableState, existing_state, read_state, resumable_state, utc_now
+from .ahead import Opening
 from .ends import Ends
 from .outcome import judge, left_out, missing_rows, new_result, notice_emptied, result_of_state
 
@@ -77,12 +78,13 @@ class Migration:
 
     def plan(self, *, data_only: bool = False) -> RunPlan:
         """What ``run`` would do; changes nothing. Raises ConfigError, SchemaError, ConnectionFailed."""
-        from ..config.tuning import tune
-        from ..target.connect import connect_target
+        from ..config.tuning import RoundTrips, tune
+        from ..target.connect import connect_target, round_trip
         from .plan import make_plan
 
         with self._source() as source, connect_target(self._target(), purpose="plan") as target:
-            return make_plan(self.config, tune(self.config), source, target, only="data" if data_only else None)
+            tuning = tune(self.config, round_trips=RoundTrips(source.round_trip, round_trip(target)))
+            return make_plan(self.config, tuning, source, target, only="data" if data_only else None)
 
     def run(self, *, auto_resume: bool = False, schema_only: bool = False, data_only: bool = False) -> RunResult:
         """Carry out the migration from its beginning; with ``auto_resume`` go on with an unfinished run instead.
@@ -195,15 +197,18 @@ class Migration:
         if not resumed:
             self._announce(keeper)
         self._emit(PhaseStarted(phase="connect"))
-        with Control(
-            self._target(),
-            retries=self.config.migration.retries,
-            wait=self._cancelled.wait,
-            on_event=self._emit,
-        ) as control:
+        with (
+            Opening(self._ends.source.connect) as source,
+            Control(
+                self._target(),
+                retries=self.config.migration.retries,
+                wait=self._cancelled.wait,
+                on_event=self._emit,
+            ) as control,
+        ):
             self._control = control
             run_id = state.run_id if resumed else None
-            plan = self.planned = self._plan_under_lock(control, only=state.only, resumed=run_id)
+            plan = self.planned = self._plan_under_lock(control, source, only=state.only, resumed=run_id)
             plan.refuse_errors()
             for warning in (*plan.tuning.warnings, *plan.warnings):
                 self._emit(Message(level="warn", text=warning))
@@ -242,15 +247,17 @@ class Migration:
         keeper.write()
         self._emit(RunStarted(run_id=state.run_id, mode=plan.mode, resumed=resumed, tables=estimates))
 
-    def _plan_under_lock(self, control: Control, *, only: Part | None, resumed: str | None) -> RunPlan:
+    def _plan_under_lock(
+        self, control: Control, opening: Opening[SourceSession], *, only: Part | None, resumed: str | None
+    ) -> RunPlan:
         """The plan; the target stays locked against other runs from the moment it was looked at."""
-        from ..config.tuning import tune
+        from ..config.tuning import RoundTrips, tune
         from .plan import make_plan
 
-        tuning = tune(self.config)
         lock = partial(control.lock, patient=resumed is not None)
-        with self._source() as source:
+        with closing(opening.take()) as source:
             self._emit(PhaseStarted(phase="extract"))
+            tuning = tune(self.config, round_trips=RoundTrips(source.round_trip, control.round_trip()))
             return control.call(
                 "reading the target's schema",
                 lambda target: make_plan(self.config, tuning, source, target, only=only, lock=lock, resumed=resumed),
@@ -260,18 +267,28 @@ class Migration:
         self, control: Control, ledger: Ledger, plan: RunPlan, state: RunState, *, resumed: bool
     ) -> RunResult:
         """From the lock to the last constraint; the ledger and the state file follow each step."""
-        from ..transfer.preparation import Preparation
         from .resume import begin_run
 
-        schema_only, data_only = state.only == "schema", state.only == "data"
+        schema_only = state.only == "schema"
         if not resumed:
             plan = begin_run(control, ledger, plan, state, self._emit)
         # No rows will come: tables that stay keep theirs.
         kept = replace(plan, tables=tuple(item for item in plan.tables if item.built), suspended=())
         prepared = kept if schema_only else plan
         control.belongs_to(ledger)
-        if not schema_only:
-            self._record_positions(control, plan, resumed=resumed)
+        with ExitStack() as stack:
+            if not schema_only:
+                stack.callback(self._close_context)
+                self._open_ahead(plan)
+                self._record_positions(control, plan, resumed=resumed)
+            return self._prepare_and_carry(control, ledger, plan, prepared, state, resumed=resumed)
+
+    def _prepare_and_carry(
+        self, control: Control, ledger: Ledger, plan: RunPlan, prepared: RunPlan, state: RunState, *, resumed: bool
+    ) -> RunResult:
+        from ..transfer.preparation import Preparation
+
+        schema_only, data_only = state.only == "schema", state.only == "data"
         preparation = Preparation(ledger, prepared, self._emit, self._cancelled.is_set)
         if not data_only:
             control.call("creating schemas and sequences", preparation.create_surroundings)
@@ -304,23 +321,17 @@ class Migration:
 
             record_positions(self.config, control, plan.database, self._emit, resumed=resumed)
 
-    def _transfer(self, control: Control, ledger: Ledger, plan: RunPlan, state: RunState) -> list[TableResult]:
-        """Move the rows of every table that the ledger does not know as loaded."""
-        from ..target.connect import read_server_facts
-        from ..transfer import context as contexts
-        from ..transfer.scheduler import Scheduler
-        from ..transfer.tablework import TableWork, TransferOptions
-        from ..transfer.tasks import Limits
-        from ..transfer.writer import WriteOptions
+    def _close_context(self) -> None:
+        context, self._context = self._context, None
+        if context is not None:
+            context.close()
 
-        tuning, migration = plan.tuning, self.config.migration
-        self._emit(PhaseStarted(phase="transfer"))
-        entries = control.call("reading the ledger", ledger.tables)
-        loaded = {entry.table_id: entry for entry in entries.values() if entry.status == "loaded"}
-        for item in plan.tables:
-            if item.table_id in loaded:  # by an earlier attempt: who watches this one must not wait for it
-                entry = loaded[item.table_id]
-                self._emit(TableFinished(table=item.display, rows=entry.rows, skipped=entry.skipped, seconds=0.0))
+    def _open_ahead(self, plan: RunPlan) -> None:
+        """The connections that rows will go through, being opened while the tables are prepared."""
+        from ..transfer.context import WorkerContext, open_session
+        from ..transfer.tasks import Limits
+
+        tuning = plan.tuning
         upsert = plan.mode == "upsert"
         limits = Limits(
             source_connections=tuning.max_mssql_connections,
@@ -329,8 +340,44 @@ class Migration:
             parallel_writers=tuning.upsert_parallel_tasks if upsert else tuning.write_ahead_writers,
             buffer_bytes=tuning.buffer_bytes,
             read_ahead=tuning.read_ahead_buffers,
-            retries=migration.retries,
+            retries=self.config.migration.retries,
+            in_flight=tuning.chunks_in_flight,
         )
+        context = self._context = WorkerContext(limits, self._emit)
+        if self._executor is None:  # ranges in other processes have connections of their own
+            source = self._ends.source
+            wanted = min(tuning.streams, sum(item.max_ranges for item in plan.tables))
+            sessions = wanted if tuning.chunks_in_flight == 1 else 3 * wanted // 2
+            context.target.warm("load", partial(open_session, self._target()), sessions)
+            if source.likely_reader is not None:
+                name = source.likely_reader
+                context.source.warm(name, partial(source.open_reader, name), min(wanted, limits.source_connections - 1))
+
+    def _transfer(self, control: Control, ledger: Ledger, plan: RunPlan, state: RunState) -> list[TableResult]:
+        """Move the rows of every table that the ledger does not know as loaded."""
+        from ..target.connect import read_server_facts
+        from ..transfer import context as contexts
+        from ..transfer.scheduler import Scheduler
+        from ..transfer.tablework import TableWork, TransferOptions
+        from ..transfer.writer import WriteOptions
+
+        tuning, migration = plan.tuning, self.config.migration
+        self._emit(PhaseStarted(phase="transfer"))
+        # Tables that are read as one range have it stored from here on.
+        single = {
+            item.table_id: item.table.source.row_estimate
+            for item in plan.tables
+            if item.max_ranges <= 1 or not item.resumable
+        }
+        known = control.call("reading the ledger", lambda connection: ledger.overview(connection, single))
+        loaded = {number: item.entry for number, item in known.items() if item.entry.status == "loaded"}
+        for item in plan.tables:
+            if item.table_id in loaded:  # by an earlier attempt: who watches this one must not wait for it
+                entry = loaded[item.table_id]
+                self._emit(TableFinished(table=item.display, rows=entry.rows, skipped=entry.skipped, seconds=0.0))
+        context = self._context
+        assert context is not None
+        limits = context.limits
         options = TransferOptions(
             run_id=state.run_id,
             ledger_schema=ledger.schema,
@@ -346,7 +393,6 @@ class Migration:
             chunk_bytes=tuning.chunk_bytes,
             on_nul=migration.on_nul,
         )
-        context = self._context = contexts.WorkerContext(limits, self._emit)
         contexts.install(state.run_id, context)
         try:
             if self._cancelled.is_set():
@@ -356,7 +402,7 @@ class Migration:
                 executor = stack.enter_context(self._executor(tuning.streams)) if self._executor else local
                 scheduler = Scheduler(
                     [item for item in plan.tables if item.table_id not in loaded],
-                    TableWork(options, context),
+                    TableWork(options, context, known),
                     context,
                     executor,
                     workers=tuning.workers,
@@ -365,8 +411,7 @@ class Migration:
                 carried = {result.table: result for result in scheduler.run(shutdown_timeout=self._shutdown_timeout)}
         finally:
             contexts.uninstall(state.run_id)
-            context.close()
-            self._context = None
+            self._close_context()
         results = []
         for item in plan.tables:
             if item.table_id in loaded:

@@ -68,6 +68,11 @@ class Source(Protocol):
         """
         ...
 
+    @property
+    def likely_reader(self) -> str | None:
+        """The reader that most tables will be carried by, to be opened ahead; None where that saves no time."""
+        ...
+
     def connect(self) -> SourceSession:
         """A new session. Raises ConnectionFailed, and ConfigError for settings that cannot be used."""
         ...
@@ -112,6 +117,11 @@ class SourceSession(Protocol):
     @property
     def usable(self) -> bool:
         """Whether it may be asked further."""
+        ...
+
+    @property
+    def round_trip(self) -> float | None:
+        """Seconds that the shortest question has taken; None where there is no line."""
         ...
 
     def catalog(self, schemas: Sequence[str] | None) -> Catalog:

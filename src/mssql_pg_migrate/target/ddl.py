@@ -254,6 +254,14 @@ def next_identity_value(table: MappedTable, column: MappedColumn) -> str:
     )
 
 
+def identity_position(table: MappedTable, column: MappedColumn) -> str:
+    """A query for the bounds of the sequence behind an identity column, and the next value; no row without one."""
+    return (
+        f"SELECT s.seqmin, s.seqmax, ({next_identity_value(table, column)}) FROM pg_catalog.pg_sequence s"
+        f" WHERE s.seqrelid = {identity_sequence(table, column)}::regclass"
+    )
+
+
 def identity_sequence(table: MappedTable, column: MappedColumn) -> str:
     """An expression for the sequence behind an identity column or an owning default."""
     return f"pg_get_serial_sequence({quote_literal(relation(table))}, {quote_literal(column.name)})"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..mapping.objects import MappedDatabase, MappedSequence, MappedTable
 from ..mapping.types import MappedColumn
 from . import ddl
 from .classify import is_transient
-from .jobs import JobPool
-from .statements import StatementRunner
+from .exchange import each
+from .statements import AT_ONCE, Order, StatementRunner
 
 if TYPE_CHECKING:
     import psycopg
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 class Ending(StatementRunner):
     """Runs after keys and constraints. ``loaded`` tables have their rows, ``built`` ones were made by this run."""
 
-    pool: JobPool
     database: MappedDatabase
     loaded: list[MappedTable]
     built: list[MappedTable]
@@ -28,11 +28,8 @@ class Ending(StatementRunner):
 
     def set_sequences(self) -> None:
         """Identities and sequences go on past the data."""
+        self._identities()
         jobs: list[Callable[[psycopg.Connection[Any]], None]] = []
-        for table in self.loaded:
-            for column in table.columns:
-                if ddl.has_identity(column):
-                    jobs.append(self._identity_job(table, column.name))
         for sequence in self.database.sequences:
             if sequence.owner is None:
                 jobs.append(self._sequence_job(sequence))
@@ -72,62 +69,59 @@ class Ending(StatementRunner):
 
         return run
 
-    def _identity_job(self, table: MappedTable, column_name: str) -> Callable[[psycopg.Connection[Any]], None]:
-        column = next(column for column in table.columns if column.name == column_name)
+    def _identities(self) -> None:
+        """The identities of all tables: one message asks where each goes on, another sets them."""
+        due = [(table, column) for table in self.loaded for column in table.columns if ddl.has_identity(column)]
+        share = max(1, min(-(-len(due) // self.pool.parallel), AT_ONCE))
+        self.pool.run([partial(self._set_identities, due[at : at + share]) for at in range(0, len(due), share)])
 
-        def run(connection: psycopg.Connection[Any]) -> None:
-            import psycopg
+    def _set_identities(self, due: list[tuple[MappedTable, MappedColumn]], connection: psycopg.Connection[Any]) -> None:
+        import psycopg
 
+        def refused(error: psycopg.Error, table: MappedTable, column: MappedColumn) -> None:
+            self.refuse(error, "sequence", table.full_name, column.name, f"the identity of {column.name}")
+
+        setting: list[str] = []
+        chosen: list[tuple[MappedTable, MappedColumn]] = []
+        questions = [ddl.identity_position(table, column) for table, column in due]
+        for (table, column), found in zip(due, each(connection, questions), strict=True):
+            if isinstance(found, psycopg.Error):
+                refused(found, table, column)
+                continue
+            if not found.first:
+                continue  # a table the run found: its column draws its values from elsewhere
+            low, high, following = (int(value or 0) for value in found.first)
+            following = _within(following, low, high, column)
+            value = min(max(following, low), high)
+            # Beyond the type: the next insert fails, as it does in the source.
+            exhausted = following > high or following < low
             sequence = ddl.identity_sequence(table, column)
-            try:
-                found = connection.execute(
-                    "SELECT s.seqmin, s.seqmax, s.seqrelid::regclass::text FROM pg_catalog.pg_sequence s"
-                    f" WHERE s.seqrelid = {sequence}::regclass".encode()
-                ).fetchone()
-                if found is None:
-                    return  # a table the run found: its column draws its values from elsewhere
-                low, high, _ = found
-                row = connection.execute(ddl.next_identity_value(table, column).encode()).fetchone()
-                assert row is not None
-                following = _within(int(row[0]), low, high, column)
-                value = min(max(following, low), high)
-                # Beyond the type: the next insert fails, as it does in the source.
-                exhausted = following > high or following < low
-                statement = ddl.set_sequence_value(sequence, value, is_called=exhausted)
-                connection.execute(statement.encode())
+            setting.append(ddl.set_sequence_value(sequence, value, is_called=exhausted))
+            chosen.append((table, column))
+        for (table, column), done in zip(chosen, each(connection, setting), strict=True):
+            if isinstance(done, psycopg.Error):
+                refused(done, table, column)
+            else:
                 self.count("created", "sequence")
-            except psycopg.Error as error:
-                self.refuse(error, "sequence", table.full_name, column_name, f"the identity of {column_name}")
-
-        return run
 
     def write_comments(self) -> None:
         """Descriptions of tables and what hangs on them; of schemas and the database, where tables were made."""
-
-        def job(owner: str, statements: Sequence[str]) -> Callable[[psycopg.Connection[Any]], None]:
-            def run(connection: psycopg.Connection[Any]) -> None:
-                for statement in statements:
-                    self.comment(connection, owner, statement)
-
-            return run
-
-        comments = [(table.full_name, tuple(ddl.comments(table))) for table in self.built]
+        comments = [(table.full_name, statement) for table in self.built for statement in ddl.comments(table)]
         if self.built:
-            comments.append(("the database", tuple(ddl.comments_around(self.database))))
-        self.pool.run([job(owner, statements) for owner, statements in comments if statements])
+            comments += [("the database", statement) for statement in ddl.comments_around(self.database)]
+        self.carry_out([self._comment(owner, statement) for owner, statement in comments])
 
-    def comment(self, connection: psycopg.Connection[Any], owner: str, statement: str) -> None:
+    def _comment(self, owner: str, statement: str) -> Order:
         """COMMENT ON; nothing where the object is not there, which has been said where it was refused."""
-        import psycopg
+        order = self.order("comment", owner, "comment", statement)
 
-        try:
-            connection.execute(statement.encode())
-        except (psycopg.errors.UndefinedObject, psycopg.errors.UndefinedTable):
-            return
-        except psycopg.Error as error:
-            self.refuse(error, "comment", owner, "comment", statement)
-            return
-        self.count("created", "comment")
+        def refused(connection: psycopg.Connection[Any], error: psycopg.Error) -> None:
+            import psycopg
+
+            if not isinstance(error, (psycopg.errors.UndefinedObject, psycopg.errors.UndefinedTable)):
+                order.refused(connection, error)
+
+        return Order(statement, order.accepted, refused)
 
     def create_views(self) -> None:
         """Views read each other: go round until a round creates none.
@@ -138,33 +132,37 @@ class Ending(StatementRunner):
         import psycopg
 
         waiting = list(self.database.views) if self.built else []
+        comments: list[Order] = []
         refused: dict[str, psycopg.Error] = {}
 
         def run(connection: psycopg.Connection[Any]) -> None:
-            nonlocal waiting
             progress = True
             while waiting and progress:
                 progress = False
-                for view in list(waiting):
-                    try:
-                        connection.execute(ddl.create_view(view, or_replace=self.replace_views).encode())
-                    except psycopg.errors.DuplicateTable:
-                        waiting.remove(view)
-                        self.count("present", "view")
-                        continue
-                    except psycopg.Error as error:
-                        if is_transient(error) or isinstance(error, psycopg.errors.QueryCanceled):
-                            raise
-                        refused[f"{view.schema}.{view.name}"] = error
-                        continue
-                    waiting.remove(view)
-                    progress = True
-                    self.count("created", "view")
-                    for statement in ddl.comments_on_view(view):
-                        self.comment(connection, f"{view.schema}.{view.name}", statement)
+                for start in range(0, len(waiting), AT_ONCE):
+                    views = waiting[start : start + AT_ONCE]
+                    statements = [ddl.create_view(view, or_replace=self.replace_views) for view in views]
+                    for view, outcome in zip(views, each(connection, statements), strict=True):
+                        name = f"{view.schema}.{view.name}"
+                        if isinstance(outcome, psycopg.errors.DuplicateTable):
+                            done.setdefault(name, "present")
+                        elif not isinstance(outcome, psycopg.Error):
+                            done.setdefault(name, "created")
+                            comments.extend(self._comment(name, text) for text in ddl.comments_on_view(view))
+                        elif is_transient(outcome) or isinstance(outcome, psycopg.errors.QueryCanceled):
+                            raise outcome
+                        else:
+                            refused[name] = outcome
+                            continue
+                        progress = True
+                waiting[:] = [view for view in waiting if f"{view.schema}.{view.name}" not in done]
 
+        done: dict[str, Literal["created", "present"]] = {}
         if waiting:
             self.pool.run([run])
+        for how in done.values():
+            self.count(how, "view")
+        self.carry_out(comments)
         for view in waiting:
             name = f"{view.schema}.{view.name}"
             self.refuse(refused[name], "view", name, view.name, ddl.create_view(view))

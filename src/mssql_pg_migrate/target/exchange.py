@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg.pq.abc import PGconn, PGresult
 
-    Steps = Generator[Any, Any, "list[Reply]"]
-
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -35,6 +33,31 @@ class StatementError(Exception):
         self.error = error
 
 
+class Sent:
+    """A message on its way, the data of its COPY included, whose answers are still to be read."""
+
+    def __init__(self, connection: psycopg.Connection[Any], replies: list[Reply]) -> None:
+        self._connection = connection
+        self._replies = replies
+
+    def finish(self) -> list[Reply]:
+        """Wait for the answers; one for each statement. Raises as `exchange`."""
+        self._connection.wait(_answers(self._connection.pgconn, self._replies))
+        return self._replies
+
+
+def send(
+    connection: psycopg.Connection[Any], statements: Sequence[str], data: Iterable[bytes | memoryview] | None
+) -> Sent:
+    """Send a message and, once the server is ready to read it, ``data``; None for a message without a COPY.
+
+    The connection is of no other use until `Sent.finish`. Raises as `exchange`.
+    """
+    replies: list[Reply] = []
+    connection.wait(_send(connection.pgconn, "; ".join(statements).encode(), data, replies))
+    return Sent(connection, replies)
+
+
 def exchange(
     connection: psycopg.Connection[Any], statements: Sequence[str], data: Iterable[bytes | memoryview] = ()
 ) -> list[Reply]:
@@ -47,30 +70,55 @@ def exchange(
         StatementError: the server refused a statement.
         psycopg.OperationalError: the connection was lost.
     """
-    return connection.wait(_exchange(connection.pgconn, "; ".join(statements).encode(), data))
+    return send(connection, statements, data).finish()
 
 
-def _exchange(pgconn: PGconn, text: bytes, data: Iterable[bytes | memoryview]) -> Steps:
+def each(connection: psycopg.Connection[Any], statements: Sequence[str]) -> list[Reply | psycopg.Error]:
+    """Run the statements, a transaction each, without waiting in between; what each answered, or its error.
+
+    libpq's pipeline mode with a synchronisation point after every statement ("Pipeline Mode"): one that is refused does
+    not keep the others from being carried out. Raises psycopg.OperationalError when the connection is lost.
+    """
+    return connection.wait(_each(connection.pgconn, [statement.encode() for statement in statements]))
+
+
+def _each(pgconn: PGconn, statements: Sequence[bytes]) -> Generator[Any, Any, list[Reply | psycopg.Error]]:
     from psycopg.errors import error_from_result
     from psycopg.pq import ExecStatus
+    from psycopg.waiting import Ready, Wait
 
+    pgconn.enter_pipeline_mode()
+    for statement in statements:
+        pgconn.send_query_params(statement, None)
+        pgconn.pipeline_sync()
+    outcomes: list[Reply | psycopg.Error] = []
+    latest: Reply | psycopg.Error = Reply(0)
+    unsent = True
+    while len(outcomes) < len(statements):
+        unsent = unsent and pgconn.flush() != 0
+        if (yield Wait.RW if unsent else Wait.R) & Ready.R:
+            pgconn.consume_input()
+        while len(outcomes) < len(statements) and not pgconn.is_busy():
+            result = pgconn.get_result()
+            if result is None:  # between two statements
+                continue
+            if result.status == ExecStatus.PIPELINE_SYNC:
+                outcomes.append(latest)
+            elif result.status in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
+                latest = _reply(result)
+            else:
+                latest = error_from_result(result)
+    pgconn.exit_pipeline_mode()
+    return outcomes
+
+
+def _send(
+    pgconn: PGconn, text: bytes, data: Iterable[bytes | memoryview] | None, replies: list[Reply]
+) -> Generator[Any, Any, None]:
     pgconn.send_query(text)
     yield from _flush(pgconn)
-    replies: list[Reply] = []
-    failed: PGresult | None = None
-    while (result := (yield from _next_result(pgconn))) is not None:
-        if result.status == ExecStatus.COPY_IN:
-            yield from _send(pgconn, data)
-        elif result.status in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
-            replies.append(_reply(result))
-        else:
-            failed = failed or result
-    if failed is not None:
-        raise StatementError(len(replies), error_from_result(failed))
-    return replies
-
-
-def _send(pgconn: PGconn, data: Iterable[bytes | memoryview]) -> Generator[Any, Any, None]:
+    if data is None or not (yield from _answers(pgconn, replies)):
+        return
     for piece in data:
         while pgconn.put_copy_data(piece) == 0:
             yield from _flush(pgconn)
@@ -78,6 +126,24 @@ def _send(pgconn: PGconn, data: Iterable[bytes | memoryview]) -> Generator[Any, 
     while pgconn.put_copy_end() == 0:
         yield from _flush(pgconn)
     yield from _flush(pgconn)
+
+
+def _answers(pgconn: PGconn, replies: list[Reply]) -> Generator[Any, Any, bool]:
+    """Read answers up to the last one (False) or up to a COPY's go-ahead (True)."""
+    from psycopg.errors import error_from_result
+    from psycopg.pq import ExecStatus
+
+    failed: PGresult | None = None
+    while (result := (yield from _next_result(pgconn))) is not None:
+        if result.status == ExecStatus.COPY_IN:
+            return True
+        if result.status in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
+            replies.append(_reply(result))
+        else:
+            failed = failed or result
+    if failed is not None:
+        raise StatementError(len(replies), error_from_result(failed))
+    return False
 
 
 def _flush(pgconn: PGconn) -> Generator[Any, Any, None]:

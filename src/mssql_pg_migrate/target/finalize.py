@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Cancelled
@@ -35,6 +36,7 @@ from .ending import Ending
 from .inspect import BuiltObjects, read_built_objects
 from .jobs import JobPool
 from .problems import FinalizeResult, Kind
+from .statements import Order
 
 if TYPE_CHECKING:
     import psycopg
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 _MIB = 1024 * 1024
 _MIN_MAINTENANCE = 16 * _MIB
 _MAX_MAINTENANCE = 2048 * _MIB
+_SMALL = 8 * _MIB
+"""Tables whose indexes cost less (`_cost`) are so soon done that their statements are sent together."""
 _ROW_COST = 400
 """What sorting a row into an index takes, in bytes of table read in that time. Measured with PostgreSQL 18: 0.4 µs."""
 
@@ -160,62 +164,74 @@ class Finalizer(Ending):
         self.pool.run([run])
 
     def _defaults(self) -> None:
-        def job(table: MappedTable) -> Callable[[psycopg.Connection[Any]], None]:
-            def run(connection: psycopg.Connection[Any]) -> None:
-                for column in table.columns:
-                    if column.default_sql is None or column.generated_sql is not None or column.identity:
-                        continue
-                    statement = ddl.add_default(table, column)
-                    if self.execute(connection, "default", table.full_name, column.name, statement):
-                        self.count("created", "default")
-
-            return run
-
-        self.pool.run([job(table) for table in self.built])
+        self.carry_out(
+            [
+                self.order("default", table.full_name, column.name, ddl.add_default(table, column))
+                for table in self.built
+                for column in table.columns
+                if column.default_sql is not None and column.generated_sql is None and not column.identity
+            ]
+        )
 
     def _indexes(self) -> None:
-        jobs: list[tuple[int, Callable[[psycopg.Connection[Any]], None]]] = []
+        """Large ones first, one at a time on each connection; the many small ones together."""
+        large: list[tuple[int, Callable[[psycopg.Connection[Any]], None]]] = []
+        small: list[Order] = []
         for table in self.built:
-            cost = table.source.row_estimate * _ROW_COST + (table.source.size_bytes or 0)
-            for key in _keys(table):
-                jobs.append((cost, self._key_index_job(table, key)))
-            for index in table.indexes:
-                jobs.append((cost, self._index_job(table, index)))
-        jobs.sort(key=lambda job: -job[0])
-        self.pool.run([job for _, job in jobs])
+            cost = _cost(table)
+            indexes: list[MappedKey | MappedIndex] = [*_keys(table), *table.indexes]
+            for index in indexes:
+                if self._present(table, index):
+                    continue
+                if cost < _SMALL:
+                    self.phase("indexes", table, index.name)
+                    small.append(self._index_order(table, index))
+                else:
+                    large.append((cost, self._index_job(table, index)))
+        large.sort(key=lambda job: -job[0])
+        self.pool.run([job for _, job in large])
+        self.carry_out(small)
 
-    def _key_index_job(self, table: MappedTable, key: MappedKey) -> Callable[[psycopg.Connection[Any]], None]:
+    def _present(self, table: MappedTable, index: MappedKey | MappedIndex) -> bool:
+        """Whether an earlier attempt has built it."""
+        if isinstance(index, MappedKey):
+            return self._there.has_constraint(table, index.name) or self._there.has_index(table, index.name)
+        present = self._there.has_index(table, index.name)
+        if present:
+            self.count("present", "index")
+        return present
+
+    def _index_job(
+        self, table: MappedTable, index: MappedKey | MappedIndex
+    ) -> Callable[[psycopg.Connection[Any]], None]:
+        order = self._index_order(table, index)
+
         def run(connection: psycopg.Connection[Any]) -> None:
-            if self._there.has_constraint(table, key.name) or self._there.has_index(table, key.name):
-                return
-            self.phase("indexes", table, key.name)
-            if not self._build(connection, table, key):
-                self._failed_keys.add((table.full_name, _column_set(key)))
+            import psycopg
 
-        return run
-
-    def _index_job(self, table: MappedTable, index: MappedIndex) -> Callable[[psycopg.Connection[Any]], None]:
-        def run(connection: psycopg.Connection[Any]) -> None:
-            if self._there.has_index(table, index.name):
-                self.count("present", "index")
-                return
             self.phase("indexes", table, index.name)
-            if self._build(connection, table, index):
-                self.count("created", "index")
-            elif index.unique:
-                self._failed_keys.add((table.full_name, _column_set(index)))
+            started = time.monotonic()
+            try:
+                connection.execute(order.statement.encode())
+            except psycopg.Error as error:
+                order.refused(connection, error)
+                return
+            order.accepted()
+            self.took(table, index.name, time.monotonic() - started)
 
         return run
 
-    def _build(self, connection: psycopg.Connection[Any], table: MappedTable, index: MappedKey | MappedIndex) -> bool:
-        """CREATE INDEX; False and a problem when PostgreSQL refuses."""
-        import psycopg
-
+    def _index_order(self, table: MappedTable, index: MappedKey | MappedIndex) -> Order:
+        """CREATE INDEX; a problem when PostgreSQL refuses."""
         kind, statement, by_hand, predicate = _index_statement(table, index)
-        started = time.monotonic()
-        try:
-            connection.execute(statement.encode())
-        except (psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation) as error:
+
+        def accepted() -> None:
+            if isinstance(index, MappedIndex):
+                self.count("created", "index")
+
+        def refused(connection: psycopg.Connection[Any], error: psycopg.Error) -> None:
+            import psycopg
+
             if isinstance(error, psycopg.errors.UniqueViolation) and error.diag.schema_name != "pg_catalog":
                 columns = tuple(column.name for column in index.columns)
                 sample = evidence.duplicates(
@@ -224,61 +240,52 @@ class Finalizer(Ending):
                 if not sample and error.diag.message_detail:
                     sample = (error.diag.message_detail,)
                 self.report(problems.duplicate_rows(kind, table, index.name, columns, sample, by_hand))
-                return False
-            # A session whose client is gone builds on: it was waited for, or had committed. In the first case the
-            # refusal is that of a unique index of the catalog.
-            if read_built_objects(connection, [table.schema]).has_index(table, index.name):
-                return True
-            self.report(problems.name_taken(kind, table, index.name, by_hand))
-            return False
-        except psycopg.Error as error:
-            self.refuse(error, kind, table.full_name, index.name, by_hand)
-            return False
-        self.took(table, index.name, time.monotonic() - started)
-        return True
+            elif isinstance(error, (psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation)):
+                # A session whose client is gone builds on: it was waited for, or had committed. In the first case the
+                # refusal is that of a unique index of the catalog.
+                if read_built_objects(connection, [table.schema]).has_index(table, index.name):
+                    accepted()
+                    return
+                self.report(problems.name_taken(kind, table, index.name, by_hand))
+            else:
+                self.refuse(error, kind, table.full_name, index.name, by_hand)
+            if isinstance(index, MappedKey) or index.unique:
+                self._failed_keys.add((table.full_name, _column_set(index)))
+
+        return Order(statement, accepted, refused)
 
     def _attach_keys(self) -> None:
-        jobs = []
+        orders = []
         for table in self.built:
             for key in _keys(table):
                 if self._there.has_constraint(table, key.name):
                     self.count("present", _key_kind(key))
                 elif (table.full_name, _column_set(key)) not in self._failed_keys:
-                    jobs.append(self._attach_job(table, key))
-        self.pool.run(jobs)
-
-    def _attach_job(self, table: MappedTable, key: MappedKey) -> Callable[[psycopg.Connection[Any]], None]:
-        def run(connection: psycopg.Connection[Any]) -> None:
-            kind = _key_kind(key)
-            statement = ddl.attach_key(table, key)
-            if self.execute(connection, kind, table.full_name, key.name, statement, table=table):
-                self.count("created", kind)
-            else:
-                self._failed_keys.add((table.full_name, _column_set(key)))
-
-        return run
+                    statement = ddl.attach_key(table, key)
+                    failed = partial(self._failed_keys.add, (table.full_name, _column_set(key)))
+                    orders.append(
+                        self.order(_key_kind(key), table.full_name, key.name, statement, table=table, failed=failed)
+                    )
+        self.carry_out(orders)
 
     def _add_constraints(self) -> None:
-        def run(connection: psycopg.Connection[Any]) -> None:
-            for table in self.built:
-                for check in table.checks:
-                    statement = ddl.add_check(table, check, not_valid=True)
-                    self._add_constraint(connection, "check", table, check.name, statement)
-                for key in table.foreign_keys:
-                    if self._may_refer(table, key):
-                        statement = ddl.add_foreign_key(table, key, not_valid=True)
-                        self._add_constraint(connection, "foreign_key", table, key.name, statement)
+        orders = []
+        for table in self.built:
+            for check in table.checks:
+                statement = ddl.add_check(table, check, not_valid=True)
+                orders += self._constraint_order("check", table, check.name, statement)
+            for key in table.foreign_keys:
+                if self._may_refer(table, key):
+                    statement = ddl.add_foreign_key(table, key, not_valid=True)
+                    orders += self._constraint_order("foreign_key", table, key.name, statement)
+        self.carry_out(orders, parallel=False)
 
-        self.pool.run([run])
-
-    def _add_constraint(
-        self, connection: psycopg.Connection[Any], kind: Kind, table: MappedTable, name: str, statement: str
-    ) -> None:
+    def _constraint_order(self, kind: Kind, table: MappedTable, name: str, statement: str) -> list[Order]:
         if self._there.has_constraint(table, name):
             self.count("present", kind)
-        elif self.execute(connection, kind, table.full_name, name, statement, table=table):
-            self.count("created", kind)
-            self._there.add_constraint(table, name, valid=False)
+            return []
+        created = partial(self._there.add_constraint, table, name, valid=False)
+        return [self.order(kind, table.full_name, name, statement, table=table, created=created)]
 
     def _may_refer(self, table: MappedTable, key: MappedForeignKey) -> bool:
         """Whether the referenced table is in, with its key; a problem otherwise."""
@@ -294,47 +301,70 @@ class Finalizer(Ending):
         return False
 
     def _validate(self) -> None:
-        jobs = []
+        """Large tables first, one per connection at a time; the constraints of the many small ones together."""
+        large = []
+        small: list[Order] = []
         for table in sorted(self.built, key=lambda table: -(table.source.size_bytes or table.source.row_estimate)):
             constraints: list[MappedCheck | MappedForeignKey] = [*table.checks, *table.foreign_keys]
-            constraints = [c for c in constraints if not c.not_valid and self._there.needs_validation(table, c.name)]
-            if constraints:
-                jobs.append(self._validate_job(table, constraints))
-        self.pool.run(jobs)
+            due = [c for c in constraints if not c.not_valid and self._there.needs_validation(table, c.name)]
+            if due and _cost(table) < _SMALL:
+                for constraint in due:
+                    self.phase("constraints", table, constraint.name)
+                    small.append(self._validation(table, constraint))
+            elif due:
+                large.append(self._validate_job(table, due))
+        self.pool.run(large)
+        self.carry_out(small)
 
     def _validate_job(
         self, table: MappedTable, constraints: Sequence[MappedCheck | MappedForeignKey]
     ) -> Callable[[psycopg.Connection[Any]], None]:
         def run(connection: psycopg.Connection[Any]) -> None:
+            import psycopg
+
             for constraint in constraints:
-                if self._there.needs_validation(table, constraint.name):
-                    self.phase("constraints", table, constraint.name)
-                    self._validate_one(connection, table, constraint)
-                    self._there.add_constraint(table, constraint.name, valid=True)
+                if not self._there.needs_validation(table, constraint.name):
+                    continue
+                self.phase("constraints", table, constraint.name)
+                order = self._validation(table, constraint)
+                started = time.monotonic()
+                try:
+                    connection.execute(order.statement.encode())
+                except psycopg.Error as error:
+                    order.refused(connection, error)
+                    continue
+                order.accepted()
+                self.took(table, constraint.name, time.monotonic() - started)
 
         return run
 
-    def _validate_one(
-        self, connection: psycopg.Connection[Any], table: MappedTable, constraint: MappedCheck | MappedForeignKey
-    ) -> None:
-        import psycopg
-
+    def _validation(self, table: MappedTable, constraint: MappedCheck | MappedForeignKey) -> Order:
+        """VALIDATE CONSTRAINT; rows that violate it are a problem, and it stays NOT VALID."""
         statement = ddl.validate_constraint(table, constraint.name)
-        started = time.monotonic()
-        try:
-            connection.execute(statement.encode())
-            self.took(table, constraint.name, time.monotonic() - started)
-        except psycopg.errors.ForeignKeyViolation:
-            assert isinstance(constraint, MappedForeignKey)
-            sample = evidence.orphans(connection, table, constraint)
-            self.report(problems.orphan_rows(table, constraint, sample, statement))
-        except psycopg.errors.CheckViolation:
-            assert isinstance(constraint, MappedCheck)
-            sample = evidence.violations(connection, table, constraint)
-            self.report(problems.violating_rows(table, constraint, sample, statement))
-        except psycopg.Error as error:
-            kind: Kind = "check" if isinstance(constraint, MappedCheck) else "foreign_key"
-            self.refuse(error, kind, table.full_name, constraint.name, statement)
+
+        def looked_at() -> None:
+            self._there.add_constraint(table, constraint.name, valid=True)
+
+        def refused(connection: psycopg.Connection[Any], error: psycopg.Error) -> None:
+            import psycopg
+
+            if isinstance(error, psycopg.errors.ForeignKeyViolation) and isinstance(constraint, MappedForeignKey):
+                sample = evidence.orphans(connection, table, constraint)
+                self.report(problems.orphan_rows(table, constraint, sample, statement))
+            elif isinstance(error, psycopg.errors.CheckViolation) and isinstance(constraint, MappedCheck):
+                sample = evidence.violations(connection, table, constraint)
+                self.report(problems.violating_rows(table, constraint, sample, statement))
+            else:
+                kind: Kind = "check" if isinstance(constraint, MappedCheck) else "foreign_key"
+                self.refuse(error, kind, table.full_name, constraint.name, statement)
+            looked_at()
+
+        return Order(statement, looked_at, refused)
+
+
+def _cost(table: MappedTable) -> int:
+    """About what building an index of the table takes, in bytes of table read in that time."""
+    return table.source.row_estimate * _ROW_COST + (table.source.size_bytes or 0)
 
 
 def _keys(table: MappedTable) -> list[MappedKey]:

@@ -38,7 +38,7 @@ class JobPool:
         on_retry: Callable[[str, int, float], None] | None = None,
     ) -> None:
         self._connect = connect
-        self._parallel = max(1, parallel)
+        self.parallel = max(1, parallel)
         self._settings = tuple(settings)
         self._stop_asked = stop
         self._on_retry = on_retry
@@ -62,9 +62,9 @@ class JobPool:
         """
         if not jobs:
             return []
-        if len(jobs) == 1 or self._parallel == 1:
+        if len(jobs) == 1 or self.parallel == 1:
             return [self._run_one(job) for job in jobs]
-        with ThreadPoolExecutor(min(self._parallel, len(jobs)), thread_name_prefix="ddl") as executor:
+        with ThreadPoolExecutor(min(self.parallel, len(jobs)), thread_name_prefix="ddl") as executor:
             futures = [executor.submit(self._run_one, job) for job in jobs]
             try:
                 return [future.result() for future in futures]
@@ -128,8 +128,8 @@ class JobPool:
                 self._busy.add(connection)
                 return connection
         connection = self._connect()
-        for statement in self._settings:
-            connection.execute(statement)
+        if self._settings:
+            connection.execute("; ".join(self._settings).encode())
         with self._lock:
             self._busy.add(connection)
         return connection

@@ -22,17 +22,20 @@ Three rules make a repeated or belated write impossible:
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..errors import StateError
 from ..model import KeyRange, KeyValue
 from .ddl import quote_ident, quote_literal
+from .exchange import exchange
 
 if TYPE_CHECKING:
     import psycopg
 
     Connection: TypeAlias = psycopg.Connection[Any]
+    Cursor: TypeAlias = psycopg.Cursor[Any]
 
 Constraint: TypeAlias = tuple[str, str, str, str, bool]
 """(schema, table, name, definition, whether it was validated) of a foreign key set aside."""
@@ -44,6 +47,10 @@ LEDGER_TABLES = ("_mpm_chunk", "_mpm_chunk_unlogged", "_mpm_range", "_mpm_constr
 
 LEDGER_RELATIONS = frozenset((*LEDGER_TABLES, *(f"{name}_pkey" for name in LEDGER_TABLES)))
 """All names the ledger uses in its schema."""
+
+
+MOVED = "22012"
+"""division_by_zero: how the ledger's conditions inside a message fail (`Ledger.fence`, `Ledger.set_loaded`)."""
 
 
 class LedgerMovedError(Exception):
@@ -90,6 +97,15 @@ class RangeProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class TableOverview:
+    """What the ledger says of one table: no ranges until they are planned; those not begun have no progress."""
+
+    entry: LedgerTable
+    ranges: tuple[KeyRange, ...]
+    progress: dict[int, RangeProgress]
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkPosition:
     """The identity of one chunk in the ledger."""
 
@@ -125,77 +141,75 @@ class Ledger:
         row = connection.execute(f"SELECT run_id::text, config_hash FROM {self.name('_mpm_run')}").fetchone()
         return (row[0], row[1]) if row else None
 
-    def create(self, connection: Connection, *, config_hash: str, mode: str, tool_version: str) -> None:
-        """Replace whatever ledger there is by an empty one of this run, in one transaction."""
-        with connection.transaction():
-            self.drop(connection)
-            connection.execute(
-                f"CREATE TABLE {self.name('_mpm_run')} (run_id uuid PRIMARY KEY, config_hash text NOT NULL,"
-                " mode text NOT NULL, tool_version text NOT NULL, started_at timestamptz NOT NULL DEFAULT now())"
+    def create(
+        self,
+        connection: Connection,
+        *,
+        config_hash: str,
+        mode: str,
+        tool_version: str,
+        tables: Sequence[LedgerTable] = (),
+    ) -> None:
+        """Replace whatever ledger there is by one of this run, with those tables as planned.
+
+        One message, and so one transaction, or part of the caller's.
+        """
+        run = ", ".join(quote_literal(text) for text in (self.run_id, config_hash, mode, tool_version))
+        statements = [
+            f"DROP TABLE IF EXISTS {', '.join(self.name(table) for table in LEDGER_TABLES)}",
+            f"CREATE TABLE {self.name('_mpm_run')} (run_id uuid PRIMARY KEY, config_hash text NOT NULL,"
+            " mode text NOT NULL, tool_version text NOT NULL, started_at timestamptz NOT NULL DEFAULT now())",
+            f"CREATE TABLE {self.name('_mpm_table')} (table_id integer PRIMARY KEY, source text NOT NULL,"
+            " target text NOT NULL, status text NOT NULL, generation integer NOT NULL DEFAULT 0,"
+            " unlogged boolean NOT NULL, restore_logged boolean NOT NULL, resumable boolean NOT NULL,"
+            " action text NOT NULL, fingerprint text NOT NULL, rows bigint NOT NULL DEFAULT 0,"
+            " skipped bigint NOT NULL DEFAULT 0, trial text NOT NULL)",
+            f"CREATE TABLE {self.name('_mpm_range')} (table_id integer, range_id integer, after_key text,"
+            " upto_key text, row_estimate bigint NOT NULL, PRIMARY KEY (table_id, range_id))",
+            f"CREATE TABLE {self.name('_mpm_constraint')} (target_schema text NOT NULL, target_table text NOT NULL,"
+            " name text NOT NULL, definition text NOT NULL, validated boolean NOT NULL,"
+            " PRIMARY KEY (target_schema, target_table, name))",
+        ]
+        for unlogged, table in (("", "_mpm_chunk"), ("UNLOGGED ", "_mpm_chunk_unlogged")):
+            statements.append(
+                f"CREATE {unlogged}TABLE {self.name(table)} (table_id integer, generation integer,"
+                " range_id integer, seq integer, last_key text, rows bigint NOT NULL, skipped bigint NOT NULL,"
+                " done boolean NOT NULL, PRIMARY KEY (table_id, generation, range_id, seq))"
             )
-            connection.execute(
-                f"CREATE TABLE {self.name('_mpm_table')} (table_id integer PRIMARY KEY, source text NOT NULL,"
-                " target text NOT NULL, status text NOT NULL, generation integer NOT NULL DEFAULT 0,"
-                " unlogged boolean NOT NULL, restore_logged boolean NOT NULL, resumable boolean NOT NULL,"
-                " action text NOT NULL, fingerprint text NOT NULL, rows bigint NOT NULL DEFAULT 0,"
-                " skipped bigint NOT NULL DEFAULT 0, trial text NOT NULL)"
-            )
-            connection.execute(
-                f"CREATE TABLE {self.name('_mpm_range')} (table_id integer, range_id integer, after_key text,"
-                " upto_key text, row_estimate bigint NOT NULL, PRIMARY KEY (table_id, range_id))"
-            )
-            connection.execute(
-                f"CREATE TABLE {self.name('_mpm_constraint')} (target_schema text NOT NULL, target_table text NOT NULL,"
-                " name text NOT NULL, definition text NOT NULL, validated boolean NOT NULL,"
-                " PRIMARY KEY (target_schema, target_table, name))"
-            )
-            for unlogged, table in (("", "_mpm_chunk"), ("UNLOGGED ", "_mpm_chunk_unlogged")):
-                connection.execute(
-                    f"CREATE {unlogged}TABLE {self.name(table)} (table_id integer, generation integer,"
-                    " range_id integer, seq integer, last_key text, rows bigint NOT NULL, skipped bigint NOT NULL,"
-                    " done boolean NOT NULL, PRIMARY KEY (table_id, generation, range_id, seq))"
-                )
-            connection.execute(
-                f"INSERT INTO {self.name('_mpm_run')} (run_id, config_hash, mode, tool_version)"
-                " VALUES (%s, %s, %s, %s)",
-                (self.run_id, config_hash, mode, tool_version),
-            )
+        statements.append(
+            f"INSERT INTO {self.name('_mpm_run')} (run_id, config_hash, mode, tool_version) VALUES ({run})"
+        )
+        if tables:
+            statements.append(self._entering(tables))
+        connection.execute("; ".join(statements).encode())
+
+    def add_tables(self, connection: Connection, tables: Sequence[LedgerTable]) -> None:
+        """Enter further tables as planned."""
+        connection.execute(self._entering(tables).encode())
+
+    def _entering(self, tables: Sequence[LedgerTable]) -> str:
+        return (
+            f"INSERT INTO {self.name('_mpm_table')} (table_id, source, target, status, unlogged, restore_logged,"
+            f" resumable, action, fingerprint, trial) VALUES {', '.join(_row(table) for table in tables)}"
+        )
 
     def drop(self, connection: Connection) -> None:
         """Remove the ledger; the run is complete or superseded."""
-        for table in LEDGER_TABLES:
-            connection.execute(f"DROP TABLE IF EXISTS {self.name(table)}")
+        connection.execute(f"DROP TABLE IF EXISTS {', '.join(self.name(table) for table in LEDGER_TABLES)}")
 
     # -- tables and ranges -----------------------------------------------------------------------------------------
 
-    def add_table(self, connection: Connection, table: LedgerTable) -> None:
-        """Enter a table as planned."""
-        connection.execute(
-            f"INSERT INTO {self.name('_mpm_table')} (table_id, source, target, status, unlogged, restore_logged,"
-            " resumable, action, fingerprint, trial) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            (
-                table.table_id,
-                table.source,
-                table.target,
-                table.status,
-                table.unlogged,
-                table.restore_logged,
-                table.resumable,
-                table.action,
-                table.fingerprint,
-                table.trial,
-            ),
-        )
-
     def tables(self, connection: Connection) -> dict[int, LedgerTable]:
         """All tables of the run by id; none when the ledger is of another run by now."""
-        rows = connection.execute(
+        return {row[0]: LedgerTable(*row) for row in self._entries(connection)}
+
+    def _entries(self, connection: Connection) -> Cursor:
+        return connection.execute(
             "SELECT table_id, source, target, status, generation, unlogged, restore_logged, resumable, action,"
             " fingerprint, rows, skipped, trial"
             f" FROM {self.name('_mpm_table')} WHERE {self._ours}",
             (self.run_id,),
-        ).fetchall()
-        return {row[0]: LedgerTable(*row) for row in rows}
+        )
 
     def keep_constraint(self, connection: Connection, constraint: Constraint) -> None:
         """Enter a foreign key that is to be put back, and validated, at the end of the run."""
@@ -221,16 +235,23 @@ class Ledger:
         )
 
     def set_ranges(self, connection: Connection, table_id: int, ranges: tuple[KeyRange, ...]) -> None:
-        """Store the plan of a table; it stays the same for the rest of the run."""
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                f"INSERT INTO {self.name('_mpm_range')} (table_id, range_id, after_key, upto_key, row_estimate)"
-                " VALUES (%s, %s, %s, %s, %s)",
-                [
-                    (table_id, item.id, _encode_key(item.after), _encode_key(item.upto), item.row_estimate)
-                    for item in ranges
-                ],
-            )
+        """Store the plan of a table, durably; it stays the same for the rest of the run.
+
+        Chunks mean nothing without the ranges they belong to: a crash must not take these alone. Raises
+        StatementError: a unique violation when the table has ranges, `MOVED` when the ledger is of another run by now.
+        """
+        rows = [(str(item.id), _sql_key(item.after), _sql_key(item.upto), str(item.row_estimate)) for item in ranges]
+        exchange(
+            connection,
+            [
+                "BEGIN",
+                "SET LOCAL synchronous_commit = on",
+                f"SELECT 1 / count(*) FROM {self.name('_mpm_run')} WHERE run_id = {quote_literal(self.run_id)}::uuid",
+                f"INSERT INTO {self.name('_mpm_range')} (table_id, range_id, after_key, upto_key, row_estimate) VALUES "
+                + ", ".join(f"({table_id}, {', '.join(row)})" for row in rows),
+                "COMMIT",
+            ],
+        )
 
     def ranges(self, connection: Connection, table_id: int) -> tuple[KeyRange, ...]:
         """The stored plan of a table, in range order; empty when it was not planned yet."""
@@ -241,12 +262,59 @@ class Ledger:
         ).fetchall()
         return tuple(KeyRange(row[0], _decode_key(row[1]), _decode_key(row[2]), row[3]) for row in rows)
 
-    def set_prepared(self, connection: Connection, table_id: int, *, unlogged: bool, restore_logged: bool) -> None:
-        """The target table is empty (or, for upsert, checked) and ready for rows."""
-        connection.execute(
-            f"UPDATE {self.name('_mpm_table')} SET status = 'prepared', unlogged = %s, restore_logged = %s"
-            " WHERE table_id = %s",
-            (unlogged, restore_logged, table_id),
+    def overview(self, connection: Connection, single: Mapping[int, int] | None = None) -> dict[int, TableOverview]:
+        """All that the ledger says, by table id, in one round trip.
+
+        ``single`` are tables of one range, with their estimated rows: it is stored first, where there is none yet.
+        """
+        with connection.pipeline():
+            if single:
+                connection.execute(
+                    f"INSERT INTO {self.name('_mpm_range')} (table_id, range_id, row_estimate)"
+                    " SELECT id, 0, estimate FROM unnest(%s::int[], %s::bigint[]) AS given (id, estimate)"
+                    f" WHERE NOT EXISTS (SELECT FROM {self.name('_mpm_range')} AS r WHERE r.table_id = given.id)"
+                    f" AND {self._ours}",
+                    (list(single), list(single.values()), self.run_id),
+                )
+            planned, begun, entered = self._questions(connection)
+        tables = {row[0]: LedgerTable(*row) for row in entered}
+        ranges: dict[int, list[KeyRange]] = {}
+        for row in planned:
+            ranges.setdefault(row[0], []).append(KeyRange(row[1], _decode_key(row[2]), _decode_key(row[3]), row[4]))
+        progress: dict[int, dict[int, RangeProgress]] = {}
+        for row in (row for cursor in begun for row in cursor):
+            progress.setdefault(row[0], {})[row[1]] = RangeProgress(
+                row[2], _decode_key(row[3]), int(row[4]), int(row[5]), row[6]
+            )
+        return {
+            table_id: TableOverview(entry, tuple(ranges.get(table_id, ())), progress.get(table_id, {}))
+            for table_id, entry in tables.items()
+        }
+
+    def _questions(self, connection: Connection) -> tuple[Cursor, list[Cursor], Cursor]:
+        """Ranges, the progress of logged and unlogged tables, and the tables, of the whole ledger; not yet read."""
+        planned = connection.execute(
+            f"SELECT table_id, range_id, after_key, upto_key, row_estimate FROM {self.name('_mpm_range')}"
+            " ORDER BY table_id, range_id"
+        )
+        begun = [
+            connection.execute(
+                "SELECT DISTINCT ON (table_id, range_id) table_id, range_id, seq + 1, last_key,"
+                " sum(c.rows) OVER w, sum(c.skipped) OVER w, bool_or(done) OVER w"
+                f" FROM {self._chunks(unlogged)} AS c JOIN {self.name('_mpm_table')} AS t USING (table_id, generation)"
+                " WHERE t.unlogged = %s WINDOW w AS (PARTITION BY table_id, range_id)"
+                " ORDER BY table_id, range_id, seq DESC",
+                (unlogged,),
+            )
+            for unlogged in (False, True)
+        ]
+        return planned, begun, self._entries(connection)
+
+    def set_prepared(self, table_id: int, *, unlogged: bool, restore_logged: bool) -> str:
+        """The statement that says: the target table is empty (or, for upsert, checked) and ready for rows."""
+        return (
+            f"UPDATE {self.name('_mpm_table')} SET status = 'prepared', unlogged = {unlogged},"
+            f" restore_logged = {restore_logged} WHERE table_id = {table_id}"
         )
 
     def set_action(self, connection: Connection, table_id: int, action: Action) -> None:
@@ -292,25 +360,24 @@ class Ledger:
         """Whether a crash took the rows of a loaded table: the target has it as an unlogged one, and keeps it so."""
         return table.unlogged and not table.restore_logged and not self.progress(connection, table)
 
-    def set_loaded(self, connection: Connection, table: LedgerTable, range_ids: frozenset[int]) -> tuple[int, int]:
-        """Within the caller's transaction (synchronous_commit on): declare all rows of the table present.
+    def set_loaded(self, table: LedgerTable, range_ids: frozenset[int]) -> str:
+        """The statement, in a transaction with synchronous_commit on, that declares all rows of the table present.
 
-        Returns (rows, skipped). Raises LedgerMovedError when a range is not done after all, which a crash of the
-        server in between can cause.
+        It answers rows and skipped. It fails, by a division by zero, when a range is not done after all, which a crash
+        of the server in between can cause, or when another attempt took over.
         """
-        progress = self.progress(connection, table)
-        if {range_id for range_id, item in progress.items() if item.done} != range_ids:
-            raise LedgerMovedError(f"table {table.target}: chunks are missing from the ledger")
-        rows = sum(item.rows for item in progress.values())
-        skipped = sum(item.skipped for item in progress.values())
-        updated = connection.execute(
-            f"UPDATE {self.name('_mpm_table')} SET status = 'loaded', rows = %s, skipped = %s"
-            " WHERE table_id = %s AND generation = %s",
-            (rows, skipped, table.table_id, table.generation),
+        ids = ", ".join(str(range_id) for range_id in sorted(range_ids))
+        return (
+            "WITH found AS (SELECT coalesce(sum(rows), 0) AS rows, coalesce(sum(skipped), 0) AS skipped,"
+            " array_agg(DISTINCT range_id ORDER BY range_id) FILTER (WHERE done) AS done"
+            f" FROM {self._chunks(table.unlogged)} WHERE table_id = {table.table_id}"
+            f" AND generation = {table.generation}), loaded AS ("
+            f"UPDATE {self.name('_mpm_table')} AS t SET status = 'loaded', rows = found.rows, skipped = found.skipped"
+            f" FROM found WHERE t.table_id = {table.table_id} AND t.generation = {table.generation}"
+            f" AND found.done = ARRAY[{ids}]::integer[]"
+            f" AND EXISTS (SELECT FROM {self.name('_mpm_run')} WHERE run_id = {quote_literal(self.run_id)}::uuid)"
+            " RETURNING t.rows, t.skipped) SELECT max(rows), max(skipped), 1 / count(*) FROM loaded"
         )
-        if updated.rowcount != 1:
-            raise LedgerMovedError(f"table {table.target}: another attempt took over")
-        return rows, skipped
 
     # -- chunks ----------------------------------------------------------------------------------------------------
 
@@ -348,10 +415,9 @@ class Ledger:
                 f"EXISTS (SELECT FROM {chunks} WHERE (table_id, generation, range_id, seq)"
                 f" = ({place}, {position.seq - 1}))"
             )
-        key = _encode_key(last_key)
         return (
             f"INSERT INTO {chunks} (table_id, generation, range_id, seq, last_key, rows, skipped, done) VALUES"
-            f" ({place}, {position.seq}, {'NULL' if key is None else quote_literal(key)},"
+            f" ({place}, {position.seq}, {_sql_key(last_key)},"
             f" CASE WHEN {chained} THEN {rows} END, CASE WHEN {unless} THEN NULL ELSE {skipped} END, {done})"
         )
 
@@ -407,7 +473,7 @@ def refused_chunk(error: psycopg.Error) -> Literal["doubled", "unchained", "cond
 def take_over(connection: Connection, mine: Ledger, targets: list[str]) -> list[str]:
     """Make an unfinished run whose ledger is in another schema begin those tables again that this run has too.
 
-    Within the caller's transaction, under the locks of the tables' schemas. Returns their target names.
+    Under the locks of the tables' schemas, one transaction for each other ledger. Returns their target names.
     """
     rows = connection.execute(
         "SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
@@ -418,15 +484,16 @@ def take_over(connection: Connection, mine: Ledger, targets: list[str]) -> list[
     taken: list[str] = []
     for (schema,) in rows:
         other = Ledger(schema, "")
-        found = connection.execute(
-            f"UPDATE {other.name('_mpm_table')} SET generation = generation + 1, status = 'planned', rows = 0,"
-            " skipped = 0 WHERE target = ANY (%s) AND status <> 'planned' RETURNING table_id, target",
-            (targets,),
-        ).fetchall()
-        for chunks in ("_mpm_chunk", "_mpm_chunk_unlogged"):
-            connection.execute(
-                f"DELETE FROM {other.name(chunks)} WHERE table_id = ANY (%s)", ([row[0] for row in found],)
-            )
+        with connection.transaction():
+            found = connection.execute(
+                f"UPDATE {other.name('_mpm_table')} SET generation = generation + 1, status = 'planned', rows = 0,"
+                " skipped = 0 WHERE target = ANY (%s) AND status <> 'planned' RETURNING table_id, target",
+                (targets,),
+            ).fetchall()
+            for chunks in ("_mpm_chunk", "_mpm_chunk_unlogged"):
+                connection.execute(
+                    f"DELETE FROM {other.name(chunks)} WHERE table_id = ANY (%s)", ([row[0] for row in found],)
+                )
         taken += [row[1] for row in found]
     return sorted(taken)
 
@@ -445,9 +512,22 @@ def drop_left_over(connection: Connection, run_id: str) -> None:
             ledger.drop(connection)
 
 
+def _row(table: LedgerTable) -> str:
+    """A new table's row for `Ledger.create`."""
+    texts = [quote_literal(text) for text in (table.source, table.target, table.status)]
+    flags = [str(flag) for flag in (table.unlogged, table.restore_logged, table.resumable)]
+    rest = [quote_literal(text) for text in (table.action, table.fingerprint, table.trial)]
+    return f"({', '.join([str(table.table_id), *texts, *flags, *rest])})"
+
+
 def _encode_key(key: KeyValue | None) -> str | None:
     # JSON with ASCII escapes: U+0000 and lone surrogates, legal in SQL Server keys, pass through a text column.
     return None if key is None else json.dumps(list(key))
+
+
+def _sql_key(key: KeyValue | None) -> str:
+    text = _encode_key(key)
+    return "NULL" if text is None else quote_literal(text)
 
 
 def _decode_key(text: str | None) -> KeyValue | None:

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..events import EventSink, Message, Phase, PhaseStarted, Retry
 from ..mapping.objects import MappedTable
 from . import problems
 from .classify import is_transient
+from .exchange import each
 from .inspect import read_built_objects
+from .jobs import JobPool
 from .problems import FinalizeResult, Kind, Problem
 
 if TYPE_CHECKING:
     import psycopg
+
+AT_ONCE = 100
+"""Statements sent together at most: so many may still be carried out after a stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A statement to be carried out, and what follows from it."""
+
+    statement: str
+    accepted: Callable[[], None]
+    refused: Callable[[psycopg.Connection[Any], psycopg.Error], None]
+    """May raise the error again, when it may pass by itself."""
+
 
 _WORTH_TELLING = 1.0
 """Seconds."""
@@ -22,6 +40,8 @@ _WORTH_TELLING = 1.0
 
 class StatementRunner:
     """What the phases of finalizing share; its methods are called from the pool's threads."""
+
+    pool: JobPool
 
     def __init__(self, on_event: EventSink | None, tables: Sequence[MappedTable]) -> None:
         self.on_event = on_event
@@ -52,6 +72,58 @@ class StatementRunner:
                 return True
             return self.refuse(error, kind, owner, name, statement)
         return True
+
+    def order(
+        self,
+        kind: Kind,
+        owner: str,
+        name: str,
+        statement: str,
+        *,
+        table: MappedTable | None = None,
+        created: Callable[[], None] | None = None,
+        failed: Callable[[], None] | None = None,
+    ) -> Order:
+        """What `execute` does, as an `Order` that counts what was created; one of the two is called afterwards."""
+
+        def accepted() -> None:
+            self.count("created", kind)
+            if created is not None:
+                created()
+
+        def refused(connection: psycopg.Connection[Any], error: psycopg.Error) -> None:
+            if table is not None and not is_transient(error) and self.is_there_now(connection, table, name):
+                accepted()
+                return
+            self.refuse(error, kind, owner, name, statement)
+            if failed is not None:
+                failed()
+
+        return Order(statement, accepted, refused)
+
+    def carry_out(self, orders: Sequence[Order], *, parallel: bool = True) -> None:
+        """Carry out orders, many a message, over the pool's connections (``parallel`` False: over one, in order)."""
+        share = -(-len(orders) // self.pool.parallel) if parallel else len(orders)
+        size = max(1, min(share, AT_ONCE))
+        batches = [list(orders[start : start + size]) for start in range(0, len(orders), size)]
+        jobs = [partial(self._carry_out, batch) for batch in batches]
+        if parallel:
+            self.pool.run(jobs)
+        else:
+            for job in jobs:
+                self.pool.run([job])
+
+    @staticmethod
+    def _carry_out(left: list[Order], connection: psycopg.Connection[Any]) -> None:
+        """Orders that are done leave the list: after a lost connection only the others are repeated."""
+        import psycopg
+
+        for outcome in each(connection, [order.statement for order in left]):
+            if isinstance(outcome, psycopg.Error):
+                left[0].refused(connection, outcome)
+            else:
+                left[0].accepted()
+            del left[0]
 
     @staticmethod
     def is_there_now(connection: psycopg.Connection[Any], table: MappedTable, name: str) -> bool:

@@ -98,7 +98,7 @@ class RowStream:
 
 @dataclass(frozen=True)
 class Answer:
-    """The first result of a batch, whole: values in the Python forms of `values`."""
+    """A result of a batch, whole: values in the Python forms of `values`."""
 
     columns: tuple[ColumnMetadata, ...]
     rows: list[list[Any]]
@@ -283,14 +283,14 @@ class Client:
             raise ServerFailure(errors)
         return None
 
-    def fetch(self, sql: str) -> Answer | None:
-        """Run a batch and read its answer whole; None when it returns no rows. For small results.
+    def fetch(self, sql: str) -> list[Answer]:
+        """Run a batch and read its results whole; none when it returns no rows. For small results.
 
-        Further results of the batch are read past. Raises as `execute`.
+        Raises as `execute`, also when a statement in the midst of the batch failed.
         """
         stream = self.query(sql)
         if stream is None:
-            return None
+            return []
         data = bytearray(stream.payload)
         last = stream.last
         while not last:
@@ -300,12 +300,11 @@ class Client:
             header, payload = packet
             last = header.is_last
             data += payload
-        results = self._results(ByteReader(data, complete=True), stream.columns)
-        return Answer(stream.columns, results[0])
+        return self._results(ByteReader(data, complete=True), stream.columns)
 
-    def _results(self, reader: ByteReader, columns: Sequence[ColumnMetadata]) -> list[list[list[Any]]]:
-        """The rows of every result of an answer whose first COLMETADATA has been read."""
-        results: list[list[list[Any]]] = [[]]
+    def _results(self, reader: ByteReader, columns: tuple[ColumnMetadata, ...]) -> list[Answer]:
+        """Every result of an answer whose first COLMETADATA has been read."""
+        results = [Answer(columns, [])]
         decoder = RowDecoder(columns)
         errors: list[k.ServerMessage] = []
         failed = False
@@ -313,12 +312,12 @@ class Client:
             kind = reader.data[reader.pos]
             if kind in (k.ROW, k.NBCROW):
                 reader.u8()
-                results[-1].append(decoder.row(reader) if kind == k.ROW else decoder.nbc_row(reader))
+                results[-1].rows.append(decoder.row(reader) if kind == k.ROW else decoder.nbc_row(reader))
                 continue
             token = k.read_token(reader)
             if isinstance(token, k.Columns) and token.columns:
                 decoder = RowDecoder(token.columns)
-                results.append([])
+                results.append(Answer(token.columns, []))
             elif isinstance(token, k.ServerMessage) and token.is_error:
                 errors.append(token)
             elif isinstance(token, k.Done):

@@ -40,6 +40,15 @@ class Channel(Generic[T]):
             self._changed.notify_all()
             return item
 
+    def poll(self) -> T | None:
+        """An item that is there already; None without one."""
+        with self._changed:
+            if not self._items or self._closed:
+                return None
+            item = self._items.popleft()
+            self._changed.notify_all()
+            return item
+
     def close(self) -> list[T]:
         """End the channel; returns what was still waiting. Idempotent."""
         with self._changed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -11,7 +12,7 @@ from ..errors import ConnectionFailed, MigrationError, StateError
 from ..events import EventSink, Retry, Waiting
 from ..target import lock
 from ..target.classify import translated
-from ..target.connect import TargetSettings, connect_target
+from ..target.connect import TargetSettings, connect_target, round_trip
 from ..target.login import SOON
 from ..waiting import PATIENCE
 from .retry import Backoff
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from ..target.ledger import Ledger
 
 T = TypeVar("T")
+_FRESH = 2.0
+"""Seconds for which a connection that has answered is not asked whether it is there: far away that takes its time."""
 
 
 class Control:
@@ -41,6 +44,8 @@ class Control:
         self._ledger: Ledger | None = None
         self._connection: psycopg.Connection[Any] | None = None
         self._stoppable: Literal["never", "later", "at once"] = "never"
+        self._heard = 0.0
+        """When the connection answered last."""
 
     def __enter__(self) -> Control:
         self._connection = self._first()
@@ -102,8 +107,13 @@ class Control:
             with suppress(Exception):  # the connection may be closing
                 connection.cancel_safe(timeout=2.0)
 
+    def round_trip(self) -> float:
+        """Seconds that an empty question takes."""
+        return self.call("reaching the target", round_trip)
+
     def live(self) -> psycopg.Connection[Any]:
         """A connection that answers, with the locks held. Raises ConnectionFailed, StateError."""
+        self._heard = 0.0
         return self.call("reaching the target", lambda connection: connection)
 
     def call(self, doing: str, work: Callable[[psycopg.Connection[Any]], T]) -> T:
@@ -112,7 +122,9 @@ class Control:
 
         def attempt() -> T:
             with translated(None, doing):
-                return work(self._open())
+                done = work(self._open())
+            self._heard = time.monotonic()
+            return done
 
         def on_retry(error: MigrationError, delay: float) -> None:
             self._emit(Retry(table=None, reason=error.message, attempt=backoff.failures, delay=delay))
@@ -124,6 +136,8 @@ class Control:
 
         connection = self._connection
         if connection is not None and not connection.closed:
+            if time.monotonic() - self._heard < _FRESH:
+                return connection
             try:
                 connection.execute("SELECT 1")
                 return connection

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Generic, Protocol, TypeVar, cast
 
 
@@ -27,6 +29,18 @@ class PoolClosedError(Exception):
     """The pool was closed: the run is being stopped."""
 
 
+class Lease(Generic[T]):
+    """A connection lent until `release`."""
+
+    def __init__(self, connection: T, give_back: Callable[..., None]) -> None:
+        self.connection = connection
+        self._give_back = give_back
+
+    def release(self, *, keep: bool) -> None:
+        """Give it back, to serve again or to be closed; once."""
+        self._give_back(keep=keep)
+
+
 class Pool(Generic[T]):
     """Up to ``limit`` open connections of any kinds together, each with one user at most.
 
@@ -40,7 +54,11 @@ class Pool(Generic[T]):
         self._idle: list[tuple[Hashable, T]] = []
         self._in_use: dict[int, T] = {}
         self._open = 0
+        self._coming: Counter[Hashable] = Counter()
+        self._expected: Counter[Hashable] = Counter()
+        """By kind: connections being opened ahead, and users that wait for them."""
         self._closed = False
+        self._waiting = 0
         self._changed = threading.Condition()
 
     @contextmanager
@@ -58,6 +76,36 @@ class Pool(Generic[T]):
         finally:
             self._give_back(kind, connection, keep=keep)
 
+    def warm(self, kind: Hashable, connect: Callable[[], T], count: int) -> None:
+        """Open connections of a kind ahead, as far as ``limit`` lets: all at once, in threads of their own.
+
+        One that fails is nobody's: whoever needs it opens another, and is told why it cannot be.
+        """
+        for _ in range(count):
+            with self._changed:
+                if self._closed or self._open >= self.limit:
+                    return
+                self._open += 1
+                self._coming[kind] += 1
+            threading.Thread(target=self._open_ahead, args=(kind, connect), name="open", daemon=True).start()
+
+    def _open_ahead(self, kind: Hashable, connect: Callable[[], T]) -> None:
+        opened: T | None = None
+        try:
+            with suppress(Exception):
+                opened = connect()
+        finally:
+            with self._changed:
+                self._coming[kind] -= 1
+                keep = opened is not None and not self._closed
+                if keep and opened is not None:
+                    self._idle.append((kind, opened))
+                else:
+                    self._open -= 1
+                self._changed.notify_all()
+        if opened is not None and not keep:
+            _close(opened)
+
     def _take(self, kind: Hashable, connect: Callable[[], T]) -> T:
         evicted: T | None = None
         with self._changed:
@@ -69,13 +117,20 @@ class Pool(Generic[T]):
                         del self._idle[index]
                         self._in_use[id(connection)] = connection
                         return connection
+                if self._expected[kind] < self._coming[kind]:  # one is being opened that nobody else waits for
+                    self._expected[kind] += 1
+                    self._changed.wait()
+                    self._expected[kind] -= 1
+                    continue
                 if self._open < self.limit:
                     self._open += 1
                     break
                 if self._idle:
                     evicted = self._idle.pop(0)[1]
                     break
+                self._waiting += 1
                 self._changed.wait()
+                self._waiting -= 1
         try:
             if evicted is not None:
                 _close(evicted)
@@ -84,11 +139,30 @@ class Pool(Generic[T]):
         except BaseException:
             with self._changed:
                 self._open -= 1
-                self._changed.notify()
+                self._changed.notify_all()
             raise
         with self._changed:
             self._in_use[id(connection)] = connection
         return connection
+
+    def spare(self, kind: Hashable, connect: Callable[[], T]) -> Lease[T] | None:
+        """An idle connection of a kind that nobody waits for; None, and one is opened ahead if it may be, without one.
+
+        Raises PoolClosedError.
+        """
+        with self._changed:
+            if self._closed:
+                raise PoolClosedError("stopped")
+            if not self._waiting:
+                for index, (idle_kind, connection) in enumerate(self._idle):
+                    if idle_kind == kind:
+                        del self._idle[index]
+                        self._in_use[id(connection)] = connection
+                        return Lease(connection, partial(self._give_back, kind, connection))
+            if self._waiting or self._coming[kind]:
+                return None
+        self.warm(kind, connect, 1)
+        return None
 
     def _give_back(self, kind: Hashable, connection: T, *, keep: bool) -> None:
         keep = keep and not self._closed and self._usable(connection)
@@ -100,7 +174,7 @@ class Pool(Generic[T]):
                 self._idle.append((kind, connection))
             else:
                 self._open -= 1
-            self._changed.notify()
+            self._changed.notify_all()
 
     def close_idle(self) -> None:
         """Close the connections nobody uses, to leave room for others."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +18,8 @@ from ..source.source import ChosenReader
 from ..target import ddl
 from ..target.classify import translated
 from ..target.connect import TargetSettings
-from ..target.ledger import Ledger, LedgerMovedError, LedgerTable, RangeProgress
+from ..target.exchange import StatementError, exchange
+from ..target.ledger import MOVED, Ledger, LedgerMovedError, LedgerTable, RangeProgress, TableOverview
 from ..target.prepare import empty_table
 from ..target.session import LoadSession
 from .context import WorkerContext, open_session
@@ -62,8 +63,12 @@ class OpenTable:
 class TableWork:
     """Opens and finishes tables; every method is safe to call again after a failure."""
 
-    def __init__(self, options: TransferOptions, context: WorkerContext) -> None:
+    def __init__(
+        self, options: TransferOptions, context: WorkerContext, known: Mapping[int, TableOverview] | None = None
+    ) -> None:
+        """``known`` is what the ledger said of tables just now: it serves for the first `open` of each."""
         self._options = options
+        self._known = dict(known or {})
         self._context = context
         self._ledger = Ledger(options.ledger_schema, options.run_id)
         self._source = open_source(options.source)
@@ -72,11 +77,9 @@ class TableWork:
 
     def open(self, plan: TablePlan) -> OpenTable:
         """Plan the ranges (or take the stored ones), choose the reader, make the tasks."""
-        entry = self._on_target(plan, "reading the ledger", lambda session: self._entry(session, plan))
-        ranges = self._ranges(plan)
-        progress = self._on_target(
-            plan, "reading the ledger", lambda session: self._ledger.progress(session.connection, entry)
-        )
+        found = self._known.pop(plan.table_id, None) or self._look(plan)
+        entry, progress = found.entry, found.progress
+        ranges = found.ranges or self._plan(plan)
         if not plan.resumable and progress and not all(progress[item.id].done for item in ranges):
             return self.open_again(plan)
         reader = self._choose_reader(plan)
@@ -123,8 +126,10 @@ class TableWork:
                 self._ledger.begin_again(connection, plan.table_id)
                 if not plan.merges:
                     empty_table(connection, plan.table)
-                self._ledger.set_prepared(
-                    connection, plan.table_id, unlogged=entry.unlogged, restore_logged=entry.restore_logged
+                connection.execute(
+                    self._ledger.set_prepared(
+                        plan.table_id, unlogged=entry.unlogged, restore_logged=entry.restore_logged
+                    )
                 )
 
         self._on_target(plan, "beginning the table again", reset)
@@ -138,19 +143,30 @@ class TableWork:
     def finish(self, plan: TablePlan, opened: OpenTable) -> tuple[int, int] | None:
         """Declare the rows present, durably; (rows, skipped), or None when chunks turn out to be missing."""
         range_ids = frozenset(opened.done) | frozenset(task.range.id for task in opened.tasks)
+        statements = [
+            "BEGIN",
+            "SET LOCAL synchronous_commit = on",
+            self._ledger.set_loaded(opened.ledger, range_ids),
+            # In the same transaction: from here on the rows no longer need the unlogged ledger.
+            *([ddl.set_logged(plan.table, logged=True)] if opened.ledger.restore_logged else []),
+            "COMMIT",
+        ]
+        uncertain = False
 
         def declare(session: LoadSession) -> tuple[int, int]:
-            connection = session.connection
-            entry = self._entry(session, plan)
-            if entry.status == "loaded":
-                return entry.rows, entry.skipped
-            with connection.transaction():
-                connection.execute("SET LOCAL synchronous_commit = on")
-                counts = self._ledger.set_loaded(connection, entry, range_ids)
-                if entry.restore_logged:
-                    # In the same transaction: from here on the rows no longer need the unlogged ledger.
-                    connection.execute(ddl.set_logged(plan.table, logged=True))
-                return counts
+            nonlocal uncertain
+            if uncertain:
+                entry = self._entry(session, plan)
+                if entry.status == "loaded":
+                    return entry.rows, entry.skipped
+            uncertain = True
+            try:
+                rows, skipped = exchange(session.connection, statements)[2].first[:2]
+            except StatementError as failed:
+                if failed.error.sqlstate == MOVED and failed.position == 2:
+                    raise LedgerMovedError("chunks are missing from the ledger") from None
+                raise failed.error from None
+            return int(rows or 0), int(skipped or 0)
 
         try:
             return self._on_target(plan, "completing the table", declare)
@@ -176,27 +192,38 @@ class TableWork:
             raise StateError(f"table {plan.display}: the ledger in the target no longer knows this run")
         return entry
 
-    def _ranges(self, plan: TablePlan) -> tuple[KeyRange, ...]:
-        stored = self._on_target(
-            plan, "reading the plan", lambda session: self._ledger.ranges(session.connection, plan.table_id)
-        )
-        if stored:
-            return stored
+    def _look(self, plan: TablePlan) -> TableOverview:
+        """What the ledger says of one table."""
+
+        def look(session: LoadSession) -> TableOverview:
+            connection = session.connection
+            entry = self._entry(session, plan)
+            return TableOverview(
+                entry, self._ledger.ranges(connection, plan.table_id), self._ledger.progress(connection, entry)
+            )
+
+        return self._on_target(plan, "reading the ledger", look)
+
+    def _plan(self, plan: TablePlan) -> tuple[KeyRange, ...]:
+        """Plan the ranges of a table and store them."""
         planned: tuple[KeyRange, ...] = (KeyRange(0, row_estimate=plan.table.source.row_estimate),)
         if plan.max_ranges > 1 and plan.resumable:
             planned = self._plan_ranges(plan)
 
         def store(session: LoadSession) -> tuple[KeyRange, ...]:
             connection = session.connection
-            with connection.transaction():
-                # Chunks mean nothing without the ranges they belong to: a crash must not take these alone.
-                connection.execute("SET LOCAL synchronous_commit = on")
-                self._entry(session, plan)
+            try:
+                self._ledger.set_ranges(connection, plan.table_id, planned)
+                return planned
+            except StatementError as failed:
+                connection.execute("ROLLBACK")
+                if failed.error.sqlstate == MOVED:
+                    self._entry(session, plan)
                 # A try whose COMMIT was not answered may have stored them.
                 already = self._ledger.ranges(connection, plan.table_id)
                 if not already:
-                    self._ledger.set_ranges(connection, plan.table_id, planned)
-            return already or planned
+                    raise failed.error from None
+                return already
 
         return self._on_target(plan, "storing the plan", store)
 

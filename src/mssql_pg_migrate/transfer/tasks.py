@@ -30,6 +30,8 @@ class Limits:
     read_ahead: int
     """Chunks of one range waiting to be written."""
     retries: int
+    in_flight: int = 1
+    """Chunks of one range that may be on their way to the target at once, as far as there are connections."""
 
 
 @dataclass(frozen=True, slots=True)

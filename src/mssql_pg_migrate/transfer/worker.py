@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
@@ -23,7 +24,7 @@ from .context import WorkerContext, context_for, open_session
 from .pool import PoolClosedError
 from .retry import Backoff
 from .tasks import RangeOutcome, RangeStatus, RangeTask
-from .writer import ChunkWriter
+from .writer import ChunkWriter, Pending
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,15 @@ class _Producer(threading.Thread):
         )
 
 
+@dataclass(slots=True)
+class _Sent:
+    """A chunk on its way to the target; ``slot``: it holds one of the table's writing slots."""
+
+    chunk: Chunk
+    pending: Pending
+    slot: bool = True
+
+
 class _RangeMover:
     """The writing side of a range, and what happens when the ledger turns out to be elsewhere."""
 
@@ -251,28 +261,97 @@ class _RangeMover:
         channel: Channel[_Item] = Channel(self._task.limits.read_ahead)
         producer = _Producer(self._task, self._context, channel, self._progress.last_key)
         producer.start()
+        way: deque[_Sent] = deque()
         try:
             while True:
-                item = channel.get()
+                item = channel.poll() if way else channel.get()
+                if item is None and way:
+                    self._settle(way)  # nothing to send meanwhile
+                    continue
                 if item is None:
                     return _End(stopped=True)
                 if isinstance(item, _End):
+                    while way:
+                        self._settle(way)
                     if item.error is None and item.restart is None and not item.stopped:
                         self._finish()
                     return item
-                size = len(item.data)
-                try:
-                    if self._context.stop.is_set(self._task.table_id):
-                        return _End(stopped=True)
-                    self._write(item, done=False)
-                finally:
-                    self._context.gate.release(size)
+                self._send_on(item, way)
+                if self._context.stop.is_set(self._task.table_id):
+                    while way:
+                        self._settle(way)
+                    return _End(stopped=True)
         finally:
+            for sent in way:
+                self._writer.discard(sent.pending)
+                self._forget(sent)
             for left in channel.close():
                 if isinstance(left, Chunk):
                     self._context.gate.release(len(left.data))
             producer.abandon()
             self._retries += producer.retries
+
+    def _send_on(self, chunk: Chunk, way: deque[_Sent]) -> None:
+        """Write a chunk: without waiting for the answer where that may be, and there is a connection to spare."""
+        limit = self._task.limits.in_flight
+        held = True
+        try:
+            if limit > 1:
+                sent = self._begin(chunk, len(way))
+                if sent is not None:
+                    way.append(sent)
+                    held = False
+                    if len(way) >= limit:
+                        self._settle(way)
+                    return
+                while way:
+                    self._settle(way)
+            if not self._context.stop.is_set(self._task.table_id):
+                self._write(chunk, done=False)
+        finally:
+            if held:
+                self._context.gate.release(len(chunk.data))
+
+    def _begin(self, chunk: Chunk, ahead: int) -> _Sent | None:
+        """Send a chunk behind ``ahead`` others that are not answered yet; None when it cannot be."""
+        writers = self._context.slots(self._task.table_id).writers
+        if not writers.acquire(blocking=False):
+            return None
+        position = replace(self._position(), seq=self._progress.next_seq + ahead)
+        pending = None
+        try:
+            pending = self._writer.begin(position, chunk, done=False, follows=ahead > 0)
+        finally:
+            if pending is None:
+                writers.release()
+        return None if pending is None else _Sent(chunk, pending)
+
+    def _settle(self, way: deque[_Sent]) -> None:
+        """Wait for the answer to the first chunk on its way. Where it fails, it and all behind it are written anew."""
+        first = way[0]
+        skipped = self._writer.finish(first.pending)
+        if skipped is not None:
+            way.popleft()
+            self._forget(first)
+            self._backoff.progress()
+            self._note(first.chunk, skipped, done=False)
+            return
+        for sent in way:
+            self._writer.discard(sent.pending)
+            self._free_slot(sent)
+        while way:
+            self._write(way[0].chunk, done=False, uncertain=True)
+            self._forget(way.popleft())
+
+    def _free_slot(self, sent: _Sent) -> None:
+        if sent.slot:
+            sent.slot = False
+            self._context.slots(self._task.table_id).writers.release()
+
+    def _forget(self, sent: _Sent) -> None:
+        """Give back what a chunk on its way has held."""
+        self._free_slot(sent)
+        self._context.gate.release(len(sent.chunk.data))
 
     def _finish(self) -> None:
         """Mark the range as done: an empty chunk, so that the mark is part of the chain."""
@@ -284,11 +363,20 @@ class _RangeMover:
             )
         )
 
-    def _write(self, chunk: Chunk, *, done: bool) -> None:
+    def _write(self, chunk: Chunk, *, done: bool, uncertain: bool = False) -> None:
         with self._context.slots(self._task.table_id).writers:
             skipped = self._writer.write(
-                self._position(), chunk, done=done, backoff=self._backoff, on_retry=self._on_retry
+                self._position(),
+                chunk,
+                done=done,
+                backoff=self._backoff,
+                on_retry=self._on_retry,
+                uncertain=uncertain,
             )
+        self._note(chunk, skipped, done=done)
+
+    def _note(self, chunk: Chunk, skipped: int, *, done: bool) -> None:
+        """A chunk is committed."""
         before = self._progress
         self._progress = RangeProgress(
             before.next_seq + 1, chunk.last_key, before.rows + chunk.rows, before.skipped + skipped, done

@@ -6,6 +6,7 @@ two waits for the server: for COPY's go-ahead and for the answers to all of it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -16,8 +17,8 @@ from ..source.reader import Chunk
 from ..target.classify import is_of_one_row, translate
 from ..target.copy import copy_pieces, copy_statement
 from ..target.ddl import quote_literal, relation
-from ..target.exchange import Reply, StatementError, exchange
-from ..target.ledger import ChunkPosition, Ledger, LedgerMovedError, refused_chunk
+from ..target.exchange import Reply, Sent, StatementError, exchange, send
+from ..target.ledger import MOVED, ChunkPosition, Ledger, LedgerMovedError, refused_chunk
 from ..target.locate import refused_row
 from ..target.session import LoadSession
 from ..target.upsert import TOUCHED_NONE, MergeStatements, NewRows, merge_statements, merged, touched_so_far
@@ -25,7 +26,7 @@ from ..target.upsert import TOUCHED_NONE, MergeStatements, NewRows, merge_statem
 if TYPE_CHECKING:
     import psycopg
 
-    from .pool import Pool
+    from .pool import Lease, Pool
     from .retry import Backoff
 
 
@@ -80,23 +81,97 @@ class ChunkWriter:
         done: bool,
         backoff: Backoff,
         on_retry: Callable[[MigrationError, float], None],
+        uncertain: bool = False,
     ) -> int:
         """Commit one chunk with its ledger row; returns how many of its rows were already there unchanged.
 
         Transient failures are repeated as ``backoff`` allows. A connection that died during COMMIT is answered by
-        the ledger. Raises LedgerMovedError, TransferError, DataError, ConnectionFailed, Cancelled.
+        the ledger; so is, with ``uncertain``, what became of a chunk that `begin` had sent.
+
+        Raises LedgerMovedError, TransferError, DataError, ConnectionFailed, Cancelled.
         """
-        first = True
 
         def attempt() -> int:
-            nonlocal first
-            uncertain, first = not first, False
+            nonlocal uncertain
+            asked, uncertain = uncertain, True
             with self._pool.use("load", self._connect) as session:
-                return self._attempt(session, position, chunk, done=done, uncertain=uncertain)
+                return self._attempt(session, position, chunk, done=done, uncertain=asked)
 
         skipped = backoff.call(attempt, on_retry)
         backoff.progress()
         return skipped
+
+    # -- chunks on their way -------------------------------------------------------------------------------------------
+
+    def begin(self, position: ChunkPosition, chunk: Chunk, *, done: bool, follows: bool) -> Pending | None:
+        """Send a chunk without waiting for its answer, for `finish`; None when it has to be written by `write`.
+
+        ``follows``: the chunk before may be on its way too. The server keeps their order: each holds a lock named by
+        its number from before its COPY on, and waits, before its ledger row, for the lock of the one before. A chunk is
+        sent only when that one's COPY has begun, so when its lock is held. Raises PoolClosedError.
+        """
+        if self._discards:
+            return None
+        lease = self._pool.spare("load", self._connect)
+        if lease is None:
+            return None
+        pending = Pending(lease, chunk)
+        session = lease.connection
+        entry = _Entry(position, chunk, done)
+        try:
+            rows, end, pending.batches = self._way(session, entry)
+            turn = [f"SELECT pg_advisory_xact_lock({self._lock(position, position.seq)})"]
+            order = (
+                [f"SELECT pg_advisory_xact_lock_shared({self._lock(position, position.seq - 1)})"] if follows else []
+            )
+            due = session.preparation(lz4=self._options.lz4, merge=self._merge)
+            statements = [*due, "BEGIN", self._ledger.fence(position), *turn, *rows, *order, *end]
+            data = copy_pieces(chunk.data, self._options.copy_format) if chunk.rows else None
+            pending.sent = send(session.connection, statements, data)
+        except BaseException as error:
+            lease.release(keep=False)
+            pending.released = True
+            if not _of_the_server(error):
+                raise
+        return pending
+
+    def finish(self, pending: Pending) -> int | None:
+        """The answer to `begin`: how many rows were there unchanged; None when the chunk's fate is not known."""
+        if pending.released or pending.sent is None:
+            return None
+        session = pending.lease.connection
+        try:
+            replies = pending.sent.finish()
+        except BaseException as error:
+            self.discard(pending)
+            if not _of_the_server(error):
+                raise
+            if isinstance(error, StatementError):
+                self._learn(error)
+            return None
+        session.prepared(self._merge)
+        pending.released = True
+        pending.lease.release(keep=True)
+        if not pending.batches:
+            return 0
+        return self._unchanged(replies, pending.batches, pending.chunk.rows)
+
+    def discard(self, pending: Pending) -> None:
+        """Give up a chunk on its way: its session is closed, the ledger knows whether it arrived."""
+        if not pending.released:
+            pending.released = True
+            pending.lease.release(keep=False)
+
+    def _learn(self, failed: StatementError) -> None:
+        if refused_chunk(failed.error) == "condition":
+            self._discards = True
+        elif self._merge is not None and self._is_there(failed):
+            self._new_rows.wrong()
+
+    def _lock(self, position: ChunkPosition, seq: int) -> int:
+        """The advisory lock of a chunk."""
+        name = f"{self._ledger.run_id}/{position.table_id}/{position.generation}/{position.range_id}/{seq}"
+        return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
     def _attempt(
         self, session: LoadSession, position: ChunkPosition, chunk: Chunk, *, done: bool, uncertain: bool
@@ -136,7 +211,7 @@ class ChunkWriter:
 
     def _meaning(self, failed: StatementError, doing: str) -> Exception:
         """What a failed statement says of the chunk."""
-        if failed.position == self._fence_position and failed.error.sqlstate == _DIVISION_BY_ZERO:
+        if failed.position == self._fence_position and failed.error.sqlstate == MOVED:
             return LedgerMovedError("the table began anew in another attempt")
         refused = refused_chunk(failed.error)
         if refused == "unchained":
@@ -155,30 +230,48 @@ class ChunkWriter:
 
     def _put(self, session: LoadSession, entry: _Entry) -> int:
         """Copy or merge the chunk; returns how many of its rows were there unchanged."""
-        rows = entry.chunk.rows
-        if not rows:
-            self._exchange(session, [], self._entered(entry), entry)
-            return 0
-        if self._merge is None:
+        if entry.chunk.rows and self._merge is None:
             self._copied(session, entry)
             return 0
-        if self._new_rows.guess(session.connection, self._table) and self._copied_as_new(session, entry):
+        if entry.chunk.rows and self._guess(session) and self._copied_as_new(session, entry):
             return 0
+        rows, end, batches = self._way(session, entry)
+        replies = self._exchange(session, rows, end, entry)
+        return self._unchanged(replies, batches, entry.chunk.rows) if batches else 0
+
+    def _way(self, session: LoadSession, entry: _Entry) -> tuple[list[str], list[str], int]:
+        """The statements that bring the rows in, the end of the transaction, and how many of the former are merges."""
+        rows = entry.chunk.rows
+        if not rows:
+            return [], self._entered(entry), 0
+        if self._merge is None or self._guess(session):
+            return [self._copy], self._entered(entry, unless=self._may_discard), 0
         batches = self._merge.batches(rows, self._options.upsert_batch_rows)
-        skipped = f"{rows} - {touched_so_far()}"
-        replies = self._exchange(
-            session, [TOUCHED_NONE, self._stage, *batches], self._entered(entry, skipped=skipped), entry
-        )
-        done = merged(replies[-len(batches) - 2 : -2])
+        end = self._entered(entry, skipped=f"{rows} - {touched_so_far()}")
+        return [TOUCHED_NONE, self._stage, *batches], end, len(batches)
+
+    def _guess(self, session: LoadSession) -> bool:
+        return self._new_rows.guess(session.connection, self._table)
+
+    def _unchanged(self, replies: list[Reply], batches: int, rows: int) -> int:
+        """Rows that the merges, whose replies have three values, left as they were."""
+        merges = [reply for reply in replies if len(reply.first) == 3]
+        assert len(merges) == batches
+        done = merged(merges)
         self._new_rows.merged(done, rows)
         return rows - done.inserted - done.updated
+
+    @staticmethod
+    def _is_there(failed: StatementError) -> bool:
+        """A row of the chunk is in the target already."""
+        return failed.error.sqlstate == _UNIQUE_VIOLATION and refused_chunk(failed.error) is None
 
     def _copied_as_new(self, session: LoadSession, entry: _Entry) -> bool:
         """COPY straight into the target; False, with nothing changed, when a row of the chunk is there already."""
         try:
             self._copied(session, entry)
         except StatementError as failed:
-            if failed.error.sqlstate != _UNIQUE_VIOLATION or refused_chunk(failed.error):
+            if not self._is_there(failed):
                 raise
             session.connection.execute("ROLLBACK")
             self._new_rows.wrong()
@@ -224,6 +317,24 @@ class ChunkWriter:
         return replies
 
 
+@dataclass(slots=True)
+class Pending:
+    """A chunk on its way, and the session it takes."""
+
+    lease: Lease[LoadSession]
+    chunk: Chunk
+    sent: Sent | None = None
+    batches: int = 0
+    released: bool = False
+
+
+def _of_the_server(error: BaseException) -> bool:
+    """Whether the server refused a statement, or was lost."""
+    import psycopg
+
+    return isinstance(error, (StatementError, psycopg.Error))
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     """A chunk and its place in the ledger."""
@@ -233,7 +344,6 @@ class _Entry:
     done: bool
 
 
-_DIVISION_BY_ZERO = "22012"
 _UNIQUE_VIOLATION = "23505"
 
 

@@ -32,7 +32,7 @@ from mssql_pg_migrate.transfer.preparation import Preparation
 from mssql_pg_migrate.transfer.retry import Backoff
 from mssql_pg_migrate.transfer.tablework import TableWork, TransferOptions
 from mssql_pg_migrate.transfer.tasks import Limits
-from mssql_pg_migrate.transfer.writer import ChunkWriter, WriteOptions
+from mssql_pg_migrate.transfer.writer import ChunkWriter, Pending, WriteOptions
 from running import Tool
 from servers import MssqlDatabase, PgDatabase
 
@@ -67,20 +67,21 @@ class Bench:
         ledger = Ledger("public", run_id)
         with self.connect() as connection:
             preparation = Preparation(ledger, self.plan, ignore)
-            ledger.create(connection, config_hash="", mode="drop_recreate", tool_version="")
-            preparation.enter_tables(connection)
+            ledger.create(
+                connection, config_hash="", mode="drop_recreate", tool_version="", tables=preparation.entries()
+            )
             preparation.prepare_tables(connection)
         return ledger
 
-    def writer(self, run_id: str, **changes: Any) -> ChunkWriter:
+    def writer(self, run_id: str, *, sessions: int = 1, **changes: Any) -> ChunkWriter:
         settings = replace(self.config.target.settings(), **changes)
-        pool: Pool[LoadSession] = Pool(1, usable=lambda session: session.usable)
+        pool: Pool[LoadSession] = Pool(sessions, usable=lambda session: session.usable)
         self.pools.append(pool)
         return ChunkWriter(
             pool, lambda: LoadSession.open(settings), Ledger("public", run_id), self.table, 0, WriteOptions()
         )
 
-    def write(self, writer: ChunkWriter, seq: int, *ids: int) -> int:
+    def write(self, writer: ChunkWriter, seq: int, *ids: int, uncertain: bool = False) -> int:
         data = b"".join(struct.pack(">hii", 1, 4, number) for number in ids)
         return writer.write(
             ChunkPosition(0, 0, 0, seq, False),
@@ -88,6 +89,7 @@ class Bench:
             done=False,
             backoff=Backoff(5, briefly),
             on_retry=ignore,
+            uncertain=uncertain,
         )
 
     def ids(self) -> list[int]:
@@ -304,3 +306,94 @@ def test_a_trigger_that_keeps_every_row_is_let_be_and_may_talk(bench: Bench) -> 
     _trigger(bench, "RAISE WARNING '%', repeat('listen ', 1000); RETURN new;")
     bench.write(bench.writer(RUN), 0, *range(2000))
     assert len(bench.ids()) == 2000
+
+
+# --- two chunks of a range on their way at once ----------------------------------------------------------------------
+
+
+def numbers(*ids: int) -> Chunk:
+    return Chunk(b"".join(struct.pack(">hii", 1, 4, number) for number in ids), len(ids), (str(ids[-1]),))
+
+
+def begun(writer: ChunkWriter, *chunks: Chunk) -> list[Pending]:
+    """The chunks, sent one after the other without waiting for an answer."""
+    sent = []
+    for seq, chunk in enumerate(chunks):
+        deadline = time.monotonic() + 20
+        pending = None
+        while pending is None:  # a session is being opened
+            assert time.monotonic() < deadline
+            pending = writer.begin(ChunkPosition(0, 0, 0, seq, False), chunk, done=False, follows=seq > 0)
+        sent.append(pending)
+    assert len({id(pending.lease) for pending in sent}) == len(chunks)
+    return sent
+
+
+def slow_rows(bench: Bench) -> None:
+    """Rows take a second, so that what is sent meanwhile has to wait."""
+    bench.target.execute(
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$;"
+        "CREATE TRIGGER wait AFTER INSERT ON numbers FOR EACH STATEMENT EXECUTE FUNCTION wait()"
+    )
+
+
+def test_a_chunk_sent_behind_another_is_committed_behind_it(bench: Bench) -> None:
+    writer = bench.writer(RUN, sessions=2)
+    slow_rows(bench)
+    first, second = begun(writer, numbers(1, 2), numbers(3))
+    assert bench.ids() == []
+    assert writer.finish(second) == 0  # it has waited, in the server, for the first
+    assert bench.ids() == [1, 2, 3]
+    assert writer.finish(first) == 0
+    seen = bench.target.execute("SELECT seq, last_key FROM _mpm_chunk ORDER BY 1")
+    assert seen == [(0, '["2"]'), (1, '["3"]')]
+
+
+def test_a_chunk_behind_one_that_was_cut_off_does_not_arrive(bench: Bench) -> None:
+    writer = bench.writer(RUN, sessions=2)
+    slow_rows(bench)
+    first, second = begun(writer, numbers(1, 2), numbers(3))
+    bench.target.execute("SELECT pg_terminate_backend(%s)", (first.lease.connection.connection.info.backend_pid,))
+    assert writer.finish(first) is None
+    assert writer.finish(second) is None
+    assert bench.ids() == []
+    bench.target.execute("DROP TRIGGER wait ON numbers")
+    bench.write(writer, 0, 1, 2, uncertain=True)
+    bench.write(writer, 1, 3, uncertain=True)
+    assert bench.ids() == [1, 2, 3]
+
+
+def test_chunks_whose_answers_were_lost_are_found_in_the_ledger(bench: Bench) -> None:
+    writer = bench.writer(RUN, sessions=2)
+    slow_rows(bench)
+    sent = begun(writer, numbers(1, 2), numbers(3))
+    deadline = time.monotonic() + 20
+    while len(bench.ids()) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    for pending in sent:
+        writer.discard(pending)  # unread
+    assert bench.write(writer, 0, 1, 2, uncertain=True) == 0
+    assert bench.write(writer, 1, 3, uncertain=True) == 0
+    assert bench.ids() == [1, 2, 3]
+
+
+def test_chunks_on_their_way_are_turned_away_when_the_table_began_anew(bench: Bench) -> None:
+    writer = bench.writer(RUN, sessions=2)
+    bench.target.execute("UPDATE _mpm_table SET generation = 1")
+    for pending in begun(writer, numbers(1, 2), numbers(3)):
+        assert writer.finish(pending) is None
+    with pytest.raises(LedgerMovedError):
+        bench.write(writer, 0, 1, 2, uncertain=True)
+    assert bench.ids() == []
+
+
+def test_a_chunk_whose_rows_a_trigger_may_discard_is_not_left_on_its_way(bench: Bench) -> None:
+    writer = bench.writer(RUN, sessions=2)
+    _trigger(bench, "IF new.id = 2 THEN RETURN NULL; END IF; RETURN new;")
+    (pending,) = begun(writer, numbers(1, 2))
+    assert writer.finish(pending) is None
+    assert writer.begin(ChunkPosition(0, 0, 0, 0, False), numbers(1, 2), done=False, follows=False) is None
+    with pytest.raises(TransferError, match="kept 1 of 2 rows"):
+        bench.write(writer, 0, 1, 2, uncertain=True)
+    assert bench.ids() == []

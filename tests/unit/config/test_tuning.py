@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mssql_pg_migrate.config import Config, MigrationConfig
 from mssql_pg_migrate.config.limits import Machine
-from mssql_pg_migrate.config.tuning import BASE_BYTES, GIB, MIB, Tuning, is_loopback, tune, tune_for
+from mssql_pg_migrate.config.tuning import BASE_BYTES, GIB, MIB, RoundTrips, Tuning, is_loopback, tune, tune_for
 
 SIZES = [(cores, memory) for cores in (2, 8, 32) for memory in (2, 16, 128)]
 
@@ -133,7 +133,7 @@ def test_a_cap_is_explained() -> None:
 
 
 def test_every_value_has_a_reason() -> None:
-    tuning = on(2, 24)
+    tuning = tune_for(MigrationConfig(), Machine(2, 24 * GIB), round_trips=RoundTrips(0.02, 0.0001))
     rows = tuning.rows()
     assert {name for name, _, _ in rows} == set(tuning.to_dict())
     assert all(value and why for _, value, why in rows)
@@ -188,3 +188,22 @@ def test_streams_follow_the_cores_where_both_servers_share_them() -> None:
     assert tune_for(MigrationConfig(), Machine(2, 8 * GIB)).streams == 8
     assert tune_for(MigrationConfig(), Machine(32, 8 * GIB), all_local=True).streams == 16
     assert tune_for(MigrationConfig(parallel_readers=6), Machine(2, 8 * GIB), all_local=True).streams == 6
+
+
+def test_far_servers_are_known_by_their_round_trip_not_by_their_address() -> None:
+    """A tunnel's end is a loopback address too."""
+    machine = Machine(2, 8 * GIB)
+    near = tune_for(MigrationConfig(), machine, all_local=True, round_trips=RoundTrips(0.0002, 0.0003))
+    far = tune_for(MigrationConfig(), machine, all_local=True, round_trips=RoundTrips(0.0002, 0.04))
+    assert (near.workers, near.streams) == (4, 3)
+    assert (far.workers, far.streams) == (16, 16)
+    assert far.why["workers"].startswith("16: a round trip takes 40 ms")
+    assert {name: value for name, value, _ in far.rows()}["target_round_trip_us"] == "40.0 ms"
+    assert tune_for(MigrationConfig(workers=3), machine, round_trips=RoundTrips(0.04, 0.04)).workers == 3
+    assert tune_for(MigrationConfig(max_pg_connections=6), machine, round_trips=RoundTrips(0.04, 0.04)).workers == 5
+
+
+def test_what_was_not_measured_is_not_shown() -> None:
+    tuning = tune_for(MigrationConfig(), Machine(2, 8 * GIB), round_trips=RoundTrips(None, 0.001))
+    assert "source_round_trip_us" not in tuning.to_dict()
+    assert "target_round_trip_us" in tuning.to_dict()

@@ -50,6 +50,11 @@ class PackageSource:
         return NAME
 
     @property
+    def likely_reader(self) -> str | None:
+        """A file is soon opened."""
+        return None
+
+    @property
     def holds_rows(self) -> bool:
         """Not where only the schema is wanted."""
         return not self._settings.schema_only
@@ -119,6 +124,11 @@ class PackageSession:
         self.usable = True
         self._settings = settings
         self._contents = read_contents(settings.path)
+
+    @property
+    def round_trip(self) -> float | None:
+        """There is no line."""
+        return None
 
     def catalog(self, schemas: Sequence[str] | None) -> Catalog:
         """See `catalog.catalog_of`."""

@@ -27,9 +27,44 @@ class CatalogSession:
         self.connection = connection
         self._line: Line = getattr(connection, "line", None) or Line()
         self.notes: list[str] = []
+        self._answers: dict[str, list[tuple[Any, ...]]] = {}
+
+    def ask_together(self, statements: Sequence[str]) -> bool:
+        """Ask several questions in one batch, a round trip for all; `rows` then has their answers at hand.
+
+        Each statement returns one result. Whether all were answered; where not, nothing of the batch is believed, and
+        each question is asked by itself when its turn comes.
+
+        Raises:
+            TransientError: the connection failed.
+        """
+        cursor = self.connection.cursor()
+        answers: list[list[tuple[Any, ...]]] = []
+        try:
+            cursor.execute(";\n".join(statements))
+            more = True
+            while more:
+                answers.append([tuple(row) for row in cursor.fetchall()])
+                check_complete(cursor)
+                more = bool(cursor.nextset())
+        except Exception as error:
+            if describe(error).lost:
+                raise to_migration_error(error) from error
+            return False
+        finally:
+            cursor.close()
+        if len(answers) != len(statements):
+            return False
+        self._answers.update(zip(statements, answers, strict=True))
+        return True
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """All rows of a statement; the driver's exceptions pass. Raises TransientError for a result cut short."""
+        """All rows of a statement; the driver's exceptions pass. Raises TransientError for a result cut short.
+
+        An answer that `ask_together` has got is given once.
+        """
+        if sql in self._answers:
+            return self._answers.pop(sql)
         cursor = self.connection.cursor()
         try:
             cursor.execute(sql)
@@ -117,6 +152,9 @@ def read_catalog(connection: Connection, schemas: Sequence[str] | None = None) -
         TransientError: the connection failed.
     """
     session = CatalogSession(connection)
+    # What every version knows, and what a server may refuse as a whole for one name that is new to it.
+    session.ask_together([q.DATABASE, *(query.sql() for query in q.ALL if not query.may_be_unknown), *_VISIBILITY])
+    session.ask_together([query.sql() for query in q.ALL if query.may_be_unknown])
     database, collation, version = _database(session)
     all_schemas = session.required(q.SCHEMAS)
     wanted = _wanted_schemas([row["name"] for row in all_schemas], schemas, database)
@@ -127,6 +165,9 @@ def read_catalog(connection: Connection, schemas: Sequence[str] | None = None) -
     synonyms = session.optional(q.SYNONYMS)
     losses: list[Loss] = []
     tables = build.build_tables(parts, types, wanted, session.notes, losses)
+    uncounted = [_any_row(table) for table in tables if _to_be_counted(table)]
+    for start in range(0, len(uncounted), _TOGETHER):
+        session.ask_together(uncounted[start : start + _TOGETHER])
     tables = tuple(_counted(session, table) for table in tables)
     _note_visibility(session, database)
     _note_row_filters(session, tables)
@@ -211,21 +252,40 @@ def _wanted_schemas(existing: Sequence[str], wanted: Sequence[str] | None, datab
 _SYSTEM_SCHEMAS = frozenset({"sys", "INFORMATION_SCHEMA", "guest"})
 
 
+_TOGETHER = 100
+"""Tables asked for in one batch."""
+
+
+def _to_be_counted(table: Table) -> bool:
+    return table.row_estimate <= 0 and not table.external
+
+
+def _any_row(table: Table) -> str:
+    return f"SELECT TOP (1) 1 AS found FROM {qualified_name(table.schema, table.name)}"
+
+
 def _counted(session: CatalogSession, table: Table) -> Table:
     """The table with its rows counted where the catalog's number is missing, negative or (perhaps stale) zero."""
-    if table.row_estimate > 0 or table.external:
+    if not _to_be_counted(table):
         return table
-    name = qualified_name(table.schema, table.name)
-    if session.scalar(f"SELECT TOP (1) 1 AS found FROM {name}") is None:
+    if session.scalar(_any_row(table)) is None:
         return replace(table, row_estimate=0)
+    name = qualified_name(table.schema, table.name)
     counted = session.scalar(f"SELECT COUNT_BIG(*) AS row_count FROM {name}")
     return replace(table, row_estimate=int(counted or 0))
 
 
+_VISIBILITY = (
+    "SELECT CAST(SERVERPROPERTY('Babelfish') AS nvarchar(10)) AS babelfish",
+    "SELECT HAS_PERMS_BY_NAME(QUOTENAME(DB_NAME()), 'DATABASE', 'VIEW DEFINITION') AS may",
+)
+
+
 def _note_visibility(session: CatalogSession, database: str) -> None:
-    if session.scalar("SELECT CAST(SERVERPROPERTY('Babelfish') AS nvarchar(10)) AS babelfish") is not None:
+    babelfish, view_definition = _VISIBILITY
+    if session.scalar(babelfish) is not None:
         return  # PostgreSQL behind the protocol: it shows every definition and does not know the permission
-    may = session.scalar("SELECT HAS_PERMS_BY_NAME(QUOTENAME(DB_NAME()), 'DATABASE', 'VIEW DEFINITION') AS may")
+    may = session.scalar(view_definition)
     if may is not None and int(may) == 0:
         session.notes.append(
             f"The login sees only a part of {database} (it lacks VIEW DEFINITION): what it has no right on is "

@@ -47,6 +47,11 @@ class CatalogQuery:
     since: int = 2012
 
     @property
+    def may_be_unknown(self) -> bool:
+        """Whether a server from 2012 on may not know all of it."""
+        return bool(self.newer) or self.since > 2012
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of the result columns."""
         return tuple(item.replace(".", " ").split()[-1] for item in self.columns) + tuple(n.name for n in self.newer)
@@ -351,3 +356,33 @@ ROW_FILTERS = CatalogQuery(
     " WHERE r.predicate_type = 0 AND p.is_enabled = 1",
     since=2016,
 )
+
+ALL = (
+    SCHEMAS,
+    TABLES,
+    TYPES,
+    COLUMNS,
+    CODE_PAGES,
+    IDENTITIES,
+    COMPUTED,
+    DEFAULTS,
+    BOUND,
+    XML_SCHEMAS,
+    INDEXES,
+    INDEX_COLUMNS,
+    FULLTEXT,
+    KEY_CONSTRAINTS,
+    FOREIGN_KEYS,
+    FOREIGN_KEY_COLUMNS,
+    CHECKS,
+    ROWS,
+    SIZES,
+    PROPERTIES,
+    SEQUENCES,
+    MODULES,
+    VIEW_COLUMNS,
+    DATABASE_TRIGGERS,
+    SYNONYMS,
+    ROW_FILTERS,
+)
+"""Every query, to be asked together."""

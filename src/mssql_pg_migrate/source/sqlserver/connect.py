@@ -6,6 +6,8 @@ import contextlib
 import os
 import re
 import socket
+import time
+from collections.abc import Callable
 from functools import cache
 from typing import Any, cast
 
@@ -78,6 +80,11 @@ def connect_source(settings: SqlServerSettings) -> DriverConnection:
     Raises:
         ConnectionFailed: with the reason and what to do, never with the password.
     """
+    return connect_measured(settings)[0]
+
+
+def connect_measured(settings: SqlServerSettings) -> tuple[DriverConnection, float]:
+    """`connect_source`, and the seconds that one round trip took: that of setting up the session."""
     _check_reachable(settings)
     words = keywords(settings)
     _check_kerberos(settings, words)
@@ -90,13 +97,13 @@ def connect_source(settings: SqlServerSettings) -> DriverConnection:
     try:
         if settings.query_timeout:
             connection.timeout = settings.query_timeout
-        _prepare_session(connection, settings)
+        round_trip = _prepare_session(connection, settings)
     except Exception as error:
         with contextlib.suppress(Exception):
             connection.close()
         raise connection_failed(settings, error) from None
     remember(settings)
-    return cast(DriverConnection, connection)
+    return cast(DriverConnection, connection), round_trip
 
 
 def remember(settings: SqlServerSettings) -> None:
@@ -153,16 +160,34 @@ def _database_refused(settings: SqlServerSettings, error: BaseException) -> Conn
     return ConnectionFailed(message, side="source", hint=hint, retryable=_was_open(settings))
 
 
-def _prepare_session(connection: Connection, settings: SqlServerSettings) -> None:
+def _prepare_session(connection: Connection, settings: SqlServerSettings) -> float:
     cursor = connection.cursor()
     try:
-        cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {_ISOLATION_SQL[settings.isolation]}")
-        for statement in ("SET TEXTSIZE 2147483647", "SET LANGUAGE us_english"):
-            # Both are defaults on almost every server; one that does not know them is no worse off.
-            with contextlib.suppress(Exception):
-                cursor.execute(statement)
+        return set_options(settings, cursor.execute, Exception)
     finally:
         cursor.close()
+
+
+def set_options(settings: SqlServerSettings, execute: Callable[[str], object], refusal: type[Exception]) -> float:
+    """The options of a reading session, in one round trip where the server takes them so; the seconds of one.
+
+    ``execute`` raises ``refusal`` for what the server refuses.
+    """
+    isolation = f"SET TRANSACTION ISOLATION LEVEL {_ISOLATION_SQL[settings.isolation]}"
+    # Both are defaults on almost every server; one that does not know them is no worse off.
+    others = ("SET TEXTSIZE 2147483647", "SET LANGUAGE us_english")
+    began = time.monotonic()
+    try:
+        execute("; ".join((isolation, *others)))
+    except refusal:
+        began = time.monotonic()
+        execute(isolation)
+        seconds = time.monotonic() - began
+        for statement in others:
+            with contextlib.suppress(refusal):
+                execute(statement)
+        return seconds
+    return time.monotonic() - began
 
 
 def cancel_statement(cursor: Cursor | None) -> None:

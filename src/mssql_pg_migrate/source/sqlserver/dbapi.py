@@ -34,6 +34,10 @@ class Cursor(Protocol):
         """All rows that are left."""
         ...
 
+    def nextset(self) -> object:
+        """Go on to the batch's next result; false when there is none."""
+        ...
+
     def close(self) -> None:
         """End the statement."""
         ...

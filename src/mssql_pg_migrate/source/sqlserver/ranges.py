@@ -16,11 +16,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
 from ...mapping.objects import MappedTable
-from ...model import Key, KeyRange, KeyValue
+from ...model import Column, Key, KeyRange, KeyValue
 from . import classify
-from .dbapi import DriverConnection, DriverCursor
+from .dbapi import Connection, DriverCursor
 from .query import KeyField, is_finer_than_arrow, order_by
 from .sample import MOST_SAMPLED, pages
 from .tsql import qualified_name, quote_name
@@ -36,7 +37,7 @@ _INTEGERS = frozenset(("tinyint", "smallint", "int", "bigint"))
 
 
 def plan_ranges(
-    connection: DriverConnection, table: MappedTable, *, max_ranges: int, min_rows: int, row_estimate: int
+    connection: Connection, table: MappedTable, *, max_ranges: int, min_rows: int, row_estimate: int
 ) -> list[KeyRange]:
     """At most ``max_ranges`` ranges of about equal size, none expected to be smaller than ``min_rows`` rows.
 
@@ -54,7 +55,17 @@ def plan_ranges(
     ]
 
 
-def _boundaries(connection: DriverConnection, table: MappedTable, key: Key, ranges: int, rows: int) -> list[KeyValue]:
+def reads_keys_as_arrow(table: MappedTable) -> bool:
+    """Whether the connection must be the driver's, with its Arrow batches: integer keys are read without."""
+    key = table.range_key
+    return key is not None and not all(_is_integer(table.source.column(part.name)) for part in key.columns)
+
+
+def _is_integer(column: Column) -> bool:
+    return column.type.name in _INTEGERS
+
+
+def _boundaries(connection: Connection, table: MappedTable, key: Key, ranges: int, rows: int) -> list[KeyValue]:
     part = _sampled_part(table, ranges, rows)
     if part < MOST_SAMPLED:
         found = _sample(connection, table, key, ranges, part)
@@ -68,9 +79,7 @@ def _sampled_part(table: MappedTable, ranges: int, rows: int) -> float:
     return _SAMPLED_PAGES_PER_RANGE * ranges / pages(table.source, rows)
 
 
-def _sample(
-    connection: DriverConnection, table: MappedTable, key: Key, ranges: int, part: float
-) -> list[KeyValue] | None:
+def _sample(connection: Connection, table: MappedTable, key: Key, ranges: int, part: float) -> list[KeyValue] | None:
     """Boundaries from a sample of pages; None when the server has no TABLESAMPLE or the sample is too thin."""
     inner = (
         f"SELECT {_inner_columns(key)}, ROW_NUMBER() OVER (ORDER BY {order_by(key)}) AS rank_,"
@@ -96,7 +105,7 @@ def _sample(
     return [rows.key(row) for row in range(ranges - 1)]
 
 
-def _scan(connection: DriverConnection, table: MappedTable, key: Key, ranges: int, rows: int) -> list[KeyValue]:
+def _scan(connection: Connection, table: MappedTable, key: Key, ranges: int, rows: int) -> list[KeyValue]:
     """Boundaries from an ordered pass over the key, whatever the estimate was worth."""
     step = max(1, rows // (ranges * _SCAN_STEPS_PER_RANGE))
     inner = (
@@ -147,12 +156,12 @@ class _Rows:
     last_of_first: Callable[[], int]
 
 
-def _fetch(connection: DriverConnection, sql: str, fields: list[KeyField]) -> _Rows:
+def _fetch(connection: Connection, sql: str, fields: list[KeyField]) -> _Rows:
     """All rows of a small result."""
     cursor = connection.cursor()
     try:
         cursor.execute(sql)
-        if all(field.column.type.name in _INTEGERS for field in fields):
+        if all(_is_integer(field.column) for field in fields):
             rows = cursor.fetchall()
             classify.check_complete(cursor)
             return _Rows(
@@ -160,7 +169,7 @@ def _fetch(connection: DriverConnection, sql: str, fields: list[KeyField]) -> _R
                 lambda row: tuple(str(int(rows[row][field.position])) for field in fields),
                 lambda: int(rows[0][-1]),
             )
-        found = _arrow_rows(cursor, fields)
+        found = _arrow_rows(cast(DriverCursor, cursor), fields)
         classify.check_complete(cursor)
         return found
     finally:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from typing import cast
 
-from ...errors import DataError, TransferError, TransientError
+from ...errors import ConnectionFailed, DataError, TransferError, TransientError
 from ...mapping.objects import MappedTable
 from ...model import Catalog, KeyRange, Table
 from ..changes import ChangeFacts
@@ -19,13 +21,15 @@ from .catalog import CatalogSession, read_catalog
 from .change_facts import change_facts
 from .classify import describe, to_migration_error
 from .collisions import key_collision
-from .connect import cancel_statements, connect_source
-from .dbapi import DriverCursor
+from .connect import cancel_statements, connect_measured
+from .dbapi import Connection, Cursor, DriverConnection
 from .health import check_health, obstacles
-from .ranges import plan_ranges
+from .ranges import plan_ranges, reads_keys_as_arrow
 from .sample import spread
+from .tds_connection import TdsConnection
 from .tsql import qualified_name
 from .watch import Line, WatchedCursor
+from .wire_connect import WireUnsupported, open_measured, unsupported
 
 _NOT_OFFERED = frozenset({"sysdiagrams"})
 """The database diagram tool's own table, which is never migrated."""
@@ -33,22 +37,57 @@ _SAMPLE_BYTES = 2 << 20
 """Of a sample, however many rows that are."""
 
 
+_SURELY_NEAR = 0.002
+"""Seconds."""
+
+
+def _round_trip(connection: Connection) -> float:
+    cursor = connection.cursor()
+    try:
+        began = time.monotonic()
+        with suppress(Exception):  # the next question will tell
+            cursor.execute("SELECT 1 AS one")
+        return time.monotonic() - began
+    finally:
+        cursor.close()
+
+
+def _connect(settings: SqlServerSettings) -> tuple[Connection, float]:
+    """A connection through the tool's own client where it can log in, else through Microsoft's driver; its round trip.
+
+    The client opens a session sooner, without the driver's libraries, and lets other threads run meanwhile. Where it
+    fails the driver is asked, and says why. Raises ConnectionFailed.
+    """
+    if settings.reader != "driver" and unsupported(settings) is None:
+        try:
+            client, round_trip = open_measured(settings)
+            return TdsConnection(client), round_trip
+        except (WireUnsupported, ConnectionFailed):
+            pass  # the driver's word counts
+    return connect_measured(settings)
+
+
 class SqlServerSession:
     """See `source.SourceSession`. To the modules that ask the questions it is the `dbapi.Connection`."""
 
     def __init__(self, settings: SqlServerSettings) -> None:
-        """Connect through Microsoft's driver. Raises ConnectionFailed."""
+        """Connect. Raises ConnectionFailed."""
         self.usable = True
         self._settings = settings
-        self._connection = connect_source(settings)
+        self._connection, self.round_trip = _connect(settings)
+        self._driver: SqlServerSession | None = None
+        """A session through the driver, for what only that can answer."""
         self.line = Line()
         self.line.register(settings, self._connection)
+        for _ in range(2):
+            if self.round_trip > _SURELY_NEAR:  # or the machine is busy
+                self.round_trip = min(self.round_trip, _round_trip(self._connection))
         self._closed = False
         self._lock = threading.Lock()
 
     # -- the connection ------------------------------------------------------------------------------------------------
 
-    def cursor(self) -> DriverCursor:
+    def cursor(self) -> Cursor:
         """A cursor for one question. Raises TransientError after `cancel`."""
         if not self.usable:
             raise TransientError("The question to the source was cancelled.", side="source")
@@ -62,8 +101,23 @@ class SqlServerSession:
         """
         with self._lock:
             self.usable = False
+            driver = self._driver
             if not self._closed:
-                cancel_statements(self._connection)
+                if isinstance(self._connection, TdsConnection):
+                    self._connection.cancel()
+                else:
+                    cancel_statements(self._connection)
+        if driver is not None:
+            driver.cancel()
+
+    def _by_driver(self) -> SqlServerSession:
+        """This session or, where it goes through the tool's own client, one through the driver."""
+        if not isinstance(self._connection, TdsConnection):
+            return self
+        with self._lock:
+            if self._driver is None:
+                self._driver = SqlServerSession(replace(self._settings, reader="driver"))
+            return self._driver
 
     def close(self) -> None:
         """Close the connection, by the thread that uses it; idempotent."""
@@ -73,6 +127,8 @@ class SqlServerSession:
             closed, self._closed = self._closed, True
         if not closed:
             self._connection.close()
+            if self._driver is not None:
+                self._driver.close()
 
     # -- questions -----------------------------------------------------------------------------------------------------
 
@@ -157,7 +213,11 @@ class SqlServerSession:
         """See `ranges.plan_ranges`."""
         self.line.at(f"looking for ranges of {table.source.full_name}", table.source.full_name)
         return plan_ranges(
-            self, table, max_ranges=max_ranges, min_rows=min_rows, row_estimate=table.source.row_estimate
+            self._by_driver() if reads_keys_as_arrow(table) else self,
+            table,
+            max_ranges=max_ranges,
+            min_rows=min_rows,
+            row_estimate=table.source.row_estimate,
         )
 
     def sample(self, table: MappedTable, rows: int, *, on_nul: OnNul, seconds: float) -> bytes:
@@ -179,7 +239,9 @@ class SqlServerSession:
         """The first megabytes of a request, in good time."""
         from .driver import DriverReader
 
-        reader = DriverReader(self._settings, self._connection)
+        if isinstance(self._connection, TdsConnection):
+            return self._by_driver()._few_rows(request, end)
+        reader = DriverReader(self._settings, cast(DriverConnection, self._connection))
         late = threading.Timer(max(0.0, end - time.monotonic()), reader.cancel)
         late.daemon = True
         late.start()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from ...errors import ConfigError
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 PROOF_ROWS = 200
 """Rows read both ways before the wire reader is trusted with a table."""
 
+_JUDGES = 3
+"""Readers through the driver that prove the wire reader at a time: while the driver connects, it lets no thread run."""
 _DRIVER, _WIRE = "driver", "wire"
 
 
@@ -27,6 +32,7 @@ class SqlServerSource:
 
     def __init__(self, settings: SqlServerSettings) -> None:
         self._settings = settings
+        self._judges = threading.BoundedSemaphore(_JUDGES)
 
     @property
     def label(self) -> str:
@@ -61,6 +67,16 @@ class SqlServerSource:
         """Nothing is known beforehand: rows come and go while they are read."""
         del rows
         return None
+
+    @property
+    def likely_reader(self) -> str | None:
+        """The wire reader where it can log in; connections through the driver let nobody else run meanwhile."""
+        from .wire import unavailable
+        from .wire_connect import unsupported
+
+        if self._settings.reader == "driver" or unavailable() or unsupported(self._settings):
+            return None
+        return _WIRE
 
     def connect(self) -> SqlServerSession:
         """A new session. Raises ConnectionFailed, ConfigError."""
@@ -106,10 +122,15 @@ class SqlServerSource:
             return ChosenReader(_DRIVER)  # so few rows would be read for the proof alone
         from .proof import prove
 
-        reason = prove(table, use, rows=PROOF_ROWS, on_nul=on_nul, compare=wanted == "auto")
+        reason = prove(table, partial(self._lend, use), rows=PROOF_ROWS, on_nul=on_nul, compare=wanted == "auto")
         if reason is None:
             return ChosenReader(_WIRE)
         return self._driver(reason) if purpose == "comparison" else self.other_reader(name, reason)
+
+    @contextmanager
+    def _lend(self, use: UseReader, name: str) -> Iterator[Reader]:
+        with self._judges if name == _DRIVER else nullcontext(), use(name) as reader:
+            yield reader
 
     def other_reader(self, name: str, reason: str) -> ChosenReader:
         """The driver, unless only the wire reader is allowed: then raises ConfigError."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...tds import times
 from ...tds import types as t
-from ...tds.client import Client
+from ...tds.client import Answer, Client
 from ...tds.metadata import ColumnMetadata
 from ...tds.values import Variant
 
@@ -44,15 +44,22 @@ class TdsCursor:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._more: list[Answer] = []
         self._rows: list[tuple[Any, ...]] = []
         self.description: list[tuple[Any, ...]] | None = None
 
     def execute(self, operation: str) -> TdsCursor:
         """Run a statement. Raises ServerFailure (see `classify`), OSError or ProtocolError for a lost connection."""
-        answer = self._client.fetch(operation)
-        if answer is None:
+        self._more = self._client.fetch(operation)[::-1]
+        self.nextset()
+        return self
+
+    def nextset(self) -> bool:
+        """Go on to the batch's next result; False when there is none."""
+        if not self._more:
             self.description, self._rows = None, []
-            return self
+            return False
+        answer = self._more.pop()
         self.description = [(column.name, *[None] * 5, column.nullable) for column in answer.columns]
         convert = [python_value(column) for column in answer.columns]
         self._rows = [
@@ -60,7 +67,7 @@ class TdsCursor:
             for row in answer.rows
         ]
         self._rows.reverse()
-        return self
+        return True
 
     def fetchone(self) -> tuple[Any, ...] | None:
         """The next row."""
@@ -73,7 +80,7 @@ class TdsCursor:
 
     def close(self) -> None:
         """End the statement."""
-        self._rows = []
+        self._rows, self._more = [], []
 
 
 def python_value(column: ColumnMetadata) -> Callable[[Any], Any]:

@@ -104,6 +104,11 @@ class WatchedCursor:
         with self._line:
             return self._cursor.fetchall()
 
+    def nextset(self) -> object:
+        """Go on to the batch's next result."""
+        with self._line:
+            return self._cursor.nextset()
+
     def arrow_batch(self, rows: int) -> pa.RecordBatch:
         """Up to that many rows."""
         with self._line:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
 
@@ -50,7 +49,12 @@ def unsupported(settings: SqlServerSettings) -> str | None:
 
 
 def open_client(settings: SqlServerSettings) -> Client:
-    """A new connection whose session reads as the driver's does.
+    """A new connection whose session reads as the driver's does. Raises as `open_measured`."""
+    return open_measured(settings)[0]
+
+
+def open_measured(settings: SqlServerSettings) -> tuple[Client, float]:
+    """A new connection whose session reads as the driver's does, and the seconds of a round trip.
 
     Raises:
         WireUnsupported: the settings need the driver.
@@ -64,21 +68,13 @@ def open_client(settings: SqlServerSettings) -> Client:
     except Exception as error:
         raise _connection_failed(settings, error) from None
     try:
-        _prepare_session(client, settings)
+        # The session options of `connect.connect_source`; those of ODBC come with the login itself.
+        round_trip = connect.set_options(settings, client.execute, ServerFailure)
     except Exception as error:
         client.close()
         raise _connection_failed(settings, error) from None
     connect.remember(settings)
-    return client
-
-
-def _prepare_session(client: Client, settings: SqlServerSettings) -> None:
-    """The session options of `connect.connect_source`; those of ODBC come with the login itself."""
-    client.execute(f"SET TRANSACTION ISOLATION LEVEL {connect._ISOLATION_SQL[settings.isolation]}")
-    for statement in ("SET TEXTSIZE 2147483647", "SET LANGUAGE us_english"):
-        # Both are defaults on almost every server; one that does not know them is no worse off.
-        with contextlib.suppress(ServerFailure):
-            client.execute(statement)
+    return client, round_trip
 
 
 def _connection_failed(settings: SqlServerSettings, error: Exception) -> ConnectionFailed:

@@ -221,7 +221,7 @@ def test_a_sample_that_fails_or_is_too_thin_becomes_a_scan(
     table = tables_of(source_db)["dbo.T"]
     source = connect_source(settings_of(source_db))
     try:
-        monkeypatch.setattr(ranges, "_MOST_SAMPLED", 10)
+        monkeypatch.setattr(ranges, "MOST_SAMPLED", 10)
         for part in (0.29, 2.0):  # 29 per cent of four rows; 200 per cent, which no server takes
             monkeypatch.setattr(ranges, "_sampled_part", lambda *_, part=part: part)
             parts = plan_ranges(source, table, max_ranges=2, min_rows=1, row_estimate=4)

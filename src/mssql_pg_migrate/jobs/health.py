@@ -137,11 +137,13 @@ def _plan_problems(
 ) -> list[str]:
     """What the plan of a run would be refused for, in its words; what refuses single tables only may be a warning."""
     from ..mapping.build import build
+    from ..target.inspect import read_abilities
     from .plan import mapping_options
     from .tables import look_at_target
 
     # Raises for a database in another encoding, which cannot even be asked about names that it has no characters for.
-    database = build(selection.catalog, mapping_options(config, selection.catalog, selection.names, connection))
+    abilities = read_abilities(connection)
+    database = build(selection.catalog, mapping_options(config, selection.catalog, selection.names, abilities))
     looked = look_at_target(config, connection, database)
     errors = [note for note in (*database.notes, *looked.notes) if note.severity == "error"]
     general = [note for note in errors if table_of(note.object, selection.names) is None]

@@ -6,6 +6,7 @@ Reads both servers, changes neither. Its result is what ``run`` carries out and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from ..config.tuning import Tuning
 from ..errors import ConfigError
 from ..mapping.build import build
 from ..mapping.objects import MappedDatabase, MappedTable, Note
-from ..mapping.options import MappingOptions
+from ..mapping.options import MappingOptions, TargetAbilities
 from ..model import Catalog
 from ..source.selection import idle_patterns, select_tables
 from ..source.source import SourceSession
@@ -64,10 +65,14 @@ def make_plan(
     is no ground to plan on. With ``on_refused_table: skip`` tables that are refused are left out, and the plan is made
     again without them, as long as others remain. ``resumed`` is the id of the run that is to go on.
     """
-    catalog, selected = read_source(config, source)
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(read_abilities, target)  # while the source answers
+        catalog, selected = read_source(config, source)
+        abilities = asked.result()
     refused: dict[str, str] = {}
     while True:
-        plan = _plan_selected(config, tuning, source, target, catalog, selected, only=only, lock=lock, resumed=resumed)
+        options = mapping_options(config, catalog, selected, abilities)
+        plan = _plan_selected(config, tuning, source, target, catalog, options, only=only, lock=lock, resumed=resumed)
         errors = plan.table_errors()
         remaining = selected - set(errors)
         if config.migration.on_refused_table != "skip" or not errors or not remaining:
@@ -93,13 +98,12 @@ def _plan_selected(
     source: SourceSession,
     target: psycopg.Connection[Any],
     catalog: Catalog,
-    selected: frozenset[str],
+    options: MappingOptions,
     *,
     only: Part | None,
     lock: Callable[[tuple[str, ...]], None] | None,
     resumed: str | None,
 ) -> RunPlan:
-    options = mapping_options(config, catalog, selected, target)
     database = build(catalog, options)
     if lock is not None:
         lock(database.schemas)
@@ -178,7 +182,7 @@ def _selection(config: Config, catalog: Catalog, database: MappedDatabase) -> It
 
 
 def mapping_options(
-    config: Config, catalog: Catalog, selected: frozenset[str], target: psycopg.Connection[Any]
+    config: Config, catalog: Catalog, selected: frozenset[str], abilities: TargetAbilities
 ) -> MappingOptions:
     """The mapping's options from the configuration and the target's abilities."""
     migration = config.migration
@@ -194,7 +198,7 @@ def mapping_options(
         create_check_constraints=migration.create_check_constraints,
         create_views=migration.create_views,
         selected=selected,
-        abilities=read_abilities(target),
+        abilities=abilities,
     )
 
 

@@ -255,9 +255,10 @@ class Migration:
         from .plan import make_plan
 
         lock = partial(control.lock, patient=resumed is not None)
+        to_target = control.round_trip()
         with closing(opening.take()) as source:
             self._emit(PhaseStarted(phase="extract"))
-            tuning = tune(self.config, round_trips=RoundTrips(source.round_trip, control.round_trip()))
+            tuning = tune(self.config, round_trips=RoundTrips(source.round_trip, to_target))
             return control.call(
                 "reading the target's schema",
                 lambda target: make_plan(self.config, tuning, source, target, only=only, lock=lock, resumed=resumed),

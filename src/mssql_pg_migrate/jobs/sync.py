@@ -324,10 +324,11 @@ def look_at(config: Config, session: SourceSession, target: psycopg.Connection[A
 def map_source(config: Config, session: SourceSession, target: psycopg.Connection[Any]) -> MappedDatabase:
     """The source's catalog as a run maps it. Raises ConfigError, SchemaError."""
     from ..mapping.build import build
+    from ..target.inspect import read_abilities
     from .plan import mapping_options, read_source
 
     catalog, selected = read_source(config, session)
-    return build(catalog, mapping_options(config, catalog, selected, target))
+    return build(catalog, mapping_options(config, catalog, selected, read_abilities(target)))
 
 
 def record_positions(

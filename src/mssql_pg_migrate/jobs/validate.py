@@ -68,7 +68,7 @@ def _jobs(config: Config, ends: Ends) -> tuple[list[TableJob], int]:
     """The tables to check, and the target's server_version_num."""
     from ..mapping.build import build
     from ..target.connect import connect_target
-    from ..target.inspect import read_existing
+    from ..target.inspect import read_abilities, read_existing
     from ..transfer.plan import display_names, range_count
     from ..validation.table_check import TableJob
     from .plan import mapping_options, read_source
@@ -77,7 +77,7 @@ def _jobs(config: Config, ends: Ends) -> tuple[list[TableJob], int]:
     with connect_target(ends.target, purpose="validate") as target:
         with closing(ends.source.connect()) as source:
             catalog, selected = read_source(config, source)
-        options = mapping_options(config, catalog, selected, target)
+        options = mapping_options(config, catalog, selected, read_abilities(target))
         database = build(catalog, options)
         existing = read_existing(target, database.tables)
     names = display_names(database.tables)

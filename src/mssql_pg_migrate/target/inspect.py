@@ -151,14 +151,16 @@ def read_existing(
     ).fetchall()
     found = [row for row in found if (row[1], row[2]) in wanted]
     oids = [row[0] for row in found]
+    with connection.pipeline():  # one round trip for the three
+        asked = [connection.execute(question, (oids,)) for question in (_COLUMNS, _UNIQUES, _TRIGGERS)]
     columns: dict[int, list[ExistingColumn]] = defaultdict(list)
-    for oid, *column in connection.execute(_COLUMNS, (oids,)):
+    for oid, *column in asked[0]:
         columns[oid].append(ExistingColumn(*column))
     uniques: dict[int, list[ExistingUnique]] = defaultdict(list)
-    for oid, name, names in connection.execute(_UNIQUES, (oids,)):
+    for oid, name, names in asked[1]:
         uniques[oid].append(ExistingUnique(name, frozenset(names)))
     triggers: dict[int, list[str]] = defaultdict(list)
-    for oid, name in connection.execute(_TRIGGERS, (oids,)):
+    for oid, name in asked[2]:
         triggers[oid].append(name)
     locked = read_locked_sequences(connection, tables)
     return {
@@ -287,15 +289,17 @@ def read_abilities(connection: psycopg.Connection[Any]) -> TargetAbilities:
             f"the target database's encoding is {facts.encoding}: text arrives complete in UTF8 only",
             hint="create it with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0",
         )
-    row = connection.execute("SELECT lower('ÜÉЖ') = 'üéж', lower('I') <> 'i', upper('ß') <> 'ß'").fetchone()
-    installed = connection.execute(
-        "SELECT e.extname, n.nspname FROM pg_catalog.pg_extension e"
-        " JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname IN ('citext', 'vector')"
-    ).fetchall()
-    may_install = connection.execute(
-        "SELECT EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'vector')"
-        " AND (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)"
-    ).fetchone()
+    with connection.pipeline():  # one round trip for the three
+        letters = connection.execute("SELECT lower('ÜÉЖ') = 'üéж', lower('I') <> 'i', upper('ß') <> 'ß'")
+        extensions = connection.execute(
+            "SELECT e.extname, n.nspname FROM pg_catalog.pg_extension e"
+            " JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname IN ('citext', 'vector')"
+        )
+        available = connection.execute(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'vector')"
+            " AND (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)"
+        )
+    row, installed, may_install = letters.fetchone(), extensions.fetchall(), available.fetchone()
     return TargetAbilities(
         version_num=facts.version_num,
         extensions=facts.extensions,

@@ -49,6 +49,7 @@ class Control:
 
     def __enter__(self) -> Control:
         self._connection = self._first()
+        self._heard = time.monotonic()
         return self
 
     def __exit__(

@@ -22,7 +22,7 @@ from .change_facts import change_facts
 from .classify import describe, to_migration_error
 from .collisions import key_collision
 from .connect import cancel_statements, connect_measured
-from .dbapi import Connection, Cursor, DriverConnection
+from .dbapi import Connection, Cursor, DriverConnection, DriverCursor
 from .health import check_health, obstacles
 from .ranges import plan_ranges, reads_keys_as_arrow
 from .sample import spread
@@ -91,7 +91,8 @@ class SqlServerSession:
         """A cursor for one question. Raises TransientError after `cancel`."""
         if not self.usable:
             raise TransientError("The question to the source was cancelled.", side="source")
-        return WatchedCursor(self._connection.cursor(), self.line)
+        # Where it is the client's, nobody asks for the driver's batches (`_by_driver`).
+        return WatchedCursor(cast(DriverCursor, self._connection.cursor()), self.line)
 
     def cancel(self) -> None:
         """End its question soon, from another thread: where a key is scanned for ranges it may take minutes.

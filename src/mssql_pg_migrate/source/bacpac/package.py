@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote
 
 from ...errors import IoError, SchemaError
@@ -31,6 +32,9 @@ _MOST_RELATIONSHIPS = 1 << 28
 _DEFLATE_RATIO = 1040
 """Deflate makes at most 1032 bytes of one; what claims more lies about its size."""
 _LOCAL_HEADER = 30
+_END_RECORD = 22
+_ZIP64 = 0xFFFF
+_COUNT = re.compile(r"\s*[0-9]{1,18}\s*")
 _FOLDER = re.compile(r"Data/([^/]+)/[^/]+\.BCP", re.I)
 _TABLE_RELATION = re.compile(r"(schema|table)=(.*)", re.S)
 
@@ -108,10 +112,13 @@ def _open(path: str, _changed: int, size: int) -> Package:
     try:
         with Path(path).open("rb") as file, zipfile.ZipFile(file) as archive:
             infos = archive.infolist()
+            entries = _entries(file, size)
     except OSError as error:
         raise IoError(f"The package {path} cannot be read: {error.strerror or error}.", retryable=False) from None
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError) as error:
         raise _no_package(path, f"it is no ZIP archive, or a damaged one ({error})") from None
+    if entries not in (_ZIP64, len(infos) & 0xFFFF):
+        raise _no_package(path, f"its directory has {len(infos)} entries, and should have {entries}")
     if len(infos) > _MOST_MEMBERS:
         raise _no_package(path, f"it has {len(infos)} members")
     members = {info.filename: _member(path, info) for info in infos if not info.is_dir()}
@@ -124,6 +131,17 @@ def _open(path: str, _changed: int, size: int) -> Package:
         raise _no_package(path, f"its {MODEL} is larger than {_MOST_XML >> 30} GB")
     origin = _read_origin(path, members)
     return Package(path, members, origin, _data_files(members, _relationships(path, members)))
+
+
+def _entries(file: BinaryIO, size: int) -> int:
+    """How many entries the directory should have by the record behind it: 16 bits, or ``_ZIP64`` for 'see elsewhere'.
+
+    zipfile does not compare: an entry whose length is damaged would hide those after it.
+    """
+    file.seek(max(0, size - _END_RECORD - 0xFFFF))
+    tail = file.read()
+    at = tail.rfind(b"PK\5\6", 0, len(tail) - _END_RECORD + 4)
+    return int.from_bytes(tail[at + 10 : at + 12], "little")
 
 
 def _no_package(path: str, reason: str) -> SchemaError:
@@ -183,7 +201,7 @@ def _read_origin(path: str, members: dict[str, Member]) -> Origin:
     version = root.text_at("Server", "ServerVersion")
     return Origin(
         server_version=" ".join(version.split()) if version else None,
-        rows=int(rows) if rows and rows.strip().isascii() and rows.strip().isdigit() else None,
+        rows=int(rows) if rows and _COUNT.fullmatch(rows) else None,
         model_checksum=checksum,
         product=root.text_at("Operation", "ProductVersion"),
     )

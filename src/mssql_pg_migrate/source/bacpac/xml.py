@@ -14,6 +14,7 @@ from ...errors import SchemaError
 
 _DEEPEST = 64
 _MOST_ELEMENTS = 20_000_000
+_ENCODINGS = ("utf-8", "utf-16", "us-ascii")
 
 
 @dataclass(slots=True)
@@ -74,6 +75,7 @@ class _Reader:
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._text
+        self._parser.XmlDeclHandler = self._declared
         self._parser.StartDoctypeDeclHandler = self._refuse
         self._parser.EntityDeclHandler = self._refuse
 
@@ -84,6 +86,10 @@ class _Reader:
             self._parser.Parse(b"", True)
         except expat.ExpatError as error:
             raise SchemaError(f"{self._what} is not well-formed XML: {error}.") from None
+
+    def _declared(self, _version: str, encoding: str | None, _standalone: int) -> None:
+        if encoding is not None and encoding.lower() not in _ENCODINGS:
+            raise SchemaError(f"{self._what} is not well-formed XML: it claims the encoding {encoding}.")
 
     def _refuse(self, *_: object) -> None:
         raise SchemaError(f"{self._what} declares a document type or entities, which is refused.")

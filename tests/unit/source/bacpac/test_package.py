@@ -215,3 +215,25 @@ def test_members_that_hardly_take_any_room(tmp_path: Path, library: Any, monkeyp
             short = replace(member, compressed=member.compressed - 1)
             with pytest.raises(TransferError):
                 list(inflating.inflate(str(path), short))
+
+
+def test_an_entry_that_hides_those_after_it(tmp_path: Path) -> None:
+    """The length of a comment in the directory, one bit of it flipped: the entries behind it would not be seen."""
+    path = write_package(tmp_path / "x.bacpac", [T])
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\1\2", content.index(b"PK\1\2") + 4)
+    (comment,) = struct.unpack_from("<H", content, entry + 32)
+    behind = content.index(b"PK\5\6") - content.index(b"PK\1\2", entry + 4)
+    struct.pack_into("<H", content, entry + 32, comment + behind)
+    path.write_bytes(content)
+    with pytest.raises(SchemaError, match="its directory has 2 entries, and should have"):
+        open_package(str(path))
+
+
+@pytest.mark.parametrize("encoding", ["utv-8", "utf-7", "shift_jis", "idna", "hex"])
+def test_encodings_that_packages_do_not_have(tmp_path: Path, encoding: str) -> None:
+    """Refused before Python is asked for a codec of that name."""
+    text = f'<?xml version="1.0" encoding="{encoding}"?><DacOrigin/>'.encode()
+    path = write_package(tmp_path / "x.bacpac", [T], replaced={"Origin.xml": text})
+    with pytest.raises(SchemaError, match=f"it claims the encoding {encoding}"):
+        open_package(str(path))

@@ -147,6 +147,17 @@ def test_who_does_not_wait(place: MssqlDatabase, one: RawClient, two: RawClient)
         place.execute_script(f"ALTER DATABASE [{place.name}] SET READ_COMMITTED_SNAPSHOT OFF WITH ROLLBACK IMMEDIATE")
 
 
+def test_a_call_of_a_procedure_waits_too(one: RawClient, two: RawClient, eye: RawClient) -> None:
+    one.run("BEGIN TRAN; SELECT * INTO made FROM t")
+    asking = Asking(two, "EXEC sp_rename 'dbo.made', 'other'")
+    waits(eye)
+    one.run("COMMIT")
+    assert asking.result().errors == []
+    assert two.rows("SELECT a FROM other") == [[1]]
+    one.run("BEGIN TRAN; SELECT * INTO made FROM t; SELECT a FROM made; ROLLBACK; DROP TABLE other")
+    assert two.run("SELECT a FROM made").numbers == [208]
+
+
 def test_the_time_a_wait_may_take(one: RawClient, two: RawClient) -> None:
     one.run("BEGIN TRAN; UPDATE t SET a = 2")
     answer = two.run("SET LOCK_TIMEOUT 200; SELECT a FROM t; SELECT @@LOCK_TIMEOUT")

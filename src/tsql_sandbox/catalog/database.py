@@ -30,6 +30,9 @@ class Database:
         self.database_id = database_id
         self.name = name
         self.collation = collation
+        parsed = Collation.from_name(collation)
+        self.exact = parsed.is_binary or not parsed.ignore_case
+        """Whether the case of names counts: it does under the database's collation ("Database Identifiers")."""
         self.snapshot_allowed = True
         self.read_committed_snapshot = True
         """Whether readers under READ COMMITTED read row versions: the default of Azure SQL Database."""
@@ -55,12 +58,6 @@ class Database:
             self.principals[principal.lower()] = Principal(number, principal, "R" if principal == "public" else "S")
         for number, role in enumerate(("db_owner", "db_datareader", "db_datawriter", "db_ddladmin")):
             self.principals[role] = Principal(16384 + number, role, "R")
-
-    @property
-    def exact(self) -> bool:
-        """Whether the case of names counts: it does under the database's collation ("Database Identifiers")."""
-        collation = Collation.from_name(self.collation)
-        return collation.is_binary or not collation.ignore_case
 
     def fold(self, name: str) -> str:
         """A name in the form in which it compares."""

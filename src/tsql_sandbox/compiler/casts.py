@@ -276,14 +276,19 @@ def _to_text(sql: str, source: SqlType, target: SqlType, style: int | None) -> s
     return f"({plain})" if target.chars < 0 or target.name in ("text", "ntext") or size <= target.chars else None
 
 
+@lru_cache(maxsize=256)
+def _code_page(collation: str | None) -> int:
+    return Collation.from_name(collation or DEFAULT_NAME).code_page
+
+
 def _most_chars(source: SqlType, target: SqlType) -> int:
     """The most characters (bytes, for char and varchar) a text may have as another type; -1 when it may be changed."""
     open_end = source.chars < 0 or source.name in ("text", "ntext", "xml", "json", "vector")
     if target.name in st.UNICODE:
         return 1 << 30 if open_end else source.chars
-    page = Collation.from_name(target.collation or DEFAULT_NAME).code_page
+    page = _code_page(target.collation)
     national = source.name in st.UNICODE
-    if national or page != Collation.from_name(source.collation or DEFAULT_NAME).code_page:
+    if national or page != _code_page(source.collation):
         # Only UTF-8 has all characters; there up to three bytes stand for a unit of UTF-16.
         factor = 3 if national else 4
         return -1 if page != 65001 else 1 << 30 if open_end else source.chars * factor
@@ -292,7 +297,7 @@ def _most_chars(source: SqlType, target: SqlType) -> int:
 
 def is_multibyte(collation: str | None) -> bool:
     """Whether characters of varchar may take several bytes under a collation."""
-    return Collation.from_name(collation or DEFAULT_NAME).code_page in (932, 936, 949, 950, 65001)
+    return _code_page(collation) in (932, 936, 949, 950, 65001)
 
 
 def _time_text(sql: str, source: SqlType, style: int | None) -> str | None:

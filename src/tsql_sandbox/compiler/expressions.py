@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 
 from mssql_pg_migrate.tds.collations import DEFAULT_NAME, Collation
 
@@ -22,6 +23,9 @@ from .session import CompilerSession
 
 _PREDICATES = (n.Exists, n.In, n.Between, n.Like, n.IsNull, n.Quantified)
 _COMPARISONS = ("=", "<>", "<", ">", "<=", ">=")
+
+
+_parsed = lru_cache(maxsize=256)(Collation.from_name)
 
 
 class ExprCompiler:
@@ -375,7 +379,7 @@ class ExprCompiler:
     @staticmethod
     def text_key(sql: str, collation: str | None) -> str:
         """The form of a text by which it compares and sorts under a collation."""
-        parsed = Collation.from_name(collation or DEFAULT_NAME)
+        parsed = _parsed(collation or DEFAULT_NAME)
         if parsed.is_binary or not parsed.ignore_case:
             return f"cs_ai({sql})" if parsed.ignore_accent else f"cs({sql})"
         return f"ci_ai({sql})" if parsed.ignore_accent else f"ci({sql})"
@@ -440,7 +444,7 @@ class ExprCompiler:
             escape = str(compiled.const) if compiled.is_const else ""
             kinds += [compiled.type] if compiled.type is not None else []
         name = self._collation(source, asked)
-        collation = Collation.from_name(name)
+        collation = _parsed(name)
         flags = "s" if collation.is_binary or not collation.ignore_case else "si"
         national = any(kind.name in st.UNICODE for kind in kinds)
         by_units = national and not st.is_supplementary(name)

@@ -193,7 +193,9 @@ def table_from_columns(session: SessionState, name: n.Name, columns: list[Output
         session.temporary[name[-1].lower()] = table
     else:
         session.require_database("CREATE TABLE")
+        session.lock_catalog()
         database.add(table)
+        session.lock(table, "Sch-M")
     cells = ", ".join(f"{column.physical} {column.type.storage}" for column in table.columns)
     session.execute_sql(f"CREATE TABLE {table.physical} ({cells})")
     return table

@@ -14,6 +14,7 @@ from .state import SessionState
 def select(session: SessionState, query: n.Query) -> None:
     """Run a query and send its rows, or assign its variables, or make a table of it."""
     if isinstance(query, n.Select) and query.into is not None:
+        session.changed_data = True
         dml.select_into(session, query)
         return
     if isinstance(query, n.Select) and any(item.variable for item in query.items):

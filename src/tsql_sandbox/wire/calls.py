@@ -10,6 +10,7 @@ from ..compiler.outputs import OutputColumn
 from ..engine import procedures
 from ..engine.state import SessionState
 from ..errors import SqlError, Unsupported
+from ..locks import Relocked
 from ..tsql import lexer
 from ..tsql import nodes as n
 from ..tsql import statements as sm
@@ -50,9 +51,21 @@ def run(session: SessionState, call: RpcCall, sink: TdsSink) -> None:
         if parameter.is_output:
             outputs.append(parameter)
     session.variables = {}
-    procedures.execute(session, sm.Execute(parse_name(call.name) or (call.name,), arguments))
+    _call(session, sm.Execute(parse_name(call.name) or (call.name,), arguments))
     sink.procedure_done(0)
     sink.call_done()
+
+
+def _call(session: SessionState, statement: sm.Execute) -> None:
+    session.command = "EXECUTE"
+    while True:
+        try:
+            procedures.execute(session, statement)
+            return
+        except Relocked:
+            continue
+        finally:
+            session.end_statement()
 
 
 def value_of(session: SessionState, parameter: Parameter) -> Ex:

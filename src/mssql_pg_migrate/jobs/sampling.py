@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import TransferError
+from ..errors import TransferError, TransientError
 from ..mapping.objects import MappedTable, Note
 from ..mapping.options import MappingOptions
 from ..model import Catalog
@@ -136,8 +136,7 @@ def _try_table(
     name = table.source.full_name
     reduced = sampled(table, tried)
     try:
-        seconds = min(seconds, _SECONDS_PER_TABLE)
-        data = source.sample(reduced, migration.preflight_sample, on_nul=migration.on_nul, seconds=seconds)
+        data = _sample(source, reduced, migration, min(seconds, _SECONDS_PER_TABLE))
         for difference in trial.compare(reduced, tried, tuples(data)):
             found.add(name, difference.trial, difference.clause)
     except (TransferError, LookupError, RefusedRows) as error:
@@ -145,6 +144,14 @@ def _try_table(
             raise
         text = f"its computed columns and checks were not tried on rows of the source: {error.args[0]}"
         found.notes.append(Note("info", name, text))
+
+
+def _sample(source: SourceSession, table: MappedTable, migration: MigrationConfig, seconds: float) -> bytes:
+    """Rows of the table; asked again once, as what is only tried must not fail a run by a deadlock."""
+    try:
+        return source.sample(table, migration.preflight_sample, on_nul=migration.on_nul, seconds=seconds)
+    except TransientError:
+        return source.sample(table, migration.preflight_sample, on_nul=migration.on_nul, seconds=seconds)
 
 
 def _not_tried(late: Sequence[str]) -> list[Note]:

@@ -10,7 +10,7 @@ import pytest
 from mssql_pg_migrate import Config, Migration
 from mssql_pg_migrate.transfer.plan import RunPlan
 from running import Tool
-from servers import MssqlDatabase, PgDatabase
+from servers import MssqlDatabase, MssqlServer, PgDatabase
 
 ODD = "2020-01-01T00:00:00.0000002"
 """PostgreSQL keeps no seventh decimal: this is no later than the moment below."""
@@ -124,3 +124,19 @@ def test_a_resumed_run_keeps_to_what_its_first_attempt_found(
     assert generated(target_db) == made
     assert target_db.execute('SELECT count(*) FROM "Moments"') == [(3,)]
     assert any("PostgreSQL computes other values" in note for note in result["notes"]) == (before is not None)
+
+
+@pytest.mark.sandbox_only
+@pytest.mark.parametrize(("number", "times"), [(1205, 1), (824, 0)])
+def test_what_is_only_tried_fails_no_run(
+    number: int, times: int, source_db: MssqlDatabase, target_db: PgDatabase, mssql: MssqlServer
+) -> None:
+    """A deadlock passes by itself; rows that cannot be read are said, and looked at by the run in its turn."""
+    source_db.execute_script(MOMENTS)
+    fill(source_db, odd=2, rows=300)
+    assert mssql.sandbox is not None
+    mssql.sandbox.faults.error(number, table="Moments", after_rows=5, times=times)
+    plan = migration(source_db, target_db).plan()
+    assert ("dbo.Moments.Later" in said(plan)) == (number == 1205)
+    notes = [note.message for note in plan.notes if "were not tried" in note.message]
+    assert len(notes) == (0 if number == 1205 else 1)

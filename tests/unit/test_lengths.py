@@ -14,14 +14,6 @@ LONGEST_FUNCTION = 60
 REASON = f"over {MOST_LINES} lines"
 """What the docstring of a longer module contains, with the reason: ``Over 500 lines, because ...``."""
 
-PENDING = frozenset(
-    {
-        "mssql_pg_migrate/config/tuning.py",
-        "mssql_pg_migrate/jobs/run.py",
-    }
-)
-"""Files that are being taken apart."""
-
 
 def _too_long(text: str) -> list[str]:
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -38,8 +30,6 @@ def _unexplained(text: str) -> bool:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SRC)))
 def test_lengths(path: Path) -> None:
-    if path.relative_to(SRC).as_posix() in PENDING:
-        pytest.skip("it is being taken apart")
     text = path.read_text(encoding="utf-8")
     assert _too_long(text) == []
     assert not _unexplained(text), f"split it, or begin its docstring's reason with: O{REASON[1:]}"

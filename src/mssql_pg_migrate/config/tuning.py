@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -180,14 +180,83 @@ def tune_for(
     all_local = all_local and not far
     why: dict[str, str] = {}
     cores = machine.cores
-    shown = f"{cores} core{'s' if cores > 1 else ''}"
+    parallel = _tune_parallelism(options, cores, why, far=far, round_trip=round_trips.longest, all_local=all_local)
+    by_postgres = parallel.room_postgres
+
+    why["index_builds"] = f"min(max(cores, 2), 8), {_cores(cores)}"
+    builds = _cap(why, "index_builds", min(max(cores, 2), 8), by_postgres)
+    # The target's own memory is not known; this machine's is taken for a hint of the scale, with care.
+    maintenance = min(max(machine.memory_bytes // 16, 256 * MIB), 2 * GIB)
+    why["maintenance_bytes"] = "memory / 16, 256 MiB to 2 GiB"
+
+    why |= dict.fromkeys(_MEASURED, "measured at the connection")
+    why["chunks_in_flight"] = "the next one is sent while the answer is on its way" if far else "answers come at once"
+    memory = _tune_memory(options, machine, parallel.streams, why, chunks_per_stream=1 if far else CHUNKS_PER_STREAM)
+    return Tuning(
+        workers=parallel.workers,
+        parallel_readers=parallel.readers,
+        write_ahead_writers=parallel.writers,
+        streams=parallel.streams,
+        chunk_size=memory.chunk_size,
+        chunk_bytes=memory.chunk_bytes,
+        read_ahead_buffers=memory.read_ahead_buffers,
+        chunks_in_flight=2 if far else 1,
+        buffer_bytes=memory.buffer_bytes,
+        memory_budget_bytes=memory.budget_bytes,
+        max_mssql_connections=parallel.mssql,
+        max_pg_connections=parallel.postgres,
+        upsert_parallel_tasks=parallel.merges,
+        index_builds=builds,
+        maintenance_bytes=maintenance,
+        source_round_trip_us=_microseconds(round_trips.source),
+        target_round_trip_us=_microseconds(round_trips.target),
+        machine=machine,
+        why=MappingProxyType(why),
+        warnings=memory.warnings,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Parallelism:
+    workers: int
+    readers: int
+    writers: int
+    streams: int
+    merges: int
+    mssql: int
+    postgres: int
+
+    @property
+    def room_postgres(self) -> tuple[int, str]:
+        """Connections beside the control connection, and the key that allows them."""
+        return max(self.postgres - CONTROL_CONNECTIONS, 1), "max_pg_connections"
+
+
+def _cores(number: int) -> str:
+    return f"{number} core{'s' if number > 1 else ''}"
+
+
+def _cap(why: dict[str, str], name: str, value: int, *limits: tuple[int, str]) -> int:
+    """The value within the limits, each with what sets it."""
+    for room, limit in limits:
+        if value > room:
+            why[name] += f"; {value} capped to {room} by {limit}"
+            value = room
+    return value
+
+
+def _tune_parallelism(
+    options: MigrationConfig, cores: int, why: dict[str, str], *, far: bool, round_trip: float, all_local: bool
+) -> _Parallelism:
+    """Tables and ranges at once, and the connections for them: what is configured wins, the connections cap it."""
+    shown = _cores(cores)
 
     def pick(name: str, configured: int | None, automatic: int, formula: str) -> int:
         why[name] = "configured" if configured is not None else formula
         return automatic if configured is None else configured
 
     if far:
-        distance = f"{FAR_WORKERS}: a round trip takes {round_trips.longest * 1000:.0f} ms, small tables are waiting"
+        distance = f"{FAR_WORKERS}: a round trip takes {round_trip * 1000:.0f} ms, small tables are waiting"
         workers = pick("workers", options.workers, FAR_WORKERS, distance)
     else:
         workers = pick("workers", options.workers, min(max(cores // 2, 4), 8), f"min(max(cores/2, 4), 8), {shown}")
@@ -212,57 +281,26 @@ def tune_for(
         workers + max(writers, readers) + CONTROL_CONNECTIONS,
         "workers + the greater of readers and writers + 1 for the ledger",
     )
-    room_mssql, room_postgres = mssql, max(postgres - CONTROL_CONNECTIONS, 1)
-
-    def cap(name: str, value: int, *limits: tuple[int, str]) -> int:
-        for room, limit in limits:
-            if value > room:
-                why[name] += f"; {value} capped to {room} by {limit}"
-                value = room
-        return value
-
-    by_mssql, by_postgres = (room_mssql, "max_mssql_connections"), (room_postgres, "max_pg_connections")
-    workers = cap("workers", workers, by_mssql, by_postgres)
-    readers = cap("parallel_readers", readers, by_mssql)
-    writers = cap("write_ahead_writers", writers, by_postgres)
-    why["upsert_parallel_tasks"] = "configured or its default"
-    merges = cap("upsert_parallel_tasks", options.upsert_parallel_tasks, by_postgres)
-    why["streams"] = "the greater of workers and parallel_readers"
-    streams = cap("streams", max(workers, readers), by_mssql, by_postgres)
-    if all_local and options.workers is None and options.parallel_readers is None:
-        streams = cap("streams", streams, (cores + 1, "cores + 1: both servers are on this machine"))
-
-    why["index_builds"] = f"min(max(cores, 2), 8), {shown}"
-    builds = cap("index_builds", min(max(cores, 2), 8), by_postgres)
-    # The target's own memory is not known; this machine's is taken for a hint of the scale, with care.
-    maintenance = min(max(machine.memory_bytes // 16, 256 * MIB), 2 * GIB)
-    why["maintenance_bytes"] = "memory / 16, 256 MiB to 2 GiB"
-
-    why |= dict.fromkeys(_MEASURED, "measured at the connection")
-    why["chunks_in_flight"] = "the next one is sent while the answer is on its way" if far else "answers come at once"
-    memory = _tune_memory(options, machine, streams, why, chunks_per_stream=1 if far else CHUNKS_PER_STREAM)
-    return Tuning(
-        workers=workers,
-        parallel_readers=readers,
-        write_ahead_writers=writers,
-        streams=streams,
-        chunk_size=memory.chunk_size,
-        chunk_bytes=memory.chunk_bytes,
-        read_ahead_buffers=memory.read_ahead_buffers,
-        chunks_in_flight=2 if far else 1,
-        buffer_bytes=memory.buffer_bytes,
-        memory_budget_bytes=memory.budget_bytes,
-        max_mssql_connections=mssql,
-        max_pg_connections=postgres,
-        upsert_parallel_tasks=merges,
-        index_builds=builds,
-        maintenance_bytes=maintenance,
-        source_round_trip_us=_microseconds(round_trips.source),
-        target_round_trip_us=_microseconds(round_trips.target),
-        machine=machine,
-        why=MappingProxyType(why),
-        warnings=memory.warnings,
+    return _within(
+        _Parallelism(workers, readers, writers, max(workers, readers), options.upsert_parallel_tasks, mssql, postgres),
+        why,
+        cores + 1 if all_local and options.workers is None and options.parallel_readers is None else None,
     )
+
+
+def _within(found: _Parallelism, why: dict[str, str], most_streams: int | None) -> _Parallelism:
+    """The same within the connections' limits; ``most_streams`` where both servers are on this machine."""
+    by_mssql, by_postgres = (found.mssql, "max_mssql_connections"), found.room_postgres
+    workers = _cap(why, "workers", found.workers, by_mssql, by_postgres)
+    readers = _cap(why, "parallel_readers", found.readers, by_mssql)
+    writers = _cap(why, "write_ahead_writers", found.writers, by_postgres)
+    why["upsert_parallel_tasks"] = "configured or its default"
+    merges = _cap(why, "upsert_parallel_tasks", found.merges, by_postgres)
+    why["streams"] = "the greater of workers and parallel_readers"
+    streams = _cap(why, "streams", max(workers, readers), by_mssql, by_postgres)
+    if most_streams is not None:
+        streams = _cap(why, "streams", streams, (most_streams, "cores + 1: both servers are on this machine"))
+    return replace(found, workers=workers, readers=readers, writers=writers, streams=streams, merges=merges)
 
 
 def _microseconds(seconds: float | None) -> int | None:

@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,26 +17,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import Cancelled, ConfigError, MigrationError, StateError
-from ..events import AnyEvent, EventSink, Message, PhaseStarted, Retry, RunFinished, RunStarted, TableFinished
+from ..events import AnyEvent, EventSink, Message, PhaseStarted, Retry, RunFinished, RunStarted
 from ..results import RunResult, TableResult, peak_memory
 from ..state import Part, RunState, StateKeeper, TableState, existing_state, read_state, resumable_state, utc_now
 from .ahead import Opening
 from .ends import Ends
-from .outcome import judge, left_out, missing_rows, new_result, notice_emptied, result_of_state
+from .outcome import judge, left_out, missing_rows, new_result, result_of_state
 
 if TYPE_CHECKING:
     from ..config.models import Config
     from ..results import CutoverReport, HealthReport, ValidationReport
-    from ..source.settings import SourceSettings
     from ..source.source import SourceSession
     from ..sync.passes import PassResult
-    from ..target.connect import TargetSettings
     from ..target.ledger import Ledger
-    from ..transfer.context import WorkerContext
     from ..transfer.control import Control
     from ..transfer.plan import RunPlan
     from .cutover import WaitFor
     from .finishing import Finishing
+    from .moving import Moving
     from .repair import RepairReport
     from .sync import PrepareReport, Sync, SyncStatus
 
@@ -67,7 +65,7 @@ class Migration:
         self.planned: RunPlan | None = None
         """The plan of ``run`` or ``resume``, from the moment it is made: its notes tell what does not arrive."""
         self._keeper: StateKeeper | None = None
-        self._context: WorkerContext | None = None
+        self._moving: Moving | None = None
         self._finishing: Finishing | None = None
         self._control: Control | None = None
         self._ends = Ends(config, self._emit)
@@ -82,7 +80,7 @@ class Migration:
         from ..target.connect import connect_target, round_trip
         from .plan import make_plan
 
-        with self._source() as source, connect_target(self._target(), purpose="plan") as target:
+        with self._source() as source, connect_target(self._ends.target, purpose="plan") as target:
             tuning = tune(self.config, round_trips=RoundTrips(source.round_trip, round_trip(target)))
             return make_plan(self.config, tuning, source, target, only="data" if data_only else None)
 
@@ -170,11 +168,9 @@ class Migration:
     def cancel(self, *, now: bool = False) -> None:
         """Stop: chunks under way may finish (for ``shutdown_timeout`` seconds); with ``now`` they are cut off."""
         self._cancelled.set()
-        context, finishing, control = self._context, self._finishing, self._control
-        if context is not None:
-            context.stop.stop()
-            if now:
-                context.abort()
+        moving, finishing, control = self._moving, self._finishing, self._control
+        if moving is not None:
+            moving.stop(now=now)
         if finishing is not None:
             finishing.cancel()
         if control is not None:
@@ -200,7 +196,7 @@ class Migration:
         with (
             Opening(self._ends.source.connect) as source,
             Control(
-                self._target(),
+                self._ends.target,
                 retries=self.config.migration.retries,
                 wait=self._cancelled.wait,
                 on_event=self._emit,
@@ -279,8 +275,9 @@ class Migration:
         control.belongs_to(ledger)
         with ExitStack() as stack:
             if not schema_only:
-                stack.callback(self._close_context)
-                self._open_ahead(plan)
+                moving = self._moving = self._move(plan)
+                stack.callback(moving.close)
+                moving.open_ahead(plan)
                 self._record_positions(control, plan, resumed=resumed)
             return self._prepare_and_carry(control, ledger, plan, prepared, state, resumed=resumed)
 
@@ -303,7 +300,10 @@ class Migration:
             result.tables = [TableResult(item.display, "completed") for item in ready.tables]
         else:
             self._run_hooks(control, "before_data")
-            result.tables = self._transfer(control, ledger, ready, state)
+            assert self._moving is not None
+            if self._cancelled.is_set():
+                self._moving.stop(now=False)
+            result.tables = self._moving.carry(control, ledger, ready)
             result.problems += missing_rows(self._ends.source, ready, result)
             if not self._cancelled.is_set():
                 self._run_hooks(control, "after_data")
@@ -315,6 +315,18 @@ class Migration:
             self._run_hooks(control, "after_all")
         return result
 
+    def _move(self, plan: RunPlan) -> Moving:
+        from .moving import Moving
+
+        return Moving(
+            plan,
+            self.config.migration,
+            self._ends,
+            on_event=self._emit,
+            executor=self._executor,
+            shutdown_timeout=self._shutdown_timeout,
+        )
+
     def _record_positions(self, control: Control, plan: RunPlan, *, resumed: bool) -> None:
         """Where the changes begin that a later ``sync`` brings: before the first row is read."""
         if self.config.sync is not None:
@@ -322,120 +334,13 @@ class Migration:
 
             record_positions(self.config, control, plan.database, self._emit, resumed=resumed)
 
-    def _close_context(self) -> None:
-        context, self._context = self._context, None
-        if context is not None:
-            context.close()
-
-    def _open_ahead(self, plan: RunPlan) -> None:
-        """The connections that rows will go through, being opened while the tables are prepared."""
-        from ..transfer.context import WorkerContext, open_session
-        from ..transfer.tasks import Limits
-
-        tuning = plan.tuning
-        upsert = plan.mode == "upsert"
-        limits = Limits(
-            source_connections=tuning.max_mssql_connections,
-            target_connections=tuning.max_pg_connections - 1,  # one is the control connection
-            parallel_readers=tuning.parallel_readers,
-            parallel_writers=tuning.upsert_parallel_tasks if upsert else tuning.write_ahead_writers,
-            buffer_bytes=tuning.buffer_bytes,
-            read_ahead=tuning.read_ahead_buffers,
-            retries=self.config.migration.retries,
-            in_flight=tuning.chunks_in_flight,
-        )
-        context = self._context = WorkerContext(limits, self._emit)
-        if self._executor is None:  # ranges in other processes have connections of their own
-            source = self._ends.source
-            wanted = min(tuning.streams, sum(item.max_ranges for item in plan.tables))
-            sessions = wanted if tuning.chunks_in_flight == 1 else 3 * wanted // 2
-            context.target.warm("load", partial(open_session, self._target()), sessions)
-            if source.likely_reader is not None:
-                name = source.likely_reader
-                context.source.warm(name, partial(source.open_reader, name), min(wanted, limits.source_connections - 1))
-
-    def _transfer(self, control: Control, ledger: Ledger, plan: RunPlan, state: RunState) -> list[TableResult]:
-        """Move the rows of every table that the ledger does not know as loaded."""
-        from ..target.connect import read_server_facts
-        from ..transfer import context as contexts
-        from ..transfer.scheduler import Scheduler
-        from ..transfer.tablework import TableWork, TransferOptions
-        from ..transfer.writer import WriteOptions
-
-        tuning, migration = plan.tuning, self.config.migration
-        self._emit(PhaseStarted(phase="transfer"))
-        # Tables that are read as one range have it stored from here on.
-        single = {
-            item.table_id: item.table.source.row_estimate
-            for item in plan.tables
-            if item.max_ranges <= 1 or not item.resumable
-        }
-        known = control.call("reading the ledger", lambda connection: ledger.overview(connection, single))
-        loaded = {number: item.entry for number, item in known.items() if item.entry.status == "loaded"}
-        for item in plan.tables:
-            if item.table_id in loaded:  # by an earlier attempt: who watches this one must not wait for it
-                entry = loaded[item.table_id]
-                self._emit(TableFinished(table=item.display, rows=entry.rows, skipped=entry.skipped, seconds=0.0))
-        context = self._context
-        assert context is not None
-        limits = context.limits
-        options = TransferOptions(
-            run_id=state.run_id,
-            ledger_schema=ledger.schema,
-            source=self._source_settings(),
-            target=self._target(),
-            limits=limits,
-            write=WriteOptions(
-                copy_format="binary" if migration.use_binary_copy else "text",
-                upsert_batch_rows=migration.upsert_batch_size,
-                lz4=control.call("asking the target", read_server_facts).lz4,
-            ),
-            chunk_rows=tuning.chunk_size,
-            chunk_bytes=tuning.chunk_bytes,
-            on_nul=migration.on_nul,
-        )
-        contexts.install(state.run_id, context)
-        try:
-            if self._cancelled.is_set():
-                context.stop.stop()
-            with ExitStack() as stack:
-                local = stack.enter_context(ThreadPoolExecutor(tuning.streams + 1, thread_name_prefix="range"))
-                executor = stack.enter_context(self._executor(tuning.streams)) if self._executor else local
-                scheduler = Scheduler(
-                    [item for item in plan.tables if item.table_id not in loaded],
-                    TableWork(options, context, known),
-                    context,
-                    executor,
-                    workers=tuning.workers,
-                    local=local,
-                )
-                carried = {result.table: result for result in scheduler.run(shutdown_timeout=self._shutdown_timeout)}
-        finally:
-            contexts.uninstall(state.run_id)
-            self._close_context()
-        results = []
-        for item in plan.tables:
-            if item.table_id in loaded:
-                entry = loaded[item.table_id]
-                results.append(
-                    TableResult(
-                        item.display, "completed", rows=entry.rows, rows_before=entry.rows, skipped=entry.skipped
-                    )
-                )
-            else:
-                results.append(carried[item.display])
-        if not self._cancelled.is_set():
-            notice = partial(notice_emptied, ledger=ledger, plan=plan, results=results, emit=self._emit)
-            control.call("reading the ledger", notice)
-        return results
-
     def _finalize(self, control: Control, ledger: Ledger, plan: RunPlan, result: RunResult, *, data_only: bool) -> None:
         """What hangs on the tables that arrived; a stop ends it."""
         from .finishing import Finishing
 
         finishing = self._finishing = Finishing(
             plan,
-            self._target(),
+            self._ends.target,
             result,
             data_only=data_only,
             on_event=self._emit,
@@ -478,19 +383,13 @@ class Migration:
         from ..target.ledger import drop_left_over
 
         self._emit(Message(level="info", text=f"run {state.run_id} is complete: nothing to resume"))
-        with connect_target(self._target(), purpose="control") as control:
+        with connect_target(self._ends.target, purpose="control") as control:
             drop_left_over(control, state.run_id)
         result = result_of_state(state, self.config.migration.target_mode)
         self._judge(result)
         return result
 
     # -- small things ----------------------------------------------------------------------------------------------
-
-    def _source_settings(self) -> SourceSettings:
-        return self._ends.source_settings
-
-    def _target(self) -> TargetSettings:
-        return self._ends.target
 
     def _source(self) -> AbstractContextManager[SourceSession]:
         return closing(self._ends.source.connect())

@@ -243,5 +243,6 @@ def _points(points: Sequence[tuple[float, float]]) -> str:
 def _number(value: float) -> str:
     if value != value or value in (float("inf"), float("-inf")):
         raise ClrError("is not a spatial value (a coordinate is no number)")
-    text = repr(value)
-    return text[:-2] if text.endswith(".0") else text.replace("e", "E")
+    # The round-trip format of .NET Framework: 15 digits where they are enough, else 17; zero has no sign.
+    text = f"{value:.15G}" if value else "0"
+    return text if float(text) == value else f"{value:.17G}"

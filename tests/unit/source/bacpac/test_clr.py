@@ -138,3 +138,28 @@ def test_random_and_damaged_values_end_in_text_or_an_error(noise: bytes, which: 
         for read in (hierarchyid_text, geometry_text, geography_text):
             with suppress(ClrError):
                 assert isinstance(read(data), str)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-64.8040519990027 18.366768000647426",
+        "-64.8011230006814 18.367451999336481",
+        "-64.797389999032021 18.369273999705911",
+        "-64.8034599982202 18.368359999731183",
+        "-64.703370001167059 18.301725000143051",
+        "-64.703745998442173 18.29857200011611",
+        "-64.7031709998846 18.298143999651074",
+        "0.1 -0.30000000000000004",
+        "1E-05 1E+15",
+    ],
+)
+def test_coordinates_as_sql_server_writes_them(text: str) -> None:
+    """Fifteen digits where they are enough, else seventeen (all but the last two are a real server's own output)."""
+    x, y = map(float, text.split())
+    assert geometry_text(spatial([(x, y)], [(1, 0)], [(-1, 0, 1)])) == f"POINT ({text})"
+
+
+def test_zero_has_no_sign() -> None:
+    """As .NET Framework has it."""
+    assert geometry_text(spatial([(-0.0, 0.0)], [(1, 0)], [(-1, 0, 1)])) == "POINT (0 0)"

@@ -39,6 +39,11 @@ if TYPE_CHECKING:
     from .sync import PrepareReport, Sync, SyncStatus
 
 
+def _import_plan() -> None:
+    """What planning needs, while servers answer the first questions."""
+    from . import plan as plan
+
+
 class Migration:
     """A configured migration. One command at a time; ``cancel`` may come from any thread or a signal handler.
 
@@ -193,6 +198,7 @@ class Migration:
         if not resumed:
             self._announce(keeper)
         self._emit(PhaseStarted(phase="connect"))
+        threading.Thread(target=_import_plan, name="import", daemon=True).start()
         with (
             Opening(self._ends.source.connect) as source,
             Control(

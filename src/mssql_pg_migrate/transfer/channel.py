@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -44,6 +45,17 @@ class Channel(Generic[T]):
         """An item that is there already; None without one."""
         with self._changed:
             if not self._items or self._closed:
+                return None
+            item = self._items.popleft()
+            self._changed.notify_all()
+            return item
+
+    def take_if(self, wanted: Callable[[T], bool], seconds: float) -> T | None:
+        """The next item, if it comes within that time and is wanted; else it stays, and None."""
+        with self._changed:
+            if not self._items and not self._closed and seconds > 0:
+                self._changed.wait(seconds)
+            if self._closed or not self._items or not wanted(self._items[0]):
                 return None
             item = self._items.popleft()
             self._changed.notify_all()

@@ -35,8 +35,19 @@ class _End:
     error: BaseException | None = None
     restart: str | None = None
 
+    @property
+    def clean(self) -> bool:
+        """Whether every row was read."""
+        return self.error is None and self.restart is None and not self.stopped
+
 
 _Item: TypeAlias = "Chunk | _End"
+_END_IS_NEAR = 0.05
+"""Seconds: a reader that hands over less than a full chunk knows very soon that there is no more."""
+
+
+def _is_clean_end(item: _Item) -> bool:
+    return isinstance(item, _End) and item.clean
 
 
 def run_range(task: RangeTask) -> RangeOutcome:
@@ -174,6 +185,7 @@ class _Sent:
 
     chunk: Chunk
     pending: Pending
+    done: bool
     slot: bool = True
 
 
@@ -273,10 +285,17 @@ class _RangeMover:
                 if isinstance(item, _End):
                     while way:
                         self._settle(way)
-                    if item.error is None and item.restart is None and not item.stopped:
+                    if item.clean:
                         self._finish()
                     return item
-                self._send_on(item, way)
+                end = channel.take_if(_is_clean_end, self._patience(item))
+                self._send_on(item, way, done=end is not None)
+                if isinstance(end, _End):
+                    while way:
+                        self._settle(way)
+                    if self._progress.done:
+                        self._tell_finished()
+                        return end
                 if self._context.stop.is_set(self._task.table_id):
                     while way:
                         self._settle(way)
@@ -291,13 +310,18 @@ class _RangeMover:
             producer.abandon()
             self._retries += producer.retries
 
-    def _send_on(self, chunk: Chunk, way: deque[_Sent]) -> None:
+    def _patience(self, chunk: Chunk) -> float:
+        """Seconds to wait for the range's end behind what looks like its last chunk: one commit for both."""
+        full = chunk.rows >= self._task.chunk_rows or len(chunk.data) >= self._task.chunk_bytes
+        return 0.0 if full else _END_IS_NEAR
+
+    def _send_on(self, chunk: Chunk, way: deque[_Sent], *, done: bool) -> None:
         """Write a chunk: without waiting for the answer where that may be, and there is a connection to spare."""
         limit = self._task.limits.in_flight
         held = True
         try:
             if limit > 1:
-                sent = self._begin(chunk, len(way))
+                sent = self._begin(chunk, len(way), done=done)
                 if sent is not None:
                     way.append(sent)
                     held = False
@@ -307,12 +331,12 @@ class _RangeMover:
                 while way:
                     self._settle(way)
             if not self._context.stop.is_set(self._task.table_id):
-                self._write(chunk, done=False)
+                self._write(chunk, done=done)
         finally:
             if held:
                 self._context.gate.release(len(chunk.data))
 
-    def _begin(self, chunk: Chunk, ahead: int) -> _Sent | None:
+    def _begin(self, chunk: Chunk, ahead: int, *, done: bool) -> _Sent | None:
         """Send a chunk behind ``ahead`` others that are not answered yet; None when it cannot be."""
         writers = self._context.slots(self._task.table_id).writers
         if not writers.acquire(blocking=False):
@@ -320,11 +344,11 @@ class _RangeMover:
         position = replace(self._position(), seq=self._progress.next_seq + ahead)
         pending = None
         try:
-            pending = self._writer.begin(position, chunk, done=False, follows=ahead > 0)
+            pending = self._writer.begin(position, chunk, done=done, follows=ahead > 0)
         finally:
             if pending is None:
                 writers.release()
-        return None if pending is None else _Sent(chunk, pending)
+        return None if pending is None else _Sent(chunk, pending, done)
 
     def _settle(self, way: deque[_Sent]) -> None:
         """Wait for the answer to the first chunk on its way. Where it fails, it and all behind it are written anew."""
@@ -334,13 +358,13 @@ class _RangeMover:
             way.popleft()
             self._forget(first)
             self._backoff.progress()
-            self._note(first.chunk, skipped, done=False)
+            self._note(first.chunk, skipped, done=first.done)
             return
         for sent in way:
             self._writer.discard(sent.pending)
             self._free_slot(sent)
         while way:
-            self._write(way[0].chunk, done=False, uncertain=True)
+            self._write(way[0].chunk, done=way[0].done, uncertain=True)
             self._forget(way.popleft())
 
     def _free_slot(self, sent: _Sent) -> None:
@@ -356,6 +380,10 @@ class _RangeMover:
     def _finish(self) -> None:
         """Mark the range as done: an empty chunk, so that the mark is part of the chain."""
         self._write(Chunk(b"", 0, self._progress.last_key), done=True)
+        self._tell_finished()
+
+    def _tell_finished(self) -> None:
+        """The range is done, and the ledger says so."""
         progress = self._progress
         self._context.emit(
             RangeFinished(
@@ -382,7 +410,7 @@ class _RangeMover:
             before.next_seq + 1, chunk.last_key, before.rows + chunk.rows, before.skipped + skipped, done
         )
         self._bytes += len(chunk.data)
-        if not done:
+        if chunk.rows or not done:
             self._context.emit(
                 ChunkCommitted(
                     table=self._task.display,

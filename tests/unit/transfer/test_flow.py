@@ -80,6 +80,20 @@ def test_closing_a_channel_frees_its_producer_and_returns_what_was_left() -> Non
     assert channel.get() is None
 
 
+def test_a_channel_gives_what_is_there_and_what_is_wanted() -> None:
+    channel: Channel[int] = Channel(2)
+    assert channel.poll() is None
+    channel.put(1)
+    assert channel.take_if(lambda item: item > 1, 0.0) is None
+    assert channel.poll() == 1
+    late = threading.Timer(0.05, channel.put, (2,))
+    late.start()
+    assert channel.take_if(lambda item: item > 1, 10.0) == 2
+    channel.close()
+    assert channel.take_if(bool, 10.0) is None
+    assert channel.poll() is None
+
+
 def lost() -> TransientError:
     return TransientError("table a: connection lost", side="target", table="a")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -114,3 +115,91 @@ def test_closing_wakes_those_who_wait_and_aborts_those_at_work() -> None:
     assert refused == [True]
     assert aborted == [held]
     assert counter.now == 0
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_connections_opened_ahead_are_there_for_those_who_need_them() -> None:
+    """They are waited for, not doubled; beyond them a user opens its own."""
+    pool, counter = make_pool(3)
+    gate = threading.Event()
+
+    def slowly() -> Connection:
+        gate.wait(10)
+        return Connection(counter)
+
+    pool.warm("a", slowly, 2)
+    used: list[Connection] = []
+
+    def use() -> None:
+        with pool.use("a", lambda: Connection(counter)) as connection:
+            used.append(connection)
+            wait_until(lambda: len(used) == 3)
+
+    threads = [threading.Thread(target=use) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: counter.total == 1)  # the third, for whom none is being opened
+    gate.set()
+    for thread in threads:
+        thread.join(20)
+    assert len(set(map(id, used))) == 3
+    assert counter.total == 3
+    pool.close()
+    assert counter.now == 0
+
+
+def test_no_more_are_opened_ahead_than_the_limit_and_a_failure_is_nobodys() -> None:
+    pool, counter = make_pool(2)
+
+    def fail() -> Connection:
+        raise OSError("away")
+
+    pool.warm("a", fail, 1)
+    with pool.use("a", lambda: Connection(counter)):
+        pool.warm("a", lambda: Connection(counter), 5)
+        wait_until(lambda: counter.now == 2)
+        time.sleep(0.05)
+        assert counter.most == 2
+    pool.close()
+    assert counter.now == 0
+
+
+def test_a_connection_that_opens_after_the_end_is_closed() -> None:
+    pool, counter = make_pool(2)
+    gate = threading.Event()
+
+    def slowly() -> Connection:
+        gate.wait(10)
+        return Connection(counter)
+
+    pool.warm("a", slowly, 1)
+    pool.close()
+    gate.set()
+    wait_until(lambda: counter.total == 1 and counter.now == 0)
+
+
+def test_only_a_connection_nobody_waits_for_is_spare() -> None:
+    pool, counter = make_pool(2)
+    assert pool.spare("a", lambda: Connection(counter)) is None  # but one is being opened
+    wait_until(lambda: counter.now == 1)
+    lease = None
+    deadline = time.monotonic() + 10
+    while lease is None:
+        assert time.monotonic() < deadline
+        lease = pool.spare("a", lambda: Connection(counter))
+    lease.release(keep=True)
+    with pool.use("a", lambda: Connection(counter)), pool.use("a", lambda: Connection(counter)):
+        assert pool.spare("a", lambda: Connection(counter)) is None
+    again = pool.spare("a", lambda: Connection(counter))
+    assert again is not None
+    again.release(keep=False)
+    assert counter.now == 1
+    pool.close()
+    with pytest.raises(PoolClosedError):
+        pool.spare("a", lambda: Connection(counter))

@@ -408,8 +408,10 @@ class Migration:
     def _run_hooks(self, control: Control, moment: str) -> None:
         from .hooks import run_hooks
 
-        with self._ended_by_stop(control, "later"):
-            run_hooks(control.live(), moment, getattr(self.config.migration.hooks, moment), self._emit)
+        statements = getattr(self.config.migration.hooks, moment)
+        if statements:
+            with self._ended_by_stop(control, "later"):
+                run_hooks(control.live(), moment, statements, self._emit)
 
     @contextmanager
     def _ended_by_stop(self, control: Control, when: Literal["later", "at once"]) -> Iterator[None]:

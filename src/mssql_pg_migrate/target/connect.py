@@ -86,7 +86,8 @@ def connect_target(settings: TargetSettings, *, purpose: str | None = None) -> p
     if purpose:
         keywords["application_name"] = f"{settings.application_name} {purpose}"[:63]
     try:
-        connection = WatchedConnection.connect(autocommit=True, **keywords)
+        # Statements prepared without being asked to be would have to be forgotten again, a round trip each time.
+        connection = WatchedConnection.connect(autocommit=True, prepare_threshold=None, **keywords)
     except psycopg.OperationalError as error:
         raise connection_failed(settings.label, keywords, redact(str(error).strip(), settings.password)) from error
     except UnicodeEncodeError as error:

@@ -266,7 +266,11 @@ class MigrationConfig(Section):
     ] = "drop_recreate"
     workers: Annotated[
         Threads,
-        Key("Tables transferred at the same time.", automatic="min(max(cores/2, 4), 8)", extra=False),
+        Key(
+            "Tables transferred at the same time; 16 where a round trip to a server takes 8 ms or more.",
+            automatic="min(max(cores/2, 4), 8)",
+            extra=False,
+        ),
     ] = None
     chunk_size: Annotated[
         Annotated[int, Field(ge=1, le=10_000_000)] | None,

@@ -18,7 +18,7 @@ from .limits import Machine, detect
 if TYPE_CHECKING:
     from .models import Config, MigrationConfig
 
-FAR = 0.005
+FAR = 0.008
 """Seconds of a round trip from which on waiting for answers, not work, is what many small tables take time for."""
 FAR_WORKERS = 16
 KIB = 1024

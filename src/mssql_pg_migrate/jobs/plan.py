@@ -109,12 +109,15 @@ def _plan_selected(
         lock(database.schemas)
     options, database = _freely_named(target, catalog, options, database)
     database = with_allowed_comments(target, verify(target, catalog, options, database), catalog.description)
-    side = look_at_target(config, target, database, only=only)
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(lambda: list(_unreadable(source, database.tables)))  # while the target answers
+        side = look_at_target(config, target, database, only=only)
+        unreadable = asked.result()
     plans = [replace(plan, resumable=source.resumable(plan.table)) for plan in side.plans]
     notes = [
         *_relevant(catalog, database, side),
         *_selection(config, catalog, database),
-        *_unreadable(source, database.tables),
+        *unreadable,
     ]
     if config.sync is not None:
         facts = source.change_facts([table.source for table in database.tables])

@@ -19,7 +19,7 @@ _STRENGTHS = {
 kc case)."""
 
 
-def _icu(how: Sensitivity) -> tuple[str, str]:
+def icu_collation(how: Sensitivity) -> tuple[str, str]:
     """Name and locale of the ICU collation that folds as a source collation does: i and ı need the Turkish rules."""
     name, strength = _STRENGTHS[how.case, how.accent]
     return (f"mssql_tr_{name}", f"tr-{strength}") if how.turkic else (f"mssql_{name}", f"und-{strength}")
@@ -60,7 +60,7 @@ class CollationPlan:
                 return pg_type, None
             self._uses_citext = True
             return "citext", None
-        made = _icu(how)
+        made = icu_collation(how)
         self._used[made] = None
         return pg_type, qualified(self._schema, made[0])
 

@@ -49,6 +49,8 @@ class ChangeFacts:
     one_moment_hint: str | None
     """What to do where they cannot."""
     tables: Mapping[tuple[str, str], TableFacts] = field(default_factory=dict)
+    rowversions: bool = True
+    """The source tells up to which rowversion everything is committed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ def apply(
 
     for item in staged:
         with translated(item.table.full_name, "counting the staged rows"):
+            connection.execute(statements.keep_the_living(item).encode())
             connection.execute(f"ANALYZE pg_temp.{quote_ident(item.stage)}")
     ways = _Ways()
     with _triggers_off(connection, [] if fire_triggers else staged, relations):
@@ -209,9 +210,12 @@ class _Pass:
                 self._connection.execute(f"SET CONSTRAINTS {qualified(key.child[0], key.name)} DEFERRED")
 
     def _settle(self) -> None:
-        """Check what was deferred, and leave the constraints as they were."""
+        """Check what was deferred, by the target's own definition too, and leave the constraints as they were.
+
+        A table with checks that are still to come cannot be altered (unique indexes, triggers).
+        """
+        self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for key in self._deferred:
-            self._connection.execute(f"SET CONSTRAINTS {qualified(key.child[0], key.name)} IMMEDIATE")
             if not key.deferrable:
                 self._alter(key, "NOT DEFERRABLE")
 

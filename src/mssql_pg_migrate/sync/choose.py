@@ -81,6 +81,12 @@ def _choose(table: MappedTable, facts: ChangeFacts, wanted: SyncTable, config: S
                 hint=found.enable or "use another method for it (sync.tables)",
             )
         return Choice(Followed(table, "change_tracking"))
+    if method == "rowversion" and not facts.rowversions:
+        text = (
+            "cannot be followed by rowversion: the server does not know MIN_ACTIVE_ROWVERSION(), so nobody can say"
+            " which rows are committed; its contents are compared instead"
+        )
+        return Choice(Followed(table, "compare"), (_note(name, text),))
     if method == "rowversion":
         column = wanted.column or found.rowversion
         if column is None:

@@ -17,7 +17,7 @@ from ..source.changes import OPERATION, ChangeSession
 from ..target.copy import copy_statement, copy_tuples
 from ..target.inspect import ExistingTable
 from ..validation.buckets import BucketTable, bitmap, bits_for
-from ..validation.columns import Comparison, NotComparable, compare_columns
+from ..validation.columns import Comparison, NotComparable, compare_columns, reduced
 from ..validation.digest import Digest, malformed, new_key, open_digest
 from ..validation.target_side import TargetSide
 from .statements import DELETED, StagedTable, create_stage
@@ -44,10 +44,13 @@ class TableComparison:
         self._staged = staged
         self._check_stop = check_stop
         try:
-            self._table, self._comparison = compare_columns(staged.table, existing)
+            table, comparison = compare_columns(staged.table, existing)
         except NotComparable as problem:
             name = staged.table.source.full_name
             raise TransferError(f"table {name}: {staged.table.full_name} {problem}", table=name) from None
+        # What the target computes itself follows from the other columns, and cannot be brought over.
+        self._comparison = comparison.without_computed()
+        self._table = reduced(table, self._comparison.columns)
         self._key = new_key()
         self._bits = bits_for(staged.table.source.row_estimate)
 

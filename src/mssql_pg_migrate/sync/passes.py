@@ -18,6 +18,7 @@ from ..target.sync_ledger import SyncEntry, SyncLedger
 from ..validation.target_side import TargetSide
 from .apply import Applied, apply
 from .plan import SyncPlan, SyncTablePlan
+from .spelling import respelled
 from .statements import StagedTable, create_stage
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class SyncPass:
         with translated(None, "applying a pass"), connection.transaction():
             self._ledger.begin_pass(connection, number)
             if due or reading:
-                self._carry(connection, session, moment, positions, due, reading, result)
+                due = self._carry(connection, session, moment, positions, due, reading, result)
             result.number += 1
             self._ledger.advance(
                 connection,
@@ -159,13 +160,18 @@ class SyncPass:
         due: Sequence[SyncTablePlan],
         reading: Sequence[SyncTablePlan],
         result: PassResult,
-    ) -> None:
-        """Stage everything, then apply it; inside the pass's transaction."""
+    ) -> list[SyncTablePlan]:
+        """Stage everything, then apply it; inside the pass's transaction. Returns the tables that were compared."""
         staged: list[StagedTable] = []
+        due = list(due)
         for table in reading:
             since = positions[table.name]
             assert since is not None
-            if self._stage_changes(connection, session, table, since, moment.positions[table.name]):
+            if not self._stage_changes(connection, session, table, since, moment.positions[table.name]):
+                continue
+            if self._respelled(connection, table):
+                due.append(table)
+            else:
                 staged.append(table.staged)
         if due:
             from .compare import TableComparison  # numpy comes with it: most passes compare nothing
@@ -175,13 +181,26 @@ class SyncPass:
                 staged.append(table.staged)
         self._check_definitions(session.marks(self._plan.followed))
         if not staged:
-            return
+            return due
         relations = read_relations(connection, [table.target for table in self._plan.tables])
         applied = apply(connection, staged, relations, fire_triggers=self._options.fire_triggers)
         for table in self._plan.tables:
             found = applied.get(table.target)
             if found is not None and found.total:
                 result.tables[table.display] = found
+        return due
+
+    def _respelled(self, connection: psycopg.Connection[Any], table: SyncTablePlan) -> bool:
+        """Whether the staged changes may leave an old spelling of a key behind: then the staging table is gone, and
+        the table is to be compared. Where deletes are not wanted, old spellings stay as well."""
+        if table.followed.method != "change_tracking" and not self._options.deletes:
+            return False
+        if not respelled(connection, table.staged):
+            return False
+        connection.execute(f'DROP TABLE pg_temp."{table.staged.stage}"')
+        text = "a key may have changed its spelling only: its contents are compared"
+        self._emit(Message(level="info", table=table.display, text=text))
+        return True
 
     def _stage_changes(
         self, connection: psycopg.Connection[Any], session: ChangeSession, table: SyncTablePlan, since: str, upto: str

@@ -47,6 +47,16 @@ def create_stage(staged: StagedTable) -> str:
     )
 
 
+def keep_the_living(staged: StagedTable) -> str:
+    """A key that is staged as gone and as there is there: the source tells two keys apart that are one in the target
+    (100 ns of datetime2, the spelling of citext), and the row moved from one to the other."""
+    stage = _stage(staged)
+    return (
+        f"DELETE FROM {stage} d USING {stage} u WHERE d.{OPERATION} = '{DELETED}' AND u.{OPERATION} <> '{DELETED}'"
+        f" AND {_pairs('d', staged.key, 'u', staged.key)}"
+    )
+
+
 def insert(staged: StagedTable) -> str:
     """Insert the staged rows whose key the target does not have."""
     overriding = " OVERRIDING SYSTEM VALUE" if any(column.identity for column in staged.table.columns) else ""

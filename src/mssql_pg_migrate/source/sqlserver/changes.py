@@ -22,6 +22,15 @@ from .classify import to_migration_error
 from .dbapi import Connection
 from .tsql import qualified_name, quote_name
 
+_MODIFIED = (
+    "SELECT s.name + N'.' + t.name AS name, CONVERT(nvarchar(30), t.modify_date, 126) AS modified, t.object_id AS id"
+    " FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id"
+)
+_COLUMNS = (
+    "SELECT s.name + N'.' + t.name AS name, t.object_id AS id, c.column_id, c.name AS column_name, c.system_type_id,"
+    " c.max_length, c.precision, c.scale, c.is_nullable FROM sys.tables AS t"
+    " JOIN sys.schemas AS s ON s.schema_id = t.schema_id JOIN sys.columns AS c ON c.object_id = t.object_id"
+)
 _DATES = ("date", "datetime", "smalldatetime", "datetime2", "datetimeoffset")
 
 
@@ -41,6 +50,7 @@ class SqlServerChanges:
         self._reader = reader
         self._snapshot = snapshot
         self._limits = limits
+        self._marks_known = True
 
     # -- the moment ----------------------------------------------------------------------------------------------------
 
@@ -52,12 +62,14 @@ class SqlServerChanges:
         rowversions of transactions that are still open, whose rows would never be seen.
         """
         rowversion = self._rowversion() if any(item.method == "rowversion" for item in followed) else None
+        # What a server may not know is asked outside of the transaction, which an error could end.
+        marks = self.marks(followed)
+        now = self._clock()
         if self._snapshot:
             self._execute("SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
             self._execute("BEGIN TRANSACTION")
         tracked = any(item.method == "change_tracking" for item in followed)
-        current_version = ", CHANGE_TRACKING_CURRENT_VERSION() AS version" if tracked else ", NULL AS version"
-        now, version = self._question(f"SELECT SYSUTCDATETIME() AS now{current_version}")[0]
+        version = self._question("SELECT CHANGE_TRACKING_CURRENT_VERSION() AS version")[0][0] if tracked else None
         valid = self._valid_versions() if tracked else {}
         current: dict[str, str] = {}
         expired: dict[str, str] = {}
@@ -84,16 +96,35 @@ class SqlServerChanges:
             and item.name not in expired
             and current.get(item.name) == positions.get(item.name)
         )
-        return Moment(_utc(now), current, expired, unchanged, self.marks(followed))
+        return Moment(now, current, expired, unchanged, marks)
 
     def marks(self, followed: Sequence[Followed]) -> Mapping[str, str]:
-        """sys.tables.modify_date and the number of columns: ALTER TABLE changes the first ("sys.objects")."""
+        """sys.tables.modify_date and the identity: ALTER TABLE changes the first ("sys.objects").
+
+        A server that does not tell when is asked what: the columns of every table.
+        """
         wanted = {item.name for item in followed}
-        found = self._question(
-            "SELECT s.name + N'.' + t.name AS name, CONVERT(nvarchar(30), t.modify_date, 126) AS modified,"
-            " t.object_id AS id FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id"
-        )
-        return {name: f"{identity} {modified}" for name, modified, identity in found if name in wanted}
+        if self._marks_known:
+            try:
+                found = self._question(_MODIFIED)
+            except TransferError:
+                self._marks_known = False
+            else:
+                return {name: f"{identity} {modified}" for name, modified, identity in found if name in wanted}
+        columns: dict[str, list[str]] = {}
+        for name, *parts in self._question(_COLUMNS):
+            if name in wanted:
+                columns.setdefault(name, []).append(" ".join(str(part) for part in parts))
+        return {name: "; ".join(sorted(parts)) for name, parts in columns.items()}
+
+    def _clock(self) -> datetime:
+        """The source's time: "SYSUTCDATETIME", "GETUTCDATE"; this machine's where it tells neither."""
+        for question in ("SELECT SYSUTCDATETIME() AS now", "SELECT GETUTCDATE() AS now"):
+            try:
+                return _utc(self._question(question)[0][0])
+            except TransferError:
+                continue
+        return datetime.now(timezone.utc)
 
     def _rowversion(self) -> str:
         value = self._question("SELECT MIN_ACTIVE_ROWVERSION() AS lowest")[0][0]

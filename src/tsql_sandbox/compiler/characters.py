@@ -111,7 +111,7 @@ def char_index(needle: str, hay: str, start: int) -> int:
     whole = text.from_storage(hay).encode("utf-16-le", "surrogatepass")
     part = text.from_storage(needle).encode("utf-16-le", "surrogatepass")
     found = whole.find(part, (start - 1) * 2)
-    while found % 2 == 1:
+    while found > 0 and found % 2:  # inside a unit
         found = whole.find(part, found + 1)
     return found // 2 + 1
 

@@ -260,6 +260,8 @@ class ExprCompiler:
         if operator in "&|^":
             symbol = {"^": "xor"}.get(operator)
             sql = f"{symbol}({first}, {second})" if symbol else f"({first} {operator} {second})"
+        elif operator == "/" and kind.name in st.MONEY:  # cut off at four decimals ("money and smallmoney": truncation)
+            sql = f"decimal_divide(({first})::VARCHAR, ({second})::VARCHAR, 4)"
         elif operator == "/":
             sql = f"int_divide({first}, {second})" if kind.name in st.INTEGERS else f"({first} / nonzero({second}))"
         elif operator == "%":

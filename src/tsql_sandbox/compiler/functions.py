@@ -190,7 +190,9 @@ def _replicate(_compiler: Compiling, a: list[Ex]) -> Ex:
             return constant(None, kind)
         whole = str(convert(a[0].const, a[0].type or kind, st.NVARCHAR_MAX)) * int(a[1].const)
         return constant(convert(whole, st.NVARCHAR_MAX, kind), kind)
-    return cast(Ex(f"repeat({as_text(a[0]).sql}, {_int(a[1])})", st.NVARCHAR_MAX), kind)
+    times = _int(a[1])
+    repeated = f"CASE WHEN {times} >= 0 THEN repeat({as_text(a[0]).sql}, {times}) END"  # negative: NULL ("REPLICATE")
+    return cast(Ex(repeated, st.NVARCHAR_MAX), kind)
 
 
 def _space(_compiler: Compiling, a: list[Ex]) -> Ex:
@@ -218,7 +220,9 @@ def _stuff(_compiler: Compiling, a: list[Ex]) -> Ex:
     _whole_pairs(a[0], "STUFF")
     source, start, length, new = as_text(a[0]).sql, _int(a[1]), _int(a[2]), as_text(a[3]).sql
     head, tail = f"text_cut({source}, 1, {start} - 1)", f"text_cut({source}, {start} + {length}, 1 << 30)"
-    return Ex(f"({head} || coalesce({new}, '') || {tail})", like_type(a[0], -1))
+    # "STUFF": NULL where it would begin outside of the text, or a negative number of characters goes.
+    within = f"{start} BETWEEN 1 AND units({source}) AND {length} >= 0"
+    return Ex(f"CASE WHEN {within} THEN {head} || coalesce({new}, '') || {tail} END", like_type(a[0], -1))
 
 
 def _concat(_compiler: Compiling, a: list[Ex]) -> Ex:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Cancelled
 from ..events import EventSink, Message
+from ..source.reader import ReaderUnsupported
 from ..sync.apply import Applied, apply
 from ..sync.compare import TableComparison
 from ..sync.plan import Look, SyncPlan, make_sync_plan
@@ -101,6 +102,8 @@ class _Repair:
                     return self._carry(connection, session)
                 except OtherReaderNeeded:
                     continue
+                except ReaderUnsupported as error:
+                    self._readers.unsupported(error.table or "a table", error.message)
 
     def _carry(self, connection: psycopg.Connection[Any], session: ChangeSession) -> dict[str, Applied]:
         with translated(None, "repairing rows"), connection.transaction():

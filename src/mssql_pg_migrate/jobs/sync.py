@@ -353,6 +353,9 @@ def record_positions(
     limits = ReadLimits()
     with closing(SyncReaders(source, limits, on_event).open(one_moment=False)) as changes:
         moment = changes.begin(followed, {})
+    stale = "rows were read before its position was recorded" if resumed else None
+    if config.migration.target_mode == "upsert":
+        stale = "the run was an upsert, which leaves rows that the source no longer has"
     entries = [
         SyncEntry(
             source_table=item.name,
@@ -360,7 +363,7 @@ def record_positions(
             method=item.method,
             position=moment.positions.get(item.name),
             fingerprint=definition(item.table),
-            stale="rows were read before its position was recorded" if resumed else None,
+            stale=stale,
         )
         for item in followed
         if item.table in missing

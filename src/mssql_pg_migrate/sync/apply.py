@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import TransferError
 from ..target.classify import translate, translated
 from ..target.ddl import qualified, quote_ident
-from ..target.relations import ForeignKeyFact, Relations, TableName, UniqueFact, set_triggers
+from ..target.relations import ForeignKeyFact, Relations, TableName, UniqueFact, root_of_index, set_triggers
 from ..transfer.plan import foreign_key_levels
 from . import statements
 from .statements import StagedTable
@@ -77,7 +77,7 @@ def apply(
                 with connection.transaction():
                     return _Pass(connection, staged, relations, ways).run()
             except psycopg.errors.UniqueViolation as error:
-                if not _go_round(error, staged, relations, ways):
+                if not _go_round(connection, error, staged, relations, ways):
                     raise translate(error, table=_table_of(error), doing="applying changes") from error
             except psycopg.Error as error:
                 raise translate(error, table=_table_of(error), doing="applying changes") from error
@@ -88,10 +88,17 @@ def _table_of(error: psycopg.Error) -> str | None:
     return f"{schema}.{table}" if schema and table else None
 
 
-def _go_round(error: psycopg.Error, staged: Sequence[StagedTable], relations: Relations, ways: _Ways) -> bool:
+def _go_round(
+    connection: psycopg.Connection[Any],
+    error: psycopg.Error,
+    staged: Sequence[StagedTable],
+    relations: Relations,
+    ways: _Ways,
+) -> bool:
     """Choose another way for the unique index that refused a row; False when there is none left."""
-    table = (error.diag.schema_name or "", error.diag.table_name or "")
-    place = (table, error.diag.constraint_name or "")
+    refused = (error.diag.schema_name or "", error.diag.table_name or "")
+    table, name = root_of_index(connection, refused, error.diag.constraint_name or "")
+    place = (table, name)
     unique = next((fact for fact in relations.uniques.get(table, ()) if fact.name == place[1]), None)
     if unique is None or unique.primary or place in ways.dropped or table not in {item.name for item in staged}:
         return False
@@ -108,9 +115,15 @@ def _triggers_off(
     connection: psycopg.Connection[Any], staged: Sequence[StagedTable], relations: Relations
 ) -> Iterator[None]:
     """User triggers of the tables do not fire for rows that only repeat what happened at the source."""
-    with translated(None, "switching triggers off"):
-        for item in staged:
-            set_triggers(connection, item.name, relations.triggers.get(item.name, ()), on=False)
+    for item in staged:
+        try:
+            with translated(item.table.full_name, "switching triggers off"):
+                set_triggers(connection, item.name, relations.triggers.get(item.name, ()), on=False)
+        except TransferError as error:
+            if error.retryable:
+                raise
+            hint = "let the sync's user own the table, or let its triggers fire (sync.fire_triggers: true)"
+            raise TransferError(error.message, table=item.table.full_name, hint=hint) from error
     yield
     with translated(None, "switching triggers on again"):
         for item in staged:

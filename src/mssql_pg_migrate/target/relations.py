@@ -131,6 +131,18 @@ def read_relations(connection: psycopg.Connection[Any], tables: Sequence[TableNa
     )
 
 
+def root_of_index(connection: psycopg.Connection[Any], table: TableName, index: str) -> tuple[TableName, str]:
+    """The partitioned table and its index that an index of a partition belongs to; any other is its own."""
+    row = connection.execute(
+        "SELECT tn.nspname, t.relname, r.relname FROM pg_class i JOIN pg_namespace n ON n.oid = i.relnamespace"
+        " JOIN pg_class r ON r.oid = coalesce(pg_partition_root(i.oid), i.oid)"
+        " JOIN pg_index x ON x.indexrelid = r.oid JOIN pg_class t ON t.oid = x.indrelid"
+        " JOIN pg_namespace tn ON tn.oid = t.relnamespace WHERE n.nspname = %s AND i.relname = %s",
+        (table[0], index),
+    ).fetchone()
+    return ((row[0], row[1]), row[2]) if row is not None else (table, index)
+
+
 def set_triggers(
     connection: psycopg.Connection[Any], table: TableName, triggers: Sequence[TriggerFact], *, on: bool
 ) -> None:

@@ -177,7 +177,6 @@ class Preparation:
     def _prepare(self, plan: TablePlan, found: _Relation | None) -> list[str]:
         """The statements that bring a table into its starting state, given what is there under its name."""
         table = plan.table
-        created = ddl.create_table(table, unlogged=plan.unlogged, defaults=False)
         # An earlier run that was given up may have left the table unlogged.
         logged = [ddl.set_logged(table, logged=True)] if found and found.left_unlogged and not plan.unlogged else []
         if plan.merges:
@@ -190,10 +189,10 @@ class Preparation:
         elif plan.action == "truncate":
             persistence = [ddl.set_logged(table, logged=False)] if plan.restore_logged else logged
             own = [f"TRUNCATE TABLE {ddl.relation(table)}", *persistence]
-        elif plan.action == "recreate" or found is not None:
-            own = [ddl.drop_table(table.schema, table.name, cascade=True), created]
         else:
-            own = [created]
+            dropped = plan.action == "recreate" or found is not None
+            own = [ddl.drop_table(table.schema, table.name, cascade=True)] if dropped else []
+            own.append(ddl.create_table(table, unlogged=plan.unlogged, defaults=False))
         prepared = self._ledger.set_prepared(plan.table_id, unlogged=plan.unlogged, restore_logged=plan.restore_logged)
         return [*own, prepared]
 

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from mssql_pg_migrate import Config, Migration
+from mssql_pg_migrate.errors import ConfigError
 from running import assert_equal_rows
 from servers import MssqlDatabase, PgDatabase
+from unknowing import unknowing
 
 
 class Followed:
@@ -111,3 +113,53 @@ def test_generated_columns_nul_and_lower_names(source_db: MssqlDatabase, target_
 
     carry("UPDATE dbo.T1 SET A = 50, [Text] = N'x' + NCHAR(0) + N'y' WHERE K = 1; DELETE FROM dbo.T1 WHERE K = 2")
     carry("INSERT INTO dbo.T1 (K, A) VALUES (2, 7)")
+
+
+FORGOTTEN = [
+    "SYSUTCDATETIME",
+    "GETUTCDATE",
+    "modify_date",
+    "MIN_ACTIVE_ROWVERSION",
+    "change_tracking_databases",
+    "change_tracking_tables",
+    "snapshot_isolation_state",
+    "is_read_only",
+]
+
+
+@pytest.mark.parametrize("reader", ["auto", "driver"])
+def test_a_server_that_knows_less(source_db: MssqlDatabase, target_db: PgDatabase, reader: str) -> None:
+    pair = Followed(
+        source_db,
+        target_db,
+        "rowversion",
+        "CREATE TABLE dbo.R (id int PRIMARY KEY, v int, rv rowversion);"
+        " CREATE TABLE dbo.W (id int PRIMARY KEY, at datetime2(3) NOT NULL); CREATE TABLE dbo.C (id int PRIMARY KEY);"
+        " INSERT INTO dbo.R (id, v) VALUES (1, 1), (2, 2);"
+        " INSERT INTO dbo.W VALUES (1, '2020-01-01'), (2, '2020-01-02');"
+        " INSERT INTO dbo.C VALUES (1), (2)",
+        ["R", "W", "C"],
+    )
+    pair.data["sync"] = {
+        "compare_every": 0,
+        "tables": {"R": {"method": "rowversion"}, "W": {"method": "watermark", "column": "at"}},
+    }
+    with unknowing(source_db.server.host, source_db.server.port, FORGOTTEN) as port:
+        pair.data["source"] |= {"port": port, "reader": reader}
+        pair.load()
+        pair.carry(
+            "UPDATE dbo.R SET v = 3 WHERE id = 1; DELETE FROM dbo.R WHERE id = 2; INSERT INTO dbo.W VALUES"
+            " (3, '2020-01-03'); DELETE FROM dbo.W WHERE id = 1; DELETE FROM dbo.C WHERE id = 1;"
+            " INSERT INTO dbo.C VALUES (7)"
+        )
+        status = pair.migration().sync_status()
+        assert {table.table: table.method for table in status.tables} == {
+            "R": "compare",
+            "W": "watermark",
+            "C": "compare",
+        }
+        assert any("MIN_ACTIVE_ROWVERSION" in note for note in status.notes)
+        assert not pair.migration().sync_prepare().statements
+        source_db.execute_script("ALTER TABLE dbo.R ADD extra int NULL")
+        with pytest.raises(ConfigError, match="new columns"):
+            pair.migration().sync()

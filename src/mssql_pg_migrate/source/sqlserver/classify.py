@@ -24,7 +24,7 @@ TRANSIENT_NUMBERS = frozenset(
         # locks and deadlocks
         1203, 1204, 1205, 1221, 1222, 3935,
         # snapshot isolation, in-memory OLTP and read conflicts of a moving scan
-        601, 617, 3950, 3960, 3966, 41301, 41302, 41305, 41325, 41839,
+        601, 617, 3950, 3960, 3961, 3966, 41301, 41302, 41305, 41325, 41839,
         # memory and resource waits
         669, 701, 802, 8628, 8645, 8651, 10922, 17197,
         # throttling and failover of Azure SQL

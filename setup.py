@@ -11,8 +11,11 @@ import sys
 from setuptools import Extension, setup
 
 KERNEL = "src/mssql_pg_migrate/_kernel"
-SOURCES = ("module", "transcode", "bcp", "input", "stream", "memory", "columns", "text")
-HEADERS = ("transcode", "core", "columns", "text", "values", "fields", "codepages")
+SOURCES = ("module", "transcode", "tds", "bcp", "input", "stream", "columns", "text")
+HEADERS = (
+    *("transcode", "core", "columns", "text", "values", "codepages"),
+    *("fields", "formats", "input", "output", "stream"),
+)
 ARGUMENTS = [] if sys.platform == "win32" else ["-O3", "-std=c11"]
 
 setup(

@@ -76,7 +76,7 @@ static outcome transcode(const tc_spec *specs, int count, unsigned fields, const
             o.status = tc_run(t, max_rows, 1 << 20);
             check_marks(t);
             if (o.status == TC_CHUNK)
-                keep(&o, t, fields);
+                keep_tuples(&o, t, fields);
             else if (o.status == TC_INPUT && used < size)
                 used += feed(t, data + used, size - used, step);
             else if (o.status == TC_INPUT && !t->packet_last)
@@ -87,7 +87,7 @@ static outcome transcode(const tc_spec *specs, int count, unsigned fields, const
         if (o.status != TC_END)
             break;
     }
-    keep(&o, t, fields);
+    keep_tuples(&o, t, fields);
     o.fault = *tc_last_fault(t);
     if (o.status != TC_END && o.status != TC_DATA && o.status != TC_MALFORMED)
         FAIL("status %d at the end of the file", o.status);

@@ -84,7 +84,7 @@ static outcome transcode(const tc_spec *specs, int count, unsigned fields, const
         FAIL("columns refused: %s (column %d)", why, at);
     for (;;) {
         o.status = tc_run(t, max_rows, 1 << 20);
-        keep(&o, t, fields);
+        keep_tuples(&o, t, fields);
         for (int i = 0; i < tc_key_count(t); i++) {
             const tc_key *key = tc_key_at(t, i);
             if (key->state == 2 && key->length > key->capacity)

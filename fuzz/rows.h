@@ -52,7 +52,7 @@ static void check_tuples(const uint8_t *data, size_t size, uint64_t rows, unsign
         FAIL("there are bytes behind the last tuple");
 }
 
-static void keep(outcome *o, tc *t, unsigned fields)
+static void keep_tuples(outcome *o, tc *t, unsigned fields)
 {
     size_t size;
     uint64_t rows = tc_rows(t);

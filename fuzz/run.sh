@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 kernel="$here/../src/mssql_pg_migrate/_kernel"
 case "${1:-transcode}" in
 transcode | bcp)
-    parts="transcode bcp input stream memory columns text"
+    parts="transcode tds bcp input stream columns text"
     longest=20000
     ;;
 digest)

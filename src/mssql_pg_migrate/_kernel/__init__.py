@@ -1,9 +1,10 @@
 """The compiled transcoder, if it was built: TDS row tokens or BCP data files in, COPY BINARY tuples out.
 
-The C sources lie beside this file: ``input.c`` (packets), ``transcode.c`` (rows of TDS), ``bcp.c`` (rows of a BCP data
-file), ``stream.c`` (values in pieces), ``columns.c`` (what a column's type becomes), ``fields.h`` (a value of a row),
-``values.h`` (numbers and times), ``text.c`` (UTF-16, UTF-8, code pages),
-``memory.c`` (buffers), ``module.c`` (the binding). A second module, ``_digest``, serves ``validate``: ``digest.c``
+The C sources lie beside this file, from the top down: ``module.c`` (the binding), ``transcode.c`` (a transcoder as its
+caller sees it), ``formats.h`` with ``tds.c`` (rows of TDS) and ``bcp.c`` (rows of a BCP data file), ``fields.h`` (what
+rows of both are made of), ``stream.c`` (values in pieces), ``input.c`` (packets), ``output.h`` (the tuples), ``core.h``
+(the state all of these share), ``columns.c`` (what a column's type becomes), ``values.h`` (numbers and times), ``text.c``
+(UTF-16, UTF-8, code pages). A second module, ``_digest``, serves ``validate``: ``digest.c``
 (COPY BINARY tuples to buckets), ``rowhash.h`` (the hash of a row), ``digest_module.c`` (the binding).
 """
 

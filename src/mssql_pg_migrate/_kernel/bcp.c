@@ -1,4 +1,4 @@
-/* Rows of a BCP data file: how its columns are framed, and the loop over them.
+/* Rows of a BCP data file: how their columns are framed.
  *
  * The layout is that of the data files of a .bacpac: "Specify Prefix Length in Data Files by Using bcp" for the lengths
  * before values, [MS-BCP] for the values themselves. Files that SQL Server 2016 to 2022 and Azure SQL wrote differ from
@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core.h"
 #include "fields.h"
+#include "formats.h"
+#include "stream.h"
 
 #define BYTE_NULL 0xFF
 #define MAX_DECLARED 0xFFFF
@@ -82,7 +83,7 @@ static const char *compile_sized(column *c, const tc_spec *s, int framing)
     return NULL;
 }
 
-const char *bcp_column_compile(column *c, const tc_spec *s)
+static const char *compile_column(column *c, const tc_spec *s)
 {
     int framing = sized_framing(s);
     const char *why;
@@ -247,29 +248,9 @@ static int begin_row(tc *t)
     return TC_CHUNK;
 }
 
-int bcp_rows(tc *t, uint64_t max_rows, size_t max_bytes)
+static int rows(tc *t, uint64_t max_rows, size_t max_bytes)
 {
-    while (t->pos < t->lim) {
-        int status = TC_CHUNK;
-        if (t->phase == PH_TOKEN) {
-            status = begin_row(t);
-        } else if (t->phase > PH_ROW) {
-            status = stream_run(t);
-            t->column += status == TC_CHUNK;
-        }
-        if (status == TC_CHUNK)
-            status = run_columns(t);
-        if (status != TC_CHUNK)
-            return status;
-        t->phase = PH_TOKEN;
-        if (t->fault.code) {
-            t->out_len = t->row_start;
-            t->mark_count = t->row_mark;
-            return t->stopped = TC_DATA;
-        }
-        t->rows++;
-        if (t->rows >= max_rows || t->out_len >= max_bytes)
-            return TC_CHUNK;
-    }
-    return TC_INPUT;
+    return run_rows(t, max_rows, max_bytes, begin_row, run_columns);
 }
+
+const row_format bcp_format = {compile_column, rows, 0};

@@ -59,7 +59,5 @@ typedef struct {
 
 /* NULL on success, else the reason why this column cannot be served. `key` is left alone. */
 const char *column_compile(column *out, const tc_spec *spec);
-/* The same for a column of a BCP data file. */
-const char *bcp_column_compile(column *out, const tc_spec *spec);
 
 #endif

@@ -1,4 +1,5 @@
-/* The state of a transcoder, shared by the sources of this directory and by nothing else. */
+/* The state of a transcoder, shared by the sources of this directory and by nothing else. What works on it is declared
+ * by the header named like its source. */
 #ifndef MSSQL_PG_MIGRATE_CORE_H
 #define MSSQL_PG_MIGRATE_CORE_H
 
@@ -22,7 +23,15 @@ typedef struct {
     int dropped;       /* too large: only passed over */
 } stream;
 
+/* What a kind of input brings: its columns, its rows, and whether it comes in packets. */
+typedef struct {
+    const char *(*compile)(column *out, const tc_spec *spec);
+    int (*rows)(tc *t, uint64_t max_rows, size_t max_bytes); /* out of [pos, lim), as tc_run does */
+    int packets;
+} row_format;
+
 struct tc {
+    const row_format *format;
     column *columns;
     tc_key *keys;
     int count;
@@ -36,7 +45,6 @@ struct tc {
     size_t packet_left; /* payload bytes of the current packet behind lim */
     int packet_last;
 
-    int bcp; /* the input is a BCP data file, not packets */
     int phase;
     int column;
     int nbc;
@@ -73,33 +81,10 @@ static inline void poisoned(tc *t, int code, uint64_t detail)
     }
 }
 
-/* Make the output buffer larger by at least `room` free bytes; 0 when there is no memory. */
-int output_grow(tc *t, size_t room);
-
-static inline int reserve(tc *t, size_t room) { return t->out_cap - t->out_len >= room || output_grow(t, room); }
-
 static inline void put_null_field(tc *t, const column *c)
 {
     memset(t->out + t->out_len, 0xFF, 4);
     t->out_len += c->null_size;
 }
-
-/* Join the payload that has been received behind lim, over packet headers: TC_CHUNK when there was some. */
-int input_extend(tc *t);
-
-/* A char, varchar, binary ... value with a 2-byte length, 0xFFFF being NULL. TC_CHUNK when it is done. */
-int value_short(tc *t, const column *c, size_t longest);
-/* The same of `size` bytes, all of which have arrived behind `prefix` bytes. */
-int value_piece(tc *t, const column *c, size_t prefix, size_t size);
-
-/* Rows of a BCP data file out of [pos, lim), as tc_run does those of a result. */
-int bcp_rows(tc *t, uint64_t max_rows, size_t max_bytes);
-
-/* A value of `total` bytes that follow: they may arrive in pieces. */
-void stream_begin(tc *t, const column *c, uint64_t total);
-/* The header of a PLP or LOB value. TC_CHUNK when it was there; the phase then says whether data follow. */
-int stream_open(tc *t, const column *c);
-/* Go on with the value of column t->column. TC_CHUNK when it is complete. */
-int stream_run(tc *t);
 
 #endif

@@ -1,7 +1,7 @@
 /* The input buffer: packets joined in place, tokens for the caller, messages thrown away. */
-#include <string.h>
+#include "input.h"
 
-#include "core.h"
+#include <string.h>
 
 #define PACKET_HEADER 8
 #define PACKET_TABULAR 0x04
@@ -56,7 +56,7 @@ int tc_push(tc *t, size_t size)
     if (size > t->in_cap - t->end)
         return 0;
     t->end += size;
-    if (t->bcp && !t->packet_last)
+    if (!t->format->packets && !t->packet_last)
         t->packet_left = SIZE_MAX; /* one packet without an end */
     return 1;
 }

@@ -1,7 +1,9 @@
 /* Values that arrive in pieces: PLP chunks, and the text, ntext and image of old. */
+#include "stream.h"
+
 #include <string.h>
 
-#include "core.h"
+#include "output.h"
 #include "values.h"
 
 #define PLP_NULL UINT64_MAX

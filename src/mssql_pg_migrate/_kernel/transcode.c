@@ -1,224 +1,133 @@
-/* The row loop. */
+/* A transcoder as its caller sees it: made for columns of a format, run, its tuples and keys taken, freed. */
 #include "transcode.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 #include "core.h"
-#include "fields.h"
+#include "formats.h"
+#include "input.h"
+#include "values.h"
 
-#define TOKEN_ROW 0xD1
-#define TOKEN_NBCROW 0xD2
+/* Tails of tokens and values that must stand in one piece are at most 2 + 65535 bytes. */
+#define MIN_INPUT ((size_t)1 << 17)
 
-/* [MS-TDS] 2.2.5.5.7: layout, version, dimensions, type of the values, three reserved bytes, the values. */
-static int put_vector(uint8_t **out, const uint8_t *p, size_t size)
+uint64_t tc_rows(const tc *t) { return t->rows; }
+
+/* Bytes of whole tuples: those of a row not yet complete do not count. */
+size_t tc_bytes(const tc *t) { return t->phase == PH_TOKEN ? t->out_len : t->row_start; }
+
+uint8_t *tc_take(tc *t, size_t *size)
 {
-    uint8_t *o = *out;
-    size_t count;
-    if (size < 8 || p[0] != 0xA9 || p[1] != 1 || p[4] != 0)
+    uint8_t *memory = t->out;
+    *size = t->out_len;
+    if (t->phase != PH_TOKEN || t->rows == 0)
+        return NULL;
+    t->out = NULL;
+    t->out_len = t->out_cap = t->row_start = 0;
+    t->rows = 0;
+    t->mark_count = 0;
+    return memory;
+}
+
+const uint64_t *tc_marks(const tc *t, size_t *count)
+{
+    *count = t->mark_count;
+    return t->marks;
+}
+
+int tc_lend(tc *t, uint8_t *memory, size_t capacity)
+{
+    if (t->out)
         return 0;
-    count = le16(p + 2);
-    if (size != 8 + 4 * count)
-        return 0;
-    o[0] = p[3];
-    o[1] = p[2];
-    o[2] = o[3] = 0;
-    o += 4;
-    for (p += 8; count--; p += 4, o += 4)
-        put32(o, le32(p));
-    *out = o;
+    t->out = memory;
+    t->out_cap = capacity;
     return 1;
 }
 
-int value_piece(tc *t, const column *c, size_t prefix, size_t size)
+const tc_fault *tc_last_fault(const tc *t) { return &t->fault; }
+int tc_key_count(const tc *t) { return t->key_count; }
+const tc_key *tc_key_at(const tc *t, int position) { return &t->keys[position]; }
+
+static const char *bind_key(tc *t, column *c, const tc_spec *spec)
 {
-    const uint8_t *p = t->in + t->pos + prefix;
-    uint8_t *start, *o;
-    if (!reserve(t, 4 + tx_room(size) + t->row_room))
-        return t->stopped = TC_MEMORY;
-    start = t->out + t->out_len;
-    o = start + 4;
-    if (c->conversion == CV_TEXT) {
-        tx_options options = {c->page, t->text.strip_nul};
-        tx_fault fault = {0, 0};
-        if (c->convert(p, size, &o, &options, 1, &fault) != size)
-            return malformed(t, TC_F_ODD_TEXT, size);
-        if (fault.code)
-            poisoned(t, fault.code, fault.detail);
-    } else if (c->conversion == CV_BYTES) {
-        memcpy(o, p, size);
-        o += size;
-    } else if (c->conversion == CV_VECTOR) {
-        if (!put_vector(&o, p, size))
-            return malformed(t, TC_F_VALUE, size);
-    }
-    if (c->conversion != CV_NONE)
-        put32(start, (uint32_t)(o - start - 4));
-    else
-        o = start;
-    if (!keep_value(c, p, size))
-        return malformed(t, TC_F_LENGTH, size);
-    t->out_len = (size_t)(o - t->out);
-    t->pos += prefix + size;
-    return TC_CHUNK;
+    tc_key *key;
+    if (spec->key < 0)
+        return NULL;
+    if (spec->key >= t->key_count || t->keys[spec->key].data)
+        return "its place in the key is taken or beyond the key";
+    if (c->framing > FR_SHORT)
+        return "a (max), text, image or xml column cannot be part of a key";
+    key = &t->keys[spec->key];
+    key->capacity = c->framing == FR_SHORT ? 65535 : 255;
+    key->data = malloc(key->capacity);
+    c->key = key;
+    return key->data ? NULL : "no memory";
 }
 
-int value_short(tc *t, const column *c, size_t longest)
+static const char *set_up(tc *t, const tc_spec *specs, size_t input_size, int *at)
 {
-    size_t have = t->lim - t->pos;
-    size_t size;
-    if (have < 2)
-        return TC_INPUT;
-    size = le16(t->in + t->pos);
-    if (size == 0xFFFF) {
-        if (!reserve(t, 4 + t->row_room))
-            return t->stopped = TC_MEMORY;
-        put_null_field(t, c);
-        t->pos += 2;
-        keep_null(c);
-        return TC_CHUNK;
+    size_t count = (size_t)t->count;
+    for (int i = 0; i < t->count; i++)
+        t->key_count += specs[i].key >= 0;
+    t->in_cap = input_size < MIN_INPUT ? MIN_INPUT : input_size;
+    t->nulls_size = (count + 7) / 8;
+    t->row_room = 2 + count * TC_MAX_SMALL + 4;
+    t->columns = calloc(count, sizeof *t->columns);
+    t->keys = calloc((size_t)t->key_count + 1, sizeof *t->keys);
+    t->nulls = calloc(t->nulls_size, 1);
+    t->in = malloc(t->in_cap);
+    if (!t->columns || !t->keys || !t->nulls || !t->in)
+        return "no memory";
+    for (int i = 0; i < t->count; i++) {
+        const char *why = t->format->compile(&t->columns[i], &specs[i]);
+        if (!why)
+            why = bind_key(t, &t->columns[i], &specs[i]);
+        if (why) {
+            *at = i;
+            return why;
+        }
+        t->fields += t->columns[i].conversion != CV_NONE;
     }
-    if (size > longest)
-        return malformed(t, TC_F_LENGTH, size);
-    return have - 2 < size ? TC_INPUT : value_piece(t, c, 2, size);
+    return NULL;
 }
 
-static int large_value(tc *t, const column *c)
+static tc *make(const row_format *format, const tc_spec *specs, int count, int strip_nul, size_t input_size,
+                const char **why, int *at)
 {
-    int status;
-    if (c->framing == FR_SHORT)
-        return value_short(t, c, 0xFFFE);
-    status = stream_open(t, c);
-    if (status == TC_CHUNK && t->phase != PH_ROW)
-        status = stream_run(t);
-    return status;
+    tc *t;
+    *at = -1;
+    *why = "a result has 1 to 4096 columns";
+    if (count < 1 || count > 4096)
+        return NULL;
+    t = calloc(1, sizeof *t);
+    *why = "no memory";
+    if (!t)
+        return NULL;
+    t->count = count;
+    t->format = format;
+    t->text.strip_nul = strip_nul;
+    *why = set_up(t, specs, input_size, at);
+    if (*why) {
+        tc_free(t);
+        return NULL;
+    }
+    return t;
 }
 
-/* The columns from t->column on, for which there is room in the output. TC_CHUNK when the row is complete. */
-static int run_columns(tc *t)
+tc *tc_new(const tc_spec *specs, int count, int strip_nul, size_t input_size, const char **why, int *at)
 {
-    const uint8_t *p = t->in + t->pos;
-    const uint8_t *lim = t->in + t->lim;
-    uint8_t *o = t->out + t->out_len;
-    int i;
-    int status = TC_INPUT;
-    for (i = t->column; i < t->count; i++) {
-        const column *c = &t->columns[i];
-        if (t->nbc && t->nulls[i >> 3] >> (i & 7) & 1) {
-            put_null(o);
-            o += c->null_size;
-            keep_null(c);
-            continue;
-        }
-        if (c->framing <= FR_BYTE) {
-            unsigned size = c->size;
-            unsigned prefix = c->framing;
-            uint8_t *next;
-            if (prefix) {
-                if (p == lim)
-                    goto stop;
-                size = *p;
-                if (size == 0) {
-                    p++;
-                    put_null(o);
-                    o += c->null_size;
-                    keep_null(c);
-                    continue;
-                }
-            }
-            if ((size_t)(lim - p) < prefix + size)
-                goto stop;
-            if (size != c->size && (c->size || size < 2 || size > 17))
-                goto bad_length;
-            next = put_small(o, c, p + prefix, size);
-            if (!next) {
-                t->column = i;
-                return malformed(t, TC_F_VALUE, size);
-            }
-            keep_value(c, p + prefix, size);
-            o = next;
-            p += prefix + size;
-            continue;
-        bad_length:
-            t->column = i;
-            return malformed(t, TC_F_LENGTH, size);
-        }
-        t->column = i;
-        t->pos = (size_t)(p - t->in);
-        t->out_len = (size_t)(o - t->out);
-        status = large_value(t, c);
-        if (status != TC_CHUNK)
-            return status;
-        status = TC_INPUT;
-        p = t->in + t->pos;
-        o = t->out + t->out_len;
-    }
-    status = TC_CHUNK;
-stop:
-    t->column = i;
-    t->pos = (size_t)(p - t->in);
-    t->out_len = (size_t)(o - t->out);
-    return status;
+    return make(&tds_format, specs, count, strip_nul, input_size, why, at);
 }
 
-/* The token byte of a row and, for NBCROW, its null bitmap. TC_CHUNK when a row has begun. */
-static int begin_row(tc *t)
+tc *tc_new_bcp(const tc_spec *specs, int count, int strip_nul, size_t input_size, const char **why, int *at)
 {
-    uint8_t token = t->in[t->pos];
-    if (token == TOKEN_NBCROW) {
-        if (t->lim - t->pos < 1 + t->nulls_size)
-            return TC_INPUT;
-        memcpy(t->nulls, t->in + t->pos + 1, t->nulls_size);
-        t->pos += 1 + t->nulls_size;
-    } else if (token == TOKEN_ROW) {
-        t->pos += 1;
-    } else {
-        return TC_TOKEN;
-    }
-    if (!reserve(t, t->row_room))
-        return t->stopped = TC_MEMORY;
-    t->nbc = token == TOKEN_NBCROW;
-    t->row_start = t->out_len;
-    t->out_len = (size_t)(put16(t->out + t->out_len, (uint32_t)t->fields) - t->out);
-    t->column = 0;
-    t->phase = PH_ROW;
-    return TC_CHUNK;
-}
-
-/* Rows out of [pos, lim). TC_INPUT when that is used up, but for an incomplete tail. */
-static int run_rows(tc *t, uint64_t max_rows, size_t max_bytes)
-{
-    while (t->pos < t->lim) {
-        int status;
-        if (t->phase == PH_TOKEN) {
-            status = begin_row(t);
-            if (status != TC_CHUNK)
-                return status;
-        }
-        if (t->phase > PH_ROW) {
-            status = stream_run(t);
-            if (status != TC_CHUNK)
-                return status;
-            t->column++;
-        }
-        status = run_columns(t);
-        if (status != TC_CHUNK)
-            return status;
-        t->phase = PH_TOKEN;
-        if (t->fault.code) {
-            t->out_len = t->row_start;
-            return t->stopped = TC_DATA;
-        }
-        t->rows++;
-        if (t->rows >= max_rows || t->out_len >= max_bytes)
-            return TC_CHUNK;
-    }
-    return TC_INPUT;
+    return make(&bcp_format, specs, count, strip_nul, input_size, why, at);
 }
 
 int tc_run(tc *t, uint64_t max_rows, size_t max_bytes)
 {
     while (!t->stopped) {
-        int status = t->bcp ? bcp_rows(t, max_rows, max_bytes) : run_rows(t, max_rows, max_bytes);
+        int status = t->format->rows(t, max_rows, max_bytes);
         if (status != TC_INPUT)
             return status;
         status = input_extend(t);
@@ -228,4 +137,19 @@ int tc_run(tc *t, uint64_t max_rows, size_t max_bytes)
             return status;
     }
     return t->stopped;
+}
+
+void tc_free(tc *t)
+{
+    if (!t)
+        return;
+    for (int i = 0; t->keys && i < t->key_count; i++)
+        free(t->keys[i].data);
+    free(t->columns);
+    free(t->keys);
+    free(t->nulls);
+    free(t->in);
+    free(t->out);
+    free(t->marks);
+    free(t);
 }

@@ -25,7 +25,6 @@ Resource = tuple[int, int]
 """Database id and object id; object 0 is the catalog of the database."""
 
 CATALOG = 0
-_ROWS = frozenset(("IX", "X"))
 _CONFLICTS: dict[str, frozenset[str]] = {
     "Sch-S": frozenset(("Sch-M",)),
     "IS": frozenset(("IX", "X", "Sch-M")),

@@ -3,9 +3,9 @@
 The C sources lie beside this file, from the top down: ``module.c`` (the binding), ``transcode.c`` (a transcoder as its
 caller sees it), ``formats.h`` with ``tds.c`` (rows of TDS) and ``bcp.c`` (rows of a BCP data file), ``fields.h`` (what
 rows of both are made of), ``stream.c`` (values in pieces), ``input.c`` (packets), ``output.h`` (the tuples), ``core.h``
-(the state all of these share), ``columns.c`` (what a column's type becomes), ``values.h`` (numbers and times), ``text.c``
-(UTF-16, UTF-8, code pages). A second module, ``_digest``, serves ``validate``: ``digest.c``
-(COPY BINARY tuples to buckets), ``rowhash.h`` (the hash of a row), ``digest_module.c`` (the binding).
+(the state all of these share), ``columns.c`` (what a column's type becomes), ``values.h`` (numbers and times) and
+``text.c`` (UTF-16, UTF-8, code pages). A second module, ``_digest``, serves ``validate``: ``digest.c`` (COPY BINARY
+tuples to buckets), ``rowhash.h`` (the hash of a row), ``digest_module.c`` (the binding).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from .collation_names import MULTIBYTE, UTF8, codec_of
 from .literals import number_from_text, text_literal
 from .parse import Untranslatable
 from .timecasts import to_temporal
-from .values import INT_DIGITS, INT_ORDER, PG_INTS, Value, fixed_length, is_unicode, kind_of, text_length
+from .values import INT_DIGITS, PG_INTS, Value, fixed_length, is_unicode, kind_of, text_length
 
 _INT_RANGES = {
     "tinyint": (0, 255),
@@ -331,8 +331,3 @@ def _to_binary(value: Value, target: SqlType) -> Value:
     if value.kind == "bin" and target.name != "binary" and target.max_length in (-1, value.type.max_length):
         return replace(value, type=target)
     raise _impossible(value, target)
-
-
-def is_wider_int(target: SqlType, source: SqlType) -> bool:
-    """Whether ``target`` holds every value of the integer type ``source``."""
-    return INT_ORDER.index(target.name) >= INT_ORDER.index(source.name)

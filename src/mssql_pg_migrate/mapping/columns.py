@@ -221,8 +221,3 @@ def _with_default(context: Context, table: Table, column: MappedColumn, translat
 def _note_remarks(context: Context, label: str, remarks: tuple[str, ...]) -> None:
     for remark in remarks:
         context.note("warning", label, remark)
-
-
-def is_case_insensitive(column: Column) -> bool:
-    """Whether the source compares the column's text without regard to case."""
-    return not sensitivity(column.type.collation).case

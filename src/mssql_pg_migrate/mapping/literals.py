@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from ..model import SqlType
 from .parse import Untranslatable
 from .quoting import quote_literal
-from .values import DATE, Value, kind_of
+from .values import Value, kind_of
 
 _ISO = re.compile(r"(\d{4})-(\d\d?)-(\d\d?)")
 _COMPACT = re.compile(r"(\d{4})(\d\d)(\d\d)")
@@ -86,11 +86,6 @@ def temporal_from_days(days: int, target: SqlType) -> Value:
     except OverflowError as error:
         raise Untranslatable(f"{days} is out of the range of {target.name}") from error
     return Value(f"'{day.isoformat()} 00:00:00'::timestamp", target)
-
-
-def date_value(day: dt.date) -> Value:
-    """A DATE literal."""
-    return Value(f"'{day.isoformat()}'::date", DATE)
 
 
 def _starts_with_date(text: str) -> bool:

@@ -147,11 +147,6 @@ def create_sequence(sequence: MappedSequence, *, if_not_exists: bool = False) ->
     )
 
 
-def drop_sequence(sequence: MappedSequence) -> str:
-    """DROP SEQUENCE, when it exists."""
-    return f"DROP SEQUENCE IF EXISTS {relation(sequence)} CASCADE"
-
-
 # --- after the data --------------------------------------------------------------------------------------------------
 
 
@@ -224,11 +219,6 @@ def add_check(table: MappedTable, check: MappedCheck, *, not_valid: bool = False
 def validate_constraint(table: MappedTable, name: str) -> str:
     """Check the rows that are there against a NOT VALID foreign key or check."""
     return f"ALTER TABLE {relation(table)} VALIDATE CONSTRAINT {quote_ident(name)}"
-
-
-def validate_foreign_key(table: MappedTable, key: MappedForeignKey) -> str:
-    """`validate_constraint` of a foreign key."""
-    return validate_constraint(table, key.name)
 
 
 def own_sequence(sequence: MappedSequence) -> str:

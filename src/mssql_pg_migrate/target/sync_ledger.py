@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     Connection: TypeAlias = psycopg.Connection[Any]
 
-SYNC_TABLES = ("_mpm_sync", "_mpm_sync_pass")
-
 _DDL = """
 CREATE TABLE IF NOT EXISTS {sync} (
     source text NOT NULL, source_table text NOT NULL, target_table text NOT NULL, method text NOT NULL,
@@ -190,14 +188,6 @@ class SyncLedger:
             " FROM unnest(%s::text[], %s::text[]) AS n (name, method) WHERE t.source = %s AND t.source_table = n.name",
             (list(compared), list(compared.values()), self._source),
         )
-
-    def mark_stale(self, connection: Connection, reasons: dict[str, str]) -> None:
-        """These positions are no longer good; the tables are compared next."""
-        for name, reason in reasons.items():
-            connection.execute(
-                f"UPDATE {self._sync} SET stale = %s WHERE source = %s AND source_table = %s",
-                (reason, self._source, name),
-            )
 
     def redefine(self, connection: Connection, source_table: str, fingerprint: str, stale: str) -> None:
         """The table has another definition from now on, and is compared next."""

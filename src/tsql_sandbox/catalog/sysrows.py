@@ -56,7 +56,6 @@ _GRAPH = {
     7: "GRAPH_TO_OBJ_ID",
     8: "GRAPH_TO_ID_COMPUTED",
 }
-_INT = st.make("int")
 _NAME = st.make("nvarchar", 128)
 PAGE = 8192
 

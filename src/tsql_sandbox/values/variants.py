@@ -129,8 +129,3 @@ def collation_name(data: bytes) -> str:
     if collation.flags >> 26 & 1:
         return st.UTF8_COLLATION
     return DEFAULT_NAME
-
-
-def base_type(payload: bytes) -> str:
-    """The name of the type inside a stored sql_variant."""
-    return unwrap(payload)[0].name

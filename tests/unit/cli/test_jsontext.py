@@ -22,10 +22,6 @@ values = st.recursive(
 )
 
 
-def without_surrogates(value: Any) -> Any:
-    return json.loads(json.dumps(value).encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-
-
 @given(values)
 def test_a_parser_sees_the_value(value: Any) -> None:
     text = one_line(value)

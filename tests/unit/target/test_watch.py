@@ -33,6 +33,7 @@ NOW = datetime.now().astimezone()
             "still waiting for public.a after 61 s, held by a prepared transaction (see pg_prepared_xacts)",
         ),
     ],
+    ids=["today", "long ago", "no state", "no name", "no table", "prepared"],  # the texts hold the time of day
 )
 def test_the_sentence(answer: tuple[str, int, str, str, datetime], seconds: float, text: str) -> None:
     wait = describe(*answer, seconds=seconds)

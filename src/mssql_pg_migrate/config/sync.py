@@ -91,7 +91,11 @@ class SyncConfig(Section):
         ),
     ] = "compare"
     compare_every: Annotated[
-        Duration, Key("How often `sync --watch` compares the contents of tables it cannot follow otherwise.")
+        Duration,
+        Key(
+            "How often `sync --watch` compares the contents of tables to find deletes. Tables followed by `compare` are"
+            " compared as soon as ten times the time of their last comparison has passed, at the latest after this."
+        ),
     ] = 3600.0
     fire_triggers: Annotated[bool, Key("Let the target's triggers fire for rows that the sync brings.")] = False
     on_schema_change: Annotated[

@@ -10,8 +10,9 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from ..config.sync import SyncConfig
-from ..errors import Cancelled, ConfigError, MigrationError
+from ..errors import Cancelled, ConfigError, DataError, MigrationError
 from ..events import EventSink, Message, PhaseStarted, SyncPassFinished
+from ..mapping.objects import Note
 from ..source.changes import ChangeSession
 from ..source.reader import ReaderUnsupported, ReadLimits
 from ..sync.choose import choose
@@ -134,7 +135,7 @@ class Sync:
                         session.prepare(statement)
                         report.applied.append(statement)
                 plan = self._plan(control)
-            report.notes = [f"{note.object}: {note.message}" for note in plan.notes]
+            report.notes = [f"{note.object}: {note.message}" for note in (*_missing_rights(plan), *plan.notes)]
             if compare:
                 control.lock(plan.schemas, patient=False)
                 with closing(self.readers().open(one_moment=False)) as changes:
@@ -266,7 +267,15 @@ class Following:
     def one_pass(self, *, compare_all: bool = False) -> PassResult:
         """One pass, again after what passes by itself. Raises MigrationError, with the table marked in the ledger."""
         try:
-            result = self.control.call("applying a pass", lambda connection: self._attempt(connection, compare_all))
+            try:
+                result = self._carried(compare_all=compare_all)
+            except DataError as error:
+                # A delete that no method has shown yet may be what is in the way, or a row of a table not compared yet.
+                if compare_all or not self._pass.unseen:
+                    raise
+                text = f"{error.message}; tables whose deletes are found by comparing are compared now"
+                self._emit(Message(level="warn", table=error.table, text=text))
+                result = self._carried(compare_unseen=True)
         except Cancelled:
             raise
         except MigrationError as error:
@@ -283,11 +292,17 @@ class Following:
         )
         return result
 
-    def _attempt(self, connection: psycopg.Connection[Any], compare_all: bool) -> PassResult:
+    def _carried(self, *, compare_all: bool = False, compare_unseen: bool = False) -> PassResult:
+        def attempt(connection: psycopg.Connection[Any]) -> PassResult:
+            return self._attempt(connection, compare_all, compare_unseen)
+
+        return self.control.call("applying a pass", attempt)
+
+    def _attempt(self, connection: psycopg.Connection[Any], compare_all: bool, compare_unseen: bool) -> PassResult:
         while True:
             with closing(self._readers.open(one_moment=self.plan.facts.one_moment)) as session:
                 try:
-                    return self._pass.run(connection, session, compare_all=compare_all)
+                    return self._pass.run(connection, session, compare_all=compare_all, compare_unseen=compare_unseen)
                 except OtherReaderNeeded:
                     continue
                 except ReaderUnsupported as error:
@@ -392,16 +407,28 @@ def _enabling(plan: SyncPlan) -> list[str]:
     """The statements that switch change tracking on for the database and the tables that lack it."""
     statements = [plan.facts.enable] if plan.facts.enable else []
     for table in plan.tables:
-        facts = plan.facts.tables.get((table.followed.table.source.schema, table.followed.table.source.name))
+        facts = plan.facts.tables.get(table.followed.source_name)
         if facts is not None and facts.enable and not facts.why_not:
             statements.append(facts.enable)
     return statements
+
+
+def _missing_rights(plan: SyncPlan) -> list[Note]:
+    """What would let more be seen, but is not for this login to do."""
+    facts = {table.followed.name: plan.facts.tables.get(table.followed.source_name) for table in plan.tables}
+    return [
+        Note("info", name, f"{found.why_not}: {found.enable}")
+        for name, found in facts.items()
+        if found is not None and found.enable and found.why_not
+    ]
 
 
 def _table_status(table: SyncTablePlan, entry: SyncEntry | None, lag: float | None) -> TableStatus:
     if entry is None:
         reason = "no position is recorded"
         return TableStatus(table.display, table.followed.method, None, None, 0, None, None, reason, None)
+    if entry.method == "compare" and entry.compared_at is not None and lag is not None:
+        lag = max(lag, (datetime.now(timezone.utc) - entry.compared_at).total_seconds())
     return TableStatus(
         table=table.display,
         method=entry.method,

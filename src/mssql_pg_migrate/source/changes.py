@@ -69,6 +69,11 @@ class Followed:
         """``schema.name`` at the source: what the ledger calls it."""
         return self.table.source.full_name
 
+    @property
+    def source_name(self) -> tuple[str, str]:
+        """(schema, name) at the source."""
+        return self.table.source.schema, self.table.source.name
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,10 @@ from .statements import StagedTable, create_stage
 
 if TYPE_CHECKING:
     import psycopg
+
+
+_REST = 10.0
+"""A table that is followed by comparing rests for so many times the time that its comparison took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +82,22 @@ class SyncPass:
         self._emit = on_event
         self._check_stop = check_stop
         self._marks: Mapping[str, str] | None = None
+        self._compared: dict[str, tuple[float, float]] = {}
+        """By name: when its comparison ended, and how long it took (seconds)."""
+        self.unseen = False
+        """A table whose method does not see everything was not compared in the last pass."""
         self._by_name = {table.name: table for table in plan.tables}
 
     def run(
-        self, connection: psycopg.Connection[Any], session: ChangeSession, *, compare_all: bool = False
+        self,
+        connection: psycopg.Connection[Any],
+        session: ChangeSession,
+        *,
+        compare_all: bool = False,
+        compare_unseen: bool = False,
     ) -> PassResult:
-        """One pass; a session serves one. With ``compare_all`` every table is compared, whatever its method.
+        """One pass; a session serves one. With ``compare_all`` every table is compared, whatever its method, with
+        ``compare_unseen`` those whose method does not see everything.
 
         Raises SchemaError (a table's definition changed), DataError, TransferError (a row cannot be applied; nothing
         is), TransientError (the same pass may be made again), StateError (another sync came between).
@@ -106,13 +121,7 @@ class SyncPass:
         for name, reason in moment.expired.items():
             text = f"{reason}; its contents are compared instead"
             self._emit(Message(level="warn", table=self._by_name[name].display, text=text))
-        due = [table for table in self._plan.tables if compare_all or self._due(table, entries[table.name], moment)]
-        comparing = {table.name for table in due}
-        reading = [
-            table
-            for table in self._plan.tables
-            if table.name not in comparing and table.followed.method != "compare" and table.name not in moment.unchanged
-        ]
+        due, reading = self._chosen(entries, moment, compare_all=compare_all, compare_unseen=compare_unseen)
         for table in (*due, *reading):
             self._prove(table)
         number = last.number if last is not None else 0
@@ -138,6 +147,30 @@ class SyncPass:
         result.seconds = time.monotonic() - started
         return result
 
+    def _chosen(
+        self, entries: Mapping[str, SyncEntry], moment: Moment, *, compare_all: bool, compare_unseen: bool
+    ) -> tuple[list[SyncTablePlan], list[SyncTablePlan]]:
+        """The tables to compare, and those whose changes are to be read."""
+        due = [
+            table
+            for table in self._plan.tables
+            if compare_all
+            or (compare_unseen and self._sees_too_little(table))
+            or self._due(table, entries[table.name], moment)
+        ]
+        comparing = {table.name for table in due}
+        self.unseen = any(self._sees_too_little(item) and item.name not in comparing for item in self._plan.tables)
+        reading = [
+            table
+            for table in self._plan.tables
+            if table.name not in comparing and table.followed.method != "compare" and table.name not in moment.unchanged
+        ]
+        return due, reading
+
+    def _sees_too_little(self, table: SyncTablePlan) -> bool:
+        method = table.followed.method
+        return method == "compare" or (method != "change_tracking" and self._options.deletes)
+
     def _due(self, table: SyncTablePlan, entry: SyncEntry, moment: Moment) -> bool:
         """Whether the table's contents must be compared in this pass."""
         method = table.followed.method
@@ -149,6 +182,9 @@ class SyncPass:
             return False
         if entry.compared_at is None or (method == "compare" and self._options.compare_now):
             return True  # what was deleted since the run began is not known
+        if method == "compare":
+            ended, took = self._compared.get(table.name, (-math.inf, 0.0))
+            return time.monotonic() - ended >= min(self._options.compare_every, took * _REST)
         return (datetime.now(timezone.utc) - entry.compared_at).total_seconds() >= self._options.compare_every
 
     def _carry(
@@ -176,9 +212,11 @@ class SyncPass:
         if due:
             from .compare import TableComparison  # numpy comes with it: most passes compare nothing
         for table in due:
+            began = time.monotonic()
             comparison = TableComparison(session, self._target, table.staged, table.existing, self._check_stop)
             if comparison.stage(connection):
                 staged.append(table.staged)
+            self._compared[table.name] = (time.monotonic(), time.monotonic() - began)
         self._check_definitions(session.marks(self._plan.followed))
         if not staged:
             return due

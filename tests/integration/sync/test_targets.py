@@ -78,6 +78,20 @@ def test_tables_of_another_make(source_db: MssqlDatabase, target_db: PgDatabase)
     assert target_db.execute("SELECT count(*) FROM pg_constraint WHERE conname = 'uq'") == [(1,)]
 
 
+def test_a_delete_that_is_not_known_yet_is_in_the_way(source_db: MssqlDatabase, target_db: PgDatabase) -> None:
+    """A unique value handed on from a deleted row to a new one, in a table whose method sees no deletes."""
+    source_db.execute_script(
+        "CREATE TABLE dbo.R (id int PRIMARY KEY, u int NOT NULL UNIQUE, rv rowversion);"
+        " INSERT INTO dbo.R (id, u) VALUES (1, 1), (2, 2)"
+    )
+    data = follow(source_db, target_db, "auto", "drop_recreate")
+    migration(data).sync()
+    source_db.execute_script("DELETE FROM dbo.R WHERE id = 1; INSERT INTO dbo.R (id, u) VALUES (3, 1)")
+    result = migration(data).sync()
+    assert "R" in result.compared
+    assert target_db.execute('SELECT id, u FROM "R" ORDER BY 1') == [(2, 2), (3, 1)]
+
+
 def test_an_upsert_leaves_nothing_that_a_sync_would_not_find(source_db: MssqlDatabase, target_db: PgDatabase) -> None:
     data = follow(source_db, target_db, "change_tracking", "drop_recreate")
     source_db.execute_script("DELETE FROM dbo.P WHERE region = 2")

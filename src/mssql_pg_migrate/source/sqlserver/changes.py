@@ -23,9 +23,15 @@ from .dbapi import Connection
 from .tsql import qualified_name, quote_name
 
 _MODIFIED = (
-    "SELECT s.name + N'.' + t.name AS name, CONVERT(nvarchar(30), t.modify_date, 126) AS modified, t.object_id AS id"
-    " FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id"
+    "SELECT s.name + N'.' + t.name AS name, t.object_id AS id, CONVERT(nvarchar(30), t.modify_date, 126) AS modified,"
+    " c.many, c.last, c.types, c.lengths, c.nulls"
+    " FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id JOIN (SELECT object_id,"
+    " COUNT(*) AS many, MAX(column_id) AS last, SUM(CAST(system_type_id AS bigint) * column_id) AS types,"
+    " SUM((CAST(max_length AS bigint) + precision + scale) * column_id) AS lengths,"
+    " SUM(CAST(is_nullable AS bigint) * column_id) AS nulls FROM sys.columns GROUP BY object_id) AS c"
+    " ON c.object_id = t.object_id"
 )
+"""When a table was altered, and what its columns come to: not every server keeps the date."""
 _COLUMNS = (
     "SELECT s.name + N'.' + t.name AS name, t.object_id AS id, c.column_id, c.name AS column_name, c.system_type_id,"
     " c.max_length, c.precision, c.scale, c.is_nullable FROM sys.tables AS t"
@@ -99,7 +105,7 @@ class SqlServerChanges:
         return Moment(now, current, expired, unchanged, marks)
 
     def marks(self, followed: Sequence[Followed]) -> Mapping[str, str]:
-        """sys.tables.modify_date and the identity: ALTER TABLE changes the first ("sys.objects").
+        """sys.tables.modify_date, which ALTER TABLE changes ("sys.objects"), the identity, and sums over the columns.
 
         A server that does not tell when is asked what: the columns of every table.
         """
@@ -110,7 +116,7 @@ class SqlServerChanges:
             except TransferError:
                 self._marks_known = False
             else:
-                return {name: f"{identity} {modified}" for name, modified, identity in found if name in wanted}
+                return {name: " ".join(str(part) for part in parts) for name, *parts in found if name in wanted}
         columns: dict[str, list[str]] = {}
         for name, *parts in self._question(_COLUMNS):
             if name in wanted:

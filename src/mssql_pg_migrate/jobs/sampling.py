@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import TransferError, TransientError
+from ..errors import DataError, TransferError, TransientError
 from ..mapping.objects import MappedTable, Note
 from ..mapping.options import MappingOptions
 from ..model import Catalog
@@ -134,11 +134,22 @@ def _try_table(
 ) -> None:
     """Raises TimeUp, and errors that concern more than this table."""
     name = table.source.full_name
-    reduced = sampled(table, tried)
     try:
-        data = _sample(source, reduced, migration, min(seconds, _SECONDS_PER_TABLE))
-        for difference in trial.compare(reduced, tried, tuples(data)):
-            found.add(name, difference.trial, difference.clause)
+        while tried:
+            reduced = sampled(table, tried)
+            try:
+                data = _sample(source, reduced, migration, min(seconds, _SECONDS_PER_TABLE))
+            except DataError as error:
+                left = tuple(item for item in tried if item.kind != "column" or item.name != error.column)
+                if len(left) == len(tried):
+                    raise
+                tried = left  # no plain column could hold these values either
+                text = f"computed column: PostgreSQL computes other values in some rows: {error.message}"
+                found.notes.append(Note("warning", f"{name}.{error.column}", text))
+                continue
+            for difference in trial.compare(reduced, tried, tuples(data)):
+                found.add(name, difference.trial, difference.clause)
+            break
     except (TransferError, LookupError, RefusedRows) as error:
         if isinstance(error, TransferError) and error.retryable:
             raise

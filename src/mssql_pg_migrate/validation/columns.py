@@ -63,6 +63,15 @@ class Comparison:
         """The data alone."""
         return replace(self, columns=tuple(column for column in self.columns if not column.computed))
 
+    def computed_named(self, name: str | None) -> ComparedColumn | None:
+        """The column of that source name, if both sides compute it and rows are not told apart by it."""
+        named = (column for column in self.computed if column.column.source.name == name and column.role is Role.DATA)
+        return next(named, None)
+
+    def without(self, left_out: ComparedColumn) -> Comparison:
+        """All but one column."""
+        return replace(self, columns=tuple(column for column in self.columns if column != left_out))
+
     def of(self, computed: ComparedColumn) -> Comparison:
         """One computed column, and what names a row."""
         named = tuple(column for column in self.columns if column == computed or column.role is not Role.DATA)

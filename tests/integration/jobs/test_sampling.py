@@ -81,6 +81,30 @@ def test_without_sampled_rows_nothing_is_tried(source_db: MssqlDatabase, target_
     assert [(item.column, item.rows, item.sample_keys) for item in check.computed] == [("Later", 1, ["Id=2"])]
 
 
+@pytest.mark.sandbox_only
+def test_half_a_pair_that_the_source_computes_keeps_nothing_else_from_being_compared(
+    source_db: MssqlDatabase, target_db: PgDatabase
+) -> None:
+    source_db.execute_script(
+        "CREATE TABLE dbo.Moments (Id int NOT NULL PRIMARY KEY, N nvarchar(10), At datetime2(7) NOT NULL,"
+        " Cut AS (LEFT(N, 2)), Later AS (CASE WHEN At > '2020-01-01T00:00:00.0000001' THEN 1 ELSE 0 END));\nGO\n"
+        f"INSERT INTO dbo.Moments (Id, N, At) VALUES (1, N'abc', '2021-01-01'), (2, N'a\U0001f600', '{ODD}')"
+    )
+    tool = migration(source_db, target_db)
+    plan = tool.plan()
+    assert set(said(plan)) == {"dbo.Moments.Later"}
+    (warning,) = (note for note in plan.notes if "some rows" in note.message)
+    assert (warning.object, warning.severity) == ("dbo.Moments.Cut", "warning")
+    assert "in the row with Id=2 holds a lone surrogate" in warning.message
+    assert (tool.run().status, generated(target_db)) == ("completed", ["Cut"])
+    (check,) = tool.validate(checksum=True).tables
+    assert (check.error, check.equal, check.missing, check.extra, check.changed) == (None, False, 0, 0, 0)
+    assert [(item.column, item.rows, item.sample_keys) for item in check.computed] == [("Cut", 1, ["Id=2"])]
+    source_db.execute_script("UPDATE dbo.Moments SET N = N'ab' WHERE Id = 2")
+    (check,) = tool.validate(checksum=True).tables
+    assert (check.error, check.changed) == (None, 1)
+
+
 def test_rows_are_taken_from_all_over_the_table(source_db: MssqlDatabase, target_db: PgDatabase) -> None:
     source_db.execute_script(MOMENTS)
     source_db.execute_script(

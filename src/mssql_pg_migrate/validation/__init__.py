@@ -1,1 +1,1 @@
-"""Comparing source and target: exact counts, or digests of the contents. ``validate.py`` is the way in."""
+"""Comparing source and target: exact counts, or digests of the contents. The way in is `jobs.validate`."""

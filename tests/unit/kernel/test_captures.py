@@ -23,9 +23,8 @@ from mssql_pg_migrate.tds.buffer import ByteReader
 from mssql_pg_migrate.tds.metadata import TypeInfo, decode_colmetadata
 from mssql_pg_migrate.tds.tokens import Done, ServerMessage, read_tokens
 
-_DEFAULT = Path(__file__).parents[4] / "shared" / "wire" / "captures.json"
-CAPTURES = Path(os.environ.get("MSSQL_PG_MIGRATE_CAPTURES", _DEFAULT))
-CASES: list[dict[str, Any]] = json.loads(CAPTURES.read_text("utf-8")) if CAPTURES.is_file() else []
+_FILE = os.environ.get("MSSQL_PG_MIGRATE_CAPTURES")
+CASES: list[dict[str, Any]] = json.loads(Path(_FILE).read_text("utf-8")) if _FILE else []
 pytestmark = pytest.mark.skipif(not CASES, reason="no recordings (MSSQL_PG_MIGRATE_CAPTURES)")
 
 _INTEGER = {1: "int2", 2: "int2", 4: "int4", 8: "int8"}

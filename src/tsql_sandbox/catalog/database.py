@@ -34,6 +34,8 @@ class Database:
         self.exact = parsed.is_binary or not parsed.ignore_case
         """Whether the case of names counts: it does under the database's collation ("Database Identifiers")."""
         self.snapshot_allowed = True
+        self.read_only = False
+        """ALTER DATABASE ... SET READ_ONLY: nothing can be written ("ALTER DATABASE SET options")."""
         self.read_committed_snapshot = True
         """Whether readers under READ COMMITTED read row versions: the default of Azure SQL Database."""
         self.created = dt.datetime.now().replace(microsecond=0)

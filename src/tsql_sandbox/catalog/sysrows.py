@@ -84,6 +84,7 @@ def databases(session: CatalogSession) -> Iterator[Row]:
             "recovery_model_desc": "SIMPLE",
             "snapshot_isolation_state": int(item.snapshot_allowed),
             "snapshot_isolation_state_desc": "ON" if item.snapshot_allowed else "OFF",
+            "is_read_only": int(item.read_only),
             "is_read_committed_snapshot_on": int(item.read_committed_snapshot),
             "containment": 0,
         }

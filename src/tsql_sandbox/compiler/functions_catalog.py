@@ -256,7 +256,7 @@ def _database_property(session: CompilerSession, a: list[Any]) -> bytes | None:
     values: dict[str, Any] = {
         "collation": database.collation,
         "status": "ONLINE",
-        "updateability": "READ_WRITE",
+        "updateability": "READ_ONLY" if database.read_only else "READ_WRITE",
         "useraccess": "MULTI_USER",
         "recovery": "SIMPLE",
         "version": 957,

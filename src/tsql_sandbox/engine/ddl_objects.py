@@ -182,6 +182,8 @@ def _set_database_option(session: SessionState, name: str, options: dict[str, An
         tracking.alter_database(session, database, options["on"], options["settings"])
     elif options["option"] == "READ_COMMITTED_SNAPSHOT":
         database.read_committed_snapshot = bool(options["on"])
+    elif options["option"] in ("READ_ONLY", "READ_WRITE"):
+        database.read_only = bool(options["on"])
     else:
         database.snapshot_allowed = bool(options["on"])
 

@@ -10,6 +10,7 @@ import duckdb
 
 from ..catalog.database import Database
 from ..catalog.model import SchemaObject
+from ..errors import SqlError
 from ..locks import CATALOG, Relocked
 from . import tracking
 from .base import SessionBase
@@ -17,6 +18,12 @@ from .engine import translate
 
 _STATEMENT_LEVEL = ("READ COMMITTED", "READ UNCOMMITTED")
 """Isolation levels at which each statement sees what is committed when it begins."""
+
+
+def _refuse_change(database: Database) -> None:
+    """Raises SqlError: 3906 for a read-only database ("Database Engine events and errors")."""
+    if database.read_only:
+        raise SqlError(3906, f'Failed to update database "{database.name}" because the database is read-only.')
 
 
 class TransactionSession(SessionBase):
@@ -40,8 +47,10 @@ class TransactionSession(SessionBase):
 
         Raises:
             Relocked: as `lock`.
-            SqlError: as `lock`.
+            SqlError: as `lock`; 3906 for a change of a read-only database.
         """
+        if permission in ("ALTER", "INSERT", "UPDATE", "DELETE"):
+            self._refuse_read_only(item)
         if permission == "ALTER":
             self.lock(item, "Sch-M")
         elif permission in ("INSERT", "UPDATE", "DELETE"):
@@ -54,6 +63,12 @@ class TransactionSession(SessionBase):
             self.lock(item, "IX")
         else:
             self.lock(item, "IS" if self._reads_locks(item, hints) else "Sch-S")
+
+    def _refuse_read_only(self, item: SchemaObject) -> None:
+        number = getattr(item, "database_id", 0) or self.database.database_id
+        database = self.database if number == self.database.database_id else self.server.database_by_id(number)
+        if database is not None and not item.name.startswith("#"):
+            _refuse_change(database)
 
     def _reads_locks(self, item: SchemaObject, hints: Sequence[str]) -> bool:
         """Whether a reader waits for changed rows: not where it reads versions of them, or does not care."""
@@ -85,7 +100,8 @@ class TransactionSession(SessionBase):
         self.server.locks.release(self.spid)
 
     def lock_catalog(self) -> None:
-        """Mark the current database's catalog as changed by this transaction."""
+        """Mark the current database's catalog as changed by this transaction. Raises SqlError: 3906."""
+        _refuse_change(self.database)
         self.server.locks.acquire(self.spid, (self.database.database_id, CATALOG), "IX", None, self.sink.check)
 
     def end_statement(self) -> None:

@@ -204,20 +204,24 @@ class ControlParser(DdlParser):
         """ALTER DATABASE, from behind the word DATABASE; options that mean nothing here are skipped."""
         name = self.identifier()
         if self.accept("SET"):
-            for option in ("ALLOW_SNAPSHOT_ISOLATION", "READ_COMMITTED_SNAPSHOT"):
+            for option in ("ALLOW_SNAPSHOT_ISOLATION", "READ_COMMITTED_SNAPSHOT", "READ_ONLY", "READ_WRITE"):
                 if self.accept(option):
-                    value = self.take().upper
-                    if self.accept("WITH") and not self.accept("NO_WAIT"):
-                        self.expect("ROLLBACK")
-                        if not self.accept("IMMEDIATE"):
-                            self.expect("AFTER")
-                            self.take()
-                            self.accept_any("SECONDS", "SECOND")
-                    return sm.CreateObject("DATABASE OPTION", (name,), {"option": option, "on": value == "ON"})
+                    on = option == "READ_ONLY" or (option != "READ_WRITE" and self.take().upper == "ON")
+                    self._termination()
+                    return sm.CreateObject("DATABASE OPTION", (name,), {"option": option, "on": on})
             if self.accept("CHANGE_TRACKING"):
                 return self._database_tracking(name)
         self.skip_statement()
         return sm.Simple("NOTHING")
+
+    def _termination(self) -> None:
+        """WITH NO_WAIT, WITH ROLLBACK ...: what becomes of open transactions."""
+        if self.accept("WITH") and not self.accept("NO_WAIT"):
+            self.expect("ROLLBACK")
+            if not self.accept("IMMEDIATE"):
+                self.expect("AFTER")
+                self.take()
+                self.accept_any("SECONDS", "SECOND")
 
     def _database_tracking(self, name: str) -> sm.Statement:
         on = None if not self.accept("=") else self.take().upper == "ON"

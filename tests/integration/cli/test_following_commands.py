@@ -26,7 +26,7 @@ def tool(tmp_path: Path, source_db: MssqlDatabase, target_db: PgDatabase) -> Too
         " INSERT INTO dbo.Child VALUES (1, 1), (2, 3)"
     )
     tool = Tool(tmp_path, source_db, target_db, target_mode="drop_recreate")
-    tool.data["sync"] = {"method": "compare"}
+    tool.data["sync"] = {"method": "compare", "interval": 0.5}
     tool.write()
     tool.result("run")
     return tool
@@ -110,8 +110,6 @@ def test_watch_goes_on_until_stopped(tool: Tool, source_db: MssqlDatabase, targe
     import signal
     import time
 
-    tool.data["sync"]["compare_every"] = 0
-    tool.write()
     process = tool.start("sync", "--watch", "--interval", "200ms")
     try:
         for number in range(3):
@@ -129,3 +127,25 @@ def test_watch_goes_on_until_stopped(tool: Tool, source_db: MssqlDatabase, targe
         _, errors = process.communicate(timeout=20)
     assert process.returncode == 5
     assert "pass " in errors
+
+
+def test_cutover_waits_for_a_read_only_source(tool: Tool, source_db: MssqlDatabase, target_db: PgDatabase) -> None:
+    import time
+
+    process = tool.start("cutover", "--wait-for", "read_only", "--output-json")
+    source_db.execute_script("UPDATE dbo.Parent SET name = N'last' WHERE id = 2")
+    deadline = time.monotonic() + 30
+    while target_db.execute('SELECT name FROM "Parent" WHERE id = 2') != [("last",)]:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    try:
+        source_db.execute_script(f"ALTER DATABASE [{source_db.name}] SET READ_ONLY WITH ROLLBACK IMMEDIATE")
+        output, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        assert checked(json.loads(output))["go"]
+        with pytest.raises(Exception, match="because the database is read-only"):
+            source_db.execute_script("DELETE FROM dbo.Child")
+    finally:
+        source_db.execute_script(f"ALTER DATABASE [{source_db.name}] SET READ_WRITE")
+    source_db.execute_script("DELETE FROM dbo.Child")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import cast
 
-from ...errors import ConnectionFailed, DataError, TransferError, TransientError
+from ...errors import ConfigError, ConnectionFailed, DataError, TransferError, TransientError
 from ...mapping.objects import MappedTable
 from ...model import Catalog, KeyRange, Table
 from ..changes import ChangeFacts
@@ -167,8 +167,20 @@ class SqlServerSession:
         return change_facts(self, self._settings.database, tables)
 
     def read_only(self) -> bool:
-        """sys.databases.is_read_only (ALTER DATABASE ... SET READ_ONLY)."""
-        return bool(CatalogSession(self).scalar("SELECT is_read_only FROM sys.databases WHERE database_id = DB_ID()"))
+        """sys.databases.is_read_only (ALTER DATABASE ... SET READ_ONLY), or DATABASEPROPERTYEX, "Updateability".
+
+        Raises ConfigError where the server tells neither: waiting for it would never end.
+        """
+        session = CatalogSession(self)
+        flag = session.scalar("SELECT is_read_only FROM sys.databases WHERE database_id = DB_ID()")
+        if flag is not None:
+            return bool(flag)
+        told = session.scalar(
+            "SELECT CAST(DATABASEPROPERTYEX(DB_NAME(), 'Updateability') AS nvarchar(128)) AS updateability"
+        )
+        if told is None:
+            raise ConfigError("the server does not tell whether the database is read-only", hint="--wait-for quiet")
+        return str(told) == "READ_ONLY"
 
     def prepare(self, statement: str) -> None:
         """Run a statement that switches something on."""

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -70,6 +70,7 @@ class Migration:
         self.planned: RunPlan | None = None
         """The plan of ``run`` or ``resume``, from the moment it is made: its notes tell what does not arrive."""
         self._keeper: StateKeeper | None = None
+        self._asked: SourceSession | None = None  # while the run is planned
         self._moving: Moving | None = None
         self._finishing: Finishing | None = None
         self._control: Control | None = None
@@ -173,7 +174,10 @@ class Migration:
     def cancel(self, *, now: bool = False) -> None:
         """Stop: chunks under way may finish (for ``shutdown_timeout`` seconds); with ``now`` they are cut off."""
         self._cancelled.set()
-        moving, finishing, control = self._moving, self._finishing, self._control
+        asked, moving, finishing, control = self._asked, self._moving, self._finishing, self._control
+        if asked is not None:
+            with suppress(Exception):  # its connection may be closing
+                asked.cancel()
         if moving is not None:
             moving.stop(now=now)
         if finishing is not None:
@@ -261,10 +265,20 @@ class Migration:
         with closing(opening.take()) as source:
             self._emit(PhaseStarted(phase="extract"))
             tuning = tune(self.config, round_trips=RoundTrips(source.round_trip, to_target))
-            return control.call(
-                "reading the target's schema",
-                lambda target: make_plan(self.config, tuning, source, target, only=only, lock=lock, resumed=resumed),
-            )
+            self._asked = source
+            try:
+                with control.stoppable("at once"):
+                    return control.call(
+                        "reading the target's schema",
+                        lambda target: make_plan(
+                            self.config, tuning, source, target, only=only, lock=lock, resumed=resumed
+                        ),
+                    )
+            except MigrationError:
+                self._check_cancelled()
+                raise
+            finally:
+                self._asked = None
 
     def _carry_out(
         self, control: Control, ledger: Ledger, plan: RunPlan, state: RunState, *, resumed: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import threading
 from collections.abc import Callable
@@ -62,6 +63,30 @@ def test_a_locked_table_of_the_target(tool: Tool, target_db: PgDatabase, argumen
     assert event["state"] == "idle in transaction"
     assert event["message"].startswith(f"waiting for public.a, held by session {event['held_by']} (night job, ")
     assert {"table", "rows_transferred", "since", "seconds"} <= set(event)
+
+
+@pytest.mark.sandbox_only  # the driver's session must not read from snapshots
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_signal_ends_a_wait_of_the_plan_at_once(
+    tmp_path: Path, source_db: MssqlDatabase, target_db: PgDatabase, side: str
+) -> None:
+    source_db.execute_script(SCRIPT)
+    target_db.execute("CREATE TABLE a (id int, v int DEFAULT 7); INSERT INTO a VALUES (1, 10), (2, 20)")
+    target_db.execute("CREATE POLICY own ON a USING (v > 0); CREATE RULE gone AS ON DELETE TO a DO INSTEAD NOTHING")
+    target_db.execute("CREATE VIEW kept AS SELECT id FROM a")
+    tool = Tool(tmp_path, source_db, target_db, target_mode="drop_recreate")
+    with closing(source_db.connect()) as other, psycopg.connect(target_db.conninfo) as holder:
+        if side == "target":
+            holder.execute("LOCK TABLE a")
+        else:
+            other.cursor().execute("BEGIN TRANSACTION; CREATE TABLE dbo.made (id int)")
+        process = tool.start("--progress", "run")
+        _seen(process, lambda line: '"event": "waiting"' in line)
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=30)[1]  # much less than --shutdown-timeout
+    assert process.returncode == 5
+    assert "stopped before any row was moved" in told, told
+    assert target_db.execute("SELECT count(*) FROM a") == [(2,)]
 
 
 @pytest.mark.sandbox_only  # the driver's session must not read from snapshots

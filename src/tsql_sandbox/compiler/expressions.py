@@ -384,7 +384,8 @@ class ExprCompiler:
         parsed = _parsed(collation or DEFAULT_NAME)
         if parsed.is_binary or not parsed.ignore_case:
             return f"cs_ai({sql})" if parsed.ignore_accent else f"cs({sql})"
-        return f"ci_ai({sql})" if parsed.ignore_accent else f"ci({sql})"
+        folded = st.TURKIC_LOWER.format(sql) if st.is_turkic(collation) else sql
+        return f"ci_ai({folded})" if parsed.ignore_accent else f"ci({folded})"
 
     def key(self, ex: Ex) -> str:
         """The form of a value by which it compares, sorts and groups."""
@@ -448,6 +449,8 @@ class ExprCompiler:
         name = self._collation(source, asked)
         collation = _parsed(name)
         flags = "s" if collation.is_binary or not collation.ignore_case else "si"
+        if flags == "si" and st.is_turkic(name):
+            raise Unsupported("LIKE under a Turkish collation that ignores case")
         national = any(kind.name in st.UNICODE for kind in kinds)
         by_units = national and not st.is_supplementary(name)
         tail = "" if national else " *"

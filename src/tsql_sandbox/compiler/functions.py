@@ -92,10 +92,12 @@ def _int(ex: Ex) -> str:
     return cast(ex, st.BIGINT).sql
 
 
-def _same(template: str) -> Handler:
-    def handler(_compiler: Compiling, a: list[Ex]) -> Ex:
+def _cased(template: str, turkic: str) -> Handler:
+    def handler(compiler: Compiling, a: list[Ex]) -> Ex:
         source = as_text(a[0])
-        return Ex(template.format(source.sql), like_type(a[0]), a[0].nullable)
+        collation = (a[0].type.collation if a[0].type else None) or compiler.database.collation
+        form = turkic if st.is_turkic(collation) else template
+        return Ex(form.format(source.sql), like_type(a[0]), a[0].nullable)
 
     return handler
 
@@ -174,6 +176,8 @@ def _replace(compiler: Compiling, a: list[Ex]) -> Ex:
     source, old, new = (as_text(item).sql for item in a)
     collation = a[0].type.collation if a[0].type else None
     ignore = compiler.text_key("", collation).startswith("ci")
+    if ignore and st.is_turkic(collation):
+        raise Unsupported("REPLACE under a Turkish collation that ignores case")
     function = "replace_ci" if ignore else "replace"
     return Ex(f"{function}({source}, {old}, {new})", like_type(a[0], -1 if a[0].type and a[0].type.is_max else 8000))
 
@@ -202,6 +206,8 @@ def _space(_compiler: Compiling, a: list[Ex]) -> Ex:
 def _charindex(compiler: Compiling, a: list[Ex]) -> Ex:
     collation = a[1].type.collation if a[1].type else None
     lower = "lower" if compiler.text_key("", collation).startswith("ci") else ""
+    if lower and st.is_turkic(collation):
+        raise Unsupported("CHARINDEX under a Turkish collation that ignores case")
     needle, hay = f"{lower}({as_text(a[0]).sql})", f"{lower}({as_text(a[1]).sql})"
     start = f"greatest({_int(a[2])}, 1)" if len(a) > 2 else "1"
     found = f"strpos(substr({hay}, {start}), {needle})"
@@ -390,8 +396,8 @@ _HANDLERS: dict[str, Handler] = {
     "SUBSTRING": _substring,
     "LEFT": _left,
     "RIGHT": _right,
-    "UPPER": _same("upper({0})"),
-    "LOWER": _same("lower({0})"),
+    "UPPER": _cased("upper({0})", st.TURKIC_UPPER),
+    "LOWER": _cased("lower({0})", st.TURKIC_LOWER),
     "REVERSE": characters.reverse,
     "LTRIM": _trim("ltrim"),
     "RTRIM": _trim("rtrim"),

@@ -29,6 +29,16 @@ from ..errors import SqlError
 UTF8_COLLATION = "Latin1_General_100_BIN2_UTF8"
 
 
+TURKIC_LOWER = "lower(replace(replace({0}, 'İ', 'i'), 'I', 'ı'))"
+TURKIC_UPPER = "upper(replace(replace({0}, 'i', 'İ'), 'ı', 'I'))"
+
+
+def is_turkic(collation: str | None) -> bool:
+    """Whether i and İ, ı and I are each other's other case, as in Turkish, and Azeri in Latin letters."""
+    lowered = (collation or "").lower()
+    return lowered.startswith(("turkish_", "azeri_latin_")) or "_cp1254_" in lowered
+
+
 def is_supplementary(collation: str | None) -> bool:
     """Whether a collation takes a surrogate pair for one character: those with _SC, all of version 140 and of UTF-8
     ("Collation and Unicode support", supplementary characters)."""

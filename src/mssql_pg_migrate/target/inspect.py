@@ -250,7 +250,8 @@ _LOCKED_SEQUENCES = (
     " AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.classid = 'pg_catalog.pg_class'::regclass"
     " JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'"
     " JOIN pg_catalog.pg_namespace o ON o.oid = s.relnamespace"
-    " WHERE NOT has_sequence_privilege(s.oid, 'UPDATE') ORDER BY 1, 2, 3"
+    # An index over the column depends on it in the same way, and is no sequence: CASE keeps the order of the two tests.
+    " WHERE CASE s.relkind WHEN 'S' THEN NOT has_sequence_privilege(s.oid, 'UPDATE') END ORDER BY 1, 2, 3"
 )
 _COLUMNS = (
     "SELECT a.attrelid, a.attname, b.typname, CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END,"

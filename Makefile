@@ -27,7 +27,7 @@ demo: $(VENV)/.ready ## Migrate a generated ten-table database between embedded 
 	$(BIN)/mssql-pg-migrate demo --rows $(ROWS)
 
 test: $(VENV)/.ready ## All tests, the quick chaos tests included (JOBS=3 at a time)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.ready ## Linter, format check and type check
 	$(BIN)/ruff check .

@@ -47,12 +47,17 @@ def respelled(connection: psycopg.Connection[Any], staged: StagedTable) -> bool:
     )
     unsure = " OR ".join(f"s.{quote_ident(name)}::text ~ '[^ -~]'" for name in texts if not folds[name].sure)
     named = " AND ".join(f"t.{quote_ident(name)} = d.{quote_ident(name)}" for name in staged.key)
+    # Nothing is known of the staged rows' number yet: the target's keys are to be read once, not once for each.
+    connection.execute("SET LOCAL enable_nestloop = off")
+    connection.execute("SET LOCAL enable_mergejoin = off")
     key = ", ".join(f"s.{quote_ident(name)}" for name in staged.key)
     found = connection.execute(
         f"WITH fresh AS MATERIALIZED (SELECT {key} FROM {stage} s"
         f" WHERE {fresh}) SELECT EXISTS (SELECT FROM fresh s JOIN {relation(table)} t ON {alike}"
         f" WHERE NOT EXISTS (SELECT FROM {stage} d WHERE {named}))".encode()
     ).fetchone()
+    connection.execute("SET LOCAL enable_nestloop TO DEFAULT")
+    connection.execute("SET LOCAL enable_mergejoin TO DEFAULT")
     if unsure and not (found and found[0]):
         found = connection.execute(
             f"SELECT EXISTS (SELECT FROM {stage} s WHERE {fresh} AND ({unsure}))".encode()

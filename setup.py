@@ -30,7 +30,7 @@ setup(
         Extension(
             "mssql_pg_migrate._kernel._digest",
             sources=[f"{KERNEL}/{name}.c" for name in ("digest_module", "digest")],
-            depends=[f"{KERNEL}/{name}.h" for name in ("digest", "rowhash")],
+            depends=[f"{KERNEL}/{name}.h" for name in ("digest", "canonical", "rowhash")],
             extra_compile_args=ARGUMENTS,
             optional=True,
         ),

@@ -48,20 +48,72 @@ static uint64_t summed(const uint8_t *data, size_t size)
     return sum;
 }
 
+static const uint8_t KEY[DG_KEY_BYTES] = "a point and three words for the rounds..";
+static const uint8_t CHOSEN[1] = {0x5A};
+
+/* What was kept is whole tuples, as many as were counted. */
+static uint64_t check_kept(dg *d, const uint8_t *kinds, const uint8_t *roles, int columns)
+{
+    size_t count, used = 0;
+    uint64_t rows, whole;
+    const uint8_t *tuples = dg_kept(d, &count, &rows);
+    dg *again = dg_new(kinds, roles, columns, KEY, BITS, 0);
+    uint8_t *input = exact(tuples, count);
+    if (!again || dg_update(again, input, count, &used) != DG_MORE || used != count)
+        FAIL("what was kept is not whole tuples");
+    whole = dg_rows(again);
+    free(input);
+    dg_free(again);
+    if (whole != rows)
+        FAIL("%llu tuples kept, %llu counted", (unsigned long long)whole, (unsigned long long)rows);
+    return summed(tuples, count);
+}
+
+/* What was listed is whole records of rows of the chosen buckets. */
+static uint64_t check_listed(dg *d)
+{
+    size_t count;
+    const uint8_t *listed = dg_listed(d, &count);
+    for (size_t at = 0; at < count;) {
+        uint32_t length;
+        if (count - at < 4)
+            FAIL("half a record");
+        length = (uint32_t)listed[at] | (uint32_t)listed[at + 1] << 8 | (uint32_t)listed[at + 2] << 16 |
+                 (uint32_t)listed[at + 3] << 24;
+        if (length < 20 || length > count - at - 4)
+            FAIL("a record of %u bytes", length);
+        if (!(CHOSEN[0] >> listed[at + 4] & 1))
+            FAIL("a row of a bucket that was not chosen");
+        at += 4 + (size_t)length;
+    }
+    return summed(listed, count);
+}
+
+/* The buckets hold every row that was taken. */
+static uint64_t check_buckets(dg *d)
+{
+    size_t count;
+    uint64_t rows = 0;
+    const dg_bucket *buckets = dg_buckets(d, &count);
+    for (size_t i = 0; i < count; i++)
+        rows += buckets[i].count;
+    if (rows != dg_rows(d))
+        FAIL("%llu rows in the buckets, %llu taken", (unsigned long long)rows, (unsigned long long)dg_rows(d));
+    return summed((const uint8_t *)buckets, count * sizeof *buckets);
+}
+
 static outcome digest(const uint8_t *kinds, const uint8_t *roles, int columns, int flags, const uint8_t *data,
                       size_t size, uint32_t piece)
 {
-    static const uint8_t key[DG_KEY_BYTES] = "a point and three words for the rounds..";
-    static const uint8_t chosen[1] = {0x5A};
     outcome o = {0};
-    size_t count, kept = 0;
-    dg *d = dg_new(kinds, roles, columns, key, BITS, flags & 1);
+    size_t kept = 0;
+    dg *d = dg_new(kinds, roles, columns, KEY, BITS, flags & 1);
     if (!d)
         FAIL("dg_new refused %d columns", columns);
     if (flags & 4)
-        dg_keep(d, chosen);
+        dg_keep(d, CHOSEN);
     else if (flags & 2)
-        dg_select(d, chosen);
+        dg_select(d, CHOSEN);
     for (size_t at = 0; at <= size && o.status == DG_MORE;) {
         size_t more = piece ? piece : size;
         uint8_t *input;
@@ -85,46 +137,13 @@ static outcome digest(const uint8_t *kinds, const uint8_t *roles, int columns, i
     if (o.status == DG_MALFORMED)
         o.fault = dg_fault_at(d, &o.column, &o.detail);
     o.rows = dg_rows(d);
-    if (flags & 4) {
-        uint64_t rows, whole = 0;
-        const uint8_t *tuples = dg_kept(d, &count, &rows);
-        dg *again = dg_new(kinds, roles, columns, key, BITS, 0);
-        size_t used = 0;
-        uint8_t *input = exact(tuples, count);
-        if (!again || dg_update(again, input, count, &used) != DG_MORE || used != count)
-            FAIL("what was kept is not whole tuples");
-        whole = dg_rows(again);
-        free(input);
-        dg_free(again);
-        if (whole != rows)
-            FAIL("%llu tuples kept, %llu counted", (unsigned long long)whole, (unsigned long long)rows);
-        o.sum = summed(tuples, count);
-        dg_forget_listed(d);
-    } else if (flags & 2) {
-        const uint8_t *listed = dg_listed(d, &count);
-        for (size_t at = 0; at < count;) {
-            uint32_t length;
-            if (count - at < 4)
-                FAIL("half a record");
-            length = (uint32_t)listed[at] | (uint32_t)listed[at + 1] << 8 | (uint32_t)listed[at + 2] << 16 |
-                     (uint32_t)listed[at + 3] << 24;
-            if (length < 20 || length > count - at - 4)
-                FAIL("a record of %u bytes", length);
-            if (!(chosen[0] >> listed[at + 4] & 1))
-                FAIL("a row of a bucket that was not chosen");
-            at += 4 + (size_t)length;
-        }
-        o.sum = summed(listed, count);
-        dg_forget_listed(d);
-    } else {
-        uint64_t rows = 0;
-        const dg_bucket *buckets = dg_buckets(d, &count);
-        for (size_t i = 0; i < count; i++)
-            rows += buckets[i].count;
-        if (rows != o.rows)
-            FAIL("%llu rows in the buckets, %llu taken", (unsigned long long)rows, (unsigned long long)o.rows);
-        o.sum = summed((const uint8_t *)buckets, count * sizeof *buckets);
-    }
+    if (flags & 4)
+        o.sum = check_kept(d, kinds, roles, columns);
+    else if (flags & 2)
+        o.sum = check_listed(d);
+    else
+        o.sum = check_buckets(d);
+    dg_forget_listed(d);
     dg_free(d);
     return o;
 }

@@ -5,7 +5,8 @@ caller sees it), ``formats.h`` with ``tds.c`` (rows of TDS) and ``bcp.c`` (rows 
 rows of both are made of), ``stream.c`` (values in pieces), ``input.c`` (packets), ``output.h`` (the tuples), ``core.h``
 (the state all of these share), ``columns.c`` (what a column's type becomes), ``values.h`` (numbers and times) and
 ``text.c`` (UTF-16, UTF-8, code pages). A second module, ``_digest``, serves ``validate``: ``digest.c`` (COPY BINARY
-tuples to buckets), ``rowhash.h`` (the hash of a row), ``digest_module.c`` (the binding).
+tuples to buckets), ``canonical.h`` (fields as equal bytes), ``rowhash.h`` (the hash of a row), ``digest_module.c`` (the
+binding).
 """
 
 from __future__ import annotations

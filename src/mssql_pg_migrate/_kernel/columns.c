@@ -147,6 +147,42 @@ static const char *text(column *c, const tc_spec *s)
     return set(c, framing, CV_TEXT, 0);
 }
 
+static const char *compile_other(column *c, const tc_spec *s)
+{
+    switch (s->type_id) {
+    case T_DECIMALN:
+    case T_NUMERICN:
+        if (s->scale > 38)
+            return "its scale is over 38";
+        return s->encoding == TC_NUMERIC ? set(c, FR_BYTE, CV_DECIMAL, 0) : wrong_encoding;
+    case T_GUID:
+        return s->encoding == TC_UUID ? set(c, FR_BYTE, CV_UUID, 16) : wrong_encoding;
+    case T_DATEN:
+        return s->encoding == TC_DATE ? set(c, FR_BYTE, CV_DATE, 3) : wrong_encoding;
+    case T_TIMEN:
+    case T_DATETIME2N:
+    case T_DATETIMEOFFSETN:
+        return scaled_time(c, s);
+    case T_BIGVARBIN:
+    case T_BIGBINARY:
+    case T_IMAGE:
+        return bytes(c, s);
+    case T_VECTOR: /* scale is the type of its values: 0 is float32, the only one in [MS-TDS] 2.2.5.5.7.4 */
+        return s->encoding == TC_VECTOR && !s->scale ? set(c, FR_SHORT, CV_VECTOR, 0) : wrong_encoding;
+    case T_BIGVARCHR:
+    case T_BIGCHAR:
+    case T_NVARCHAR:
+    case T_NCHAR:
+    case T_TEXT:
+    case T_NTEXT:
+    case T_XML:
+    case T_JSON:
+        return text(c, s);
+    default:
+        return "its type on the wire is not one of those known here";
+    }
+}
+
 static const char *compile(column *c, const tc_spec *s)
 {
     switch (s->type_id) {
@@ -182,36 +218,8 @@ static const char *compile(column *c, const tc_spec *s)
         return only(c, FR_FIXED, 4, s->encoding, TC_TIMESTAMP, CV_DATETIME, CV_SMALLDATETIME);
     case T_DATETIMN:
         return only(c, FR_BYTE, s->length, s->encoding, TC_TIMESTAMP, CV_DATETIME, CV_SMALLDATETIME);
-    case T_DECIMALN:
-    case T_NUMERICN:
-        if (s->scale > 38)
-            return "its scale is over 38";
-        return s->encoding == TC_NUMERIC ? set(c, FR_BYTE, CV_DECIMAL, 0) : wrong_encoding;
-    case T_GUID:
-        return s->encoding == TC_UUID ? set(c, FR_BYTE, CV_UUID, 16) : wrong_encoding;
-    case T_DATEN:
-        return s->encoding == TC_DATE ? set(c, FR_BYTE, CV_DATE, 3) : wrong_encoding;
-    case T_TIMEN:
-    case T_DATETIME2N:
-    case T_DATETIMEOFFSETN:
-        return scaled_time(c, s);
-    case T_BIGVARBIN:
-    case T_BIGBINARY:
-    case T_IMAGE:
-        return bytes(c, s);
-    case T_VECTOR: /* scale is the type of its values: 0 is float32, the only one in [MS-TDS] 2.2.5.5.7.4 */
-        return s->encoding == TC_VECTOR && !s->scale ? set(c, FR_SHORT, CV_VECTOR, 0) : wrong_encoding;
-    case T_BIGVARCHR:
-    case T_BIGCHAR:
-    case T_NVARCHAR:
-    case T_NCHAR:
-    case T_TEXT:
-    case T_NTEXT:
-    case T_XML:
-    case T_JSON:
-        return text(c, s);
     default:
-        return "its type on the wire is not one of those known here";
+        return compile_other(c, s);
     }
 }
 

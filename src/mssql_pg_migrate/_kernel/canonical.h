@@ -1,6 +1,7 @@
 /* Fields of COPY BINARY tuples in the canonical form that digests are made of: equal values are equal bytes.
  *
- * Layouts: the send functions of PostgreSQL's types. Used by digest.c alone, and inline for its sake.
+ * Layouts: the send functions of PostgreSQL's types. Used by digest.c alone, and here for its sake in
+ * full; what is inlined is left to the compiler, which does better than a hint (3 % of the digest).
  */
 #ifndef MSSQL_PG_MIGRATE_CANONICAL_H
 #define MSSQL_PG_MIGRATE_CANONICAL_H
@@ -47,7 +48,7 @@ typedef struct {
     size_t body_size;
 } canonical;
 
-static inline int load_integer(const field *f, int64_t *value)
+static int load_integer(const field *f, int64_t *value)
 {
     switch (f->length) {
     case 2:
@@ -64,7 +65,7 @@ static inline int load_integer(const field *f, int64_t *value)
     }
 }
 
-static inline int load_float(const field *f, uint64_t *bits)
+static int load_float(const field *f, uint64_t *bits)
 {
     if (f->length == 8)
         *bits = be64(f->data);
@@ -83,7 +84,7 @@ static inline int load_float(const field *f, uint64_t *bits)
 #define NUMERIC_SPECIAL 0xC000u /* NaN and the infinities have both of these bits, a negative number the lower one */
 
 /* int16 count of groups, int16 weight of the first, uint16 sign, uint16 display scale, groups of base 10000. */
-static inline int canonical_numeric(const field *f, canonical *c)
+static int canonical_numeric(const field *f, canonical *c)
 {
     uint32_t count, sign;
     int32_t weight;
@@ -122,7 +123,7 @@ static inline int canonical_numeric(const field *f, canonical *c)
     return 1;
 }
 
-static inline void integer_as_numeric(int64_t value, canonical *c)
+static void integer_as_numeric(int64_t value, canonical *c)
 {
     uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
     uint16_t groups[5];
@@ -143,7 +144,7 @@ static inline void integer_as_numeric(int64_t value, canonical *c)
 }
 
 /* 0 when the field's width is not one its kind has. */
-static inline int canonicalize(uint8_t kind, const field *f, canonical *c)
+static int canonicalize(uint8_t kind, const field *f, canonical *c)
 {
     uint64_t wide = 0;
     int64_t integer = 0;

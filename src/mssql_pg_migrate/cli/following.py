@@ -66,6 +66,7 @@ def status_fields(status: SyncStatus) -> dict[str, Any]:
                 "method": table.method,
                 "position": table.position,
                 "lag_seconds": None if table.lag_seconds is None else round(table.lag_seconds, 3),
+                "pending": table.pending,
                 "changes": table.applied,
                 "changed_at": _iso(table.changed_at),
                 "compared_at": _iso(table.compared_at),
@@ -83,14 +84,21 @@ def status_blocks(status: SyncStatus) -> list[Block]:
     last = status.last_pass
     headline = "No pass has been made yet" if last is None else f"Pass {last.number}, as of {_time(last.moment)}"
     table = TextTable(
-        ("Table", "Method", "Position", "Lag", "Rows", "Last change", "State"),
-        ("left", "left", "left", _RIGHT, _RIGHT, "left", "left"),
+        ("Table", "Method", "Position", "Lag", "Waiting", "Rows", "Last change", "State"),
+        ("left", "left", "left", _RIGHT, _RIGHT, _RIGHT, "left", "left"),
     )
     for item in status.tables:
         lag = "" if item.lag_seconds is None else duration(max(item.lag_seconds, 0.0))
         state = item.error or (f"will be compared: {item.stale}" if item.stale else "")
         table.add(
-            item.table, item.method, item.position, lag, f"{item.applied:,}", _time(item.changed_at), state or "follows"
+            item.table,
+            item.method,
+            item.position,
+            lag,
+            "" if item.pending is None else f"{item.pending:,}",
+            f"{item.applied:,}",
+            _time(item.changed_at),
+            state or "follows",
         )
     return [headline, table, *_listed("Not promised:", status.notes)]
 

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from ..errors import Cancelled
+from ..errors import Cancelled, DataError, TransferError
 from ..events import EventSink, Message, PhaseStarted
 from ..results import CutoverReport, CutoverStep
 from ..target.classify import is_transient
@@ -47,6 +47,16 @@ class Cutover:
         """
         report = self._report = CutoverReport(rehearsal=rehearse)
         began = time.monotonic()
+        try:
+            self._steps(rehearse=rehearse, wait_for=wait_for)
+        except (DataError, TransferError) as error:
+            if error.retryable:
+                raise
+            report.reasons.append(f"a pass cannot be applied: {error}")  # nothing of it was
+        report.seconds = time.monotonic() - began
+        return report
+
+    def _steps(self, *, rehearse: bool, wait_for: WaitFor | None) -> None:
         with self._sync.following(compare_now=True) as following:
             if wait_for is not None:
                 with self._step("wait", f"until the source is {wait_for.replace('_', '-')}"):
@@ -65,8 +75,6 @@ class Cutover:
                     self._analyze(following)
             with self._step("last look", "has anything changed meanwhile?"):
                 self._last_look(following)
-        report.seconds = time.monotonic() - began
-        return report
 
     @contextmanager
     def _step(self, name: str, detail: str) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -42,6 +42,8 @@ class TableStatus:
     position: str | None
     lag_seconds: float | None
     """From the moment that the target stands for to now, by the source's clock; None before the first pass."""
+    pending: int | None
+    """Rows that changed at the source since; None where only a comparison could tell."""
     applied: int
     changed_at: datetime | None
     compared_at: datetime | None
@@ -116,8 +118,27 @@ class Sync:
             entries = control.call("reading the sync ledger", ledger.entries)
             last = control.call("reading the sync ledger", ledger.last_pass)
         lag = (datetime.now(timezone.utc) - last.moment).total_seconds() if last is not None else None
-        tables = tuple(_table_status(table, entries.get(table.name), lag) for table in plan.tables)
+        pending = self._pending(plan, entries)
+        tables = tuple(
+            _table_status(table, entries.get(table.name), lag, pending.get(table.name)) for table in plan.tables
+        )
         return SyncStatus(last, tables, tuple(f"{note.object}: {note.message}" for note in plan.notes))
+
+    def _pending(self, plan: SyncPlan, entries: Mapping[str, SyncEntry]) -> dict[str, int]:
+        """How many rows wait at the source, of the tables whose method can tell and whose position is good."""
+        found = {}
+        with closing(self.readers().open(one_moment=False)) as session:
+            moment = session.begin(plan.followed, {name: entry.position for name, entry in entries.items()})
+            for table in plan.tables:
+                entry = entries.get(table.name)
+                if entry is None or entry.position is None or entry.stale or table.name in moment.expired:
+                    continue
+                if entry.method != table.followed.method:
+                    continue
+                waiting = 0 if table.name in moment.unchanged else session.pending(table.followed, entry.position)
+                if waiting is not None:
+                    found[table.name] = waiting
+        return found
 
     def prepare(self, *, apply: bool = False, compare: bool = False) -> PrepareReport:
         """Say, with ``apply`` carry out, what lets more changes be seen; with ``compare`` follow a target as it is.
@@ -423,10 +444,10 @@ def _missing_rights(plan: SyncPlan) -> list[Note]:
     ]
 
 
-def _table_status(table: SyncTablePlan, entry: SyncEntry | None, lag: float | None) -> TableStatus:
+def _table_status(table: SyncTablePlan, entry: SyncEntry | None, lag: float | None, pending: int | None) -> TableStatus:
     if entry is None:
         reason = "no position is recorded"
-        return TableStatus(table.display, table.followed.method, None, None, 0, None, None, reason, None)
+        return TableStatus(table.display, table.followed.method, None, None, None, 0, None, None, reason, None)
     if entry.method == "compare" and entry.compared_at is not None and lag is not None:
         lag = max(lag, (datetime.now(timezone.utc) - entry.compared_at).total_seconds())
     return TableStatus(
@@ -434,6 +455,7 @@ def _table_status(table: SyncTablePlan, entry: SyncEntry | None, lag: float | No
         method=entry.method,
         position=entry.position,
         lag_seconds=lag,
+        pending=pending,
         applied=entry.applied,
         changed_at=entry.changed_at,
         compared_at=entry.compared_at,

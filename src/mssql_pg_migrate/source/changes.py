@@ -104,6 +104,10 @@ class ChangeSession(Protocol):
         """The rows that changed after ``since`` and up to ``upto``, in the staged form of `staged_table`."""
         ...
 
+    def pending(self, item: Followed, since: str) -> int | None:
+        """How many rows changed after ``since``; None where that cannot be known without reading the table."""
+        ...
+
     def rows(self, table: MappedTable) -> Generator[Chunk, None, None]:
         """All rows of a table, as COPY tuples of its copied columns, in the order of its key."""
         ...

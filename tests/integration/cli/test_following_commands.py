@@ -72,6 +72,15 @@ def test_no_go(tool: Tool, target_db: PgDatabase) -> None:
     assert "NO-GO" in text.stdout
 
 
+def test_a_row_that_cannot_be_applied_is_a_no_go(tool: Tool, source_db: MssqlDatabase, target_db: PgDatabase) -> None:
+    target_db.execute('ALTER TABLE "Parent" ADD CONSTRAINT short CHECK (length(name) < 9)')
+    source_db.execute_script("INSERT INTO dbo.Parent (name) VALUES (N'much too long')")
+    document = checked(tool.result("cutover", expect=4))
+    assert not document["go"]
+    assert "a pass cannot be applied" in document["reasons"][0]
+    assert "much too long" in document["reasons"][0]
+
+
 def test_repair_touches_only_what_differs(tool: Tool, source_db: MssqlDatabase, target_db: PgDatabase) -> None:
     untouched = target_db.execute('SELECT xmin::text FROM "Parent" WHERE id = 2')
     target_db.execute(

@@ -274,3 +274,14 @@ def test_a_better_method_that_turns_up_is_taken(make: Callable[..., Pair]) -> No
     assert result.compared == []
     assert result.tables["Child"].deleted == 1
     assert {table.method for table in pair.migration().sync_status().tables} == {"change_tracking"}
+
+
+@pytest.mark.parametrize("method", ["change_tracking", "rowversion", "compare"])
+def test_status_counts_what_waits(make: Callable[..., Pair], method: str) -> None:
+    pair = make(method=method)
+    pair.track()
+    pair.run()
+    pair.migration().sync()
+    pair.change("UPDATE dbo.Parent SET amount = 5 WHERE id IN (1, 2)")
+    waiting = {table.table: table.pending for table in pair.migration().sync_status().tables}
+    assert waiting == ({"Parent": None, "Child": None} if method == "compare" else {"Parent": 2, "Child": 0})

@@ -170,6 +170,17 @@ class SqlServerChanges:
             raise ValueError(f"{item.method} has no changes to read")
         yield from self._read(staged_table(item.table), relation)
 
+    def pending(self, item: Followed, since: str) -> int | None:
+        """See `changes.ChangeSession.pending`: counted by change tracking, or by the rowversion column."""
+        name = qualified_name(item.table.source.schema, item.table.source.name)
+        if item.method == "change_tracking":
+            relation = f"CHANGETABLE(CHANGES {name}, {int(since)}) AS c"
+        elif item.method == "rowversion" and item.column is not None:
+            relation = f"{name} WHERE {quote_name(item.column)} >= 0x{since}"
+        else:
+            return None
+        return int(self._question(f"SELECT COUNT_BIG(*) AS pending FROM {relation}")[0][0])
+
     def rows(self, table: MappedTable) -> Generator[Chunk, None, None]:
         """See `changes.ChangeSession.rows`."""
         yield from self._read(table, None)

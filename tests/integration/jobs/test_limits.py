@@ -101,6 +101,15 @@ def test_memory_stays_within_the_budget_with_1_mb_values(
     assert sums == [(rows, rows * 500_000, rows * 500_000)]
 
 
+def test_a_small_run_stays_without_arrow(source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path) -> None:
+    """Microsoft's driver, which only compares, is not loaded into the tool's process."""
+    _fill(source_db, 3, 900)
+    document = Tool(tmp_path, source_db, target_db).result("run")
+    assert document["rows_transferred"] == 2700
+    assert {table["reader"] for table in document["tables"]} == {"wire"}
+    assert document["peak_memory_bytes"] <= 105 * MIB
+
+
 @pytest.mark.sandbox_only
 def test_a_slow_target_stalls_reading_instead_of_filling_memory(
     source_db: MssqlDatabase, target_db: PgDatabase, tmp_path: Path

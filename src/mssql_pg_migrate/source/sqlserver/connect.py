@@ -111,7 +111,8 @@ def remember(settings: SqlServerSettings) -> None:
     _opened.add((settings.address, settings.database))
 
 
-def _was_open(settings: SqlServerSettings) -> bool:
+def was_open(settings: SqlServerSettings) -> bool:
+    """Whether this process has been logged in to the database."""
     return (settings.address, settings.database) in _opened
 
 
@@ -157,7 +158,7 @@ def _database_refused(settings: SqlServerSettings, error: BaseException) -> Conn
     else:
         message = f"There is no database {settings.database!r} {where} that {_who(settings)} can see."
         hint = "Check source.database."
-    return ConnectionFailed(message, side="source", hint=hint, retryable=_was_open(settings))
+    return ConnectionFailed(message, side="source", hint=hint, retryable=was_open(settings))
 
 
 def _prepare_session(connection: Connection, settings: SqlServerSettings) -> float:
@@ -328,7 +329,7 @@ def connection_failed(settings: SqlServerSettings, error: BaseException) -> Conn
         return failure(
             f"Database {settings.database!r} cannot be opened on {where}: {text}",
             f"Check source.database, and that {_who(settings)} is a user of it.",
-            retryable=_was_open(settings),
+            retryable=was_open(settings),
         )
     if number == 18456 or (sqlstate_of(error) == "28000" and number not in TRANSIENT_NUMBERS):
         return failure(
@@ -345,7 +346,7 @@ def connection_failed(settings: SqlServerSettings, error: BaseException) -> Conn
         )
     refused = tls_failure(settings, where, text)
     if refused is not None:
-        return failure(*refused, retryable=ends_strictly(settings, text) and _was_open(settings))
+        return failure(*refused, retryable=ends_strictly(settings, text) and was_open(settings))
     if re.search(r"Failed to load the driver", text, re.IGNORECASE):
         return failure(
             f"Microsoft's driver cannot be loaded, so {where} was not contacted: {text}",

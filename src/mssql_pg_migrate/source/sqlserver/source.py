@@ -14,6 +14,7 @@ from ..changes import ChangeSession
 from ..reader import CopyFormat, OnNul, Reader, ReadLimits
 from ..settings import SqlServerSettings
 from ..source import ChosenReader, UseReader
+from .judge import Judge
 from .session import SqlServerSession
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ PROOF_ROWS = 200
 """Rows read both ways before the wire reader is trusted with a table."""
 
 _JUDGES = 3
-"""Readers through the driver that prove the wire reader at a time: while the driver connects, it lets no thread run."""
+"""Readers through the driver that prove the wire reader at a time: while one connects, the others wait."""
 _DRIVER, _WIRE = "driver", "wire"
+_JUDGE = "judge"
+"""A reader through the driver in another process, for comparison only."""
 
 
 class SqlServerSource:
@@ -33,6 +36,7 @@ class SqlServerSource:
     def __init__(self, settings: SqlServerSettings) -> None:
         self._settings = settings
         self._judges = threading.BoundedSemaphore(_JUDGES)
+        self._judge = Judge(settings)
 
     @property
     def label(self) -> str:
@@ -90,7 +94,7 @@ class SqlServerSource:
 
     def open_reader(self, name: str) -> Reader:
         """A new ``wire`` or ``driver`` reader. Raises ConnectionFailed, WireUnsupported."""
-        return self._open(name)
+        return self._judge.open_reader() if name == _JUDGE else self._open(name)
 
     def _open(self, name: str) -> SharedReader:
         if name == _WIRE:
@@ -129,7 +133,8 @@ class SqlServerSource:
 
     @contextmanager
     def _lend(self, use: UseReader, name: str) -> Iterator[Reader]:
-        with self._judges if name == _DRIVER else nullcontext(), use(name) as reader:
+        judges = name == _DRIVER
+        with self._judges if judges else nullcontext(), use(_JUDGE if judges else name) as reader:
             yield reader
 
     def other_reader(self, name: str, reason: str) -> ChosenReader:

@@ -61,15 +61,21 @@ class Line:
         """Have the settings' watch, if they have one, look after this connection."""
         if settings.watch is None:
             return
-        cursor = connection.cursor()
-        try:
-            with suppress(Exception):  # a server that does not tell it cannot be asked about it later either
-                cursor.execute("SELECT @@SPID AS session_id")
-                found = cursor.fetchone()
-                self.session = None if found is None else int(found[0])
-        finally:
-            cursor.close()
+        self.session = session_id(connection)
         settings.watch.add(self)
+
+
+def session_id(connection: Connection) -> int | None:
+    """The server's number of the session; None where it does not tell."""
+    cursor = connection.cursor()
+    try:
+        with suppress(Exception):  # a server that does not tell it cannot be asked about it later either
+            cursor.execute("SELECT @@SPID AS session_id")
+            found = cursor.fetchone()
+            return None if found is None else int(found[0])
+        return None
+    finally:
+        cursor.close()
 
 
 class WatchedCursor:

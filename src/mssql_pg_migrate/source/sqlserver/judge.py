@@ -2,7 +2,7 @@
 
 The driver brings Arrow and NumPy, some 80 MiB that a run has no other use for, and while it connects it lets no other
 thread of its process run. So what it is compared with is read by a child process, several connections at a time, which
-ends when nothing was to be compared for a moment. It is told the password on its standard input, never in its
+ends when nothing was to be compared for some seconds. It is told the password on its standard input, never in its
 arguments. Where no process can be started, the driver reads in this one.
 """
 
@@ -26,8 +26,8 @@ from ..settings import SqlServerSettings
 from .connect import was_open
 from .watch import Line
 
-_LINGER = 1.0
-"""Seconds without a question after which the process ends; the next question starts another."""
+_LINGER = 10.0
+"""Seconds without a question after which the process ends. The next question starts another, for 0.4 s of CPU."""
 _SECONDS_TO_END = 2.0
 _START = (
     "import sys; sys.path[:] = sys.argv[1:]; from mssql_pg_migrate.source.sqlserver.judge_process import main; main()"
@@ -43,8 +43,10 @@ class JudgeLost(Exception):
 class Judge:
     """Opens readers through the driver in the child process, which it starts and ends. Thread safe."""
 
-    def __init__(self, settings: SqlServerSettings) -> None:
+    def __init__(self, settings: SqlServerSettings, *, linger: float = _LINGER) -> None:
+        """``linger``: seconds without a question after which the process ends."""
         self._settings = settings
+        self._linger = linger
         self._process: _Process | None = None
         self._lost = False
         self._busy = 0
@@ -83,7 +85,7 @@ class Judge:
         with self._lock:
             self._busy -= 1
             if not self._busy and self._process is not None:
-                self._timer = threading.Timer(_LINGER, self._rest)
+                self._timer = threading.Timer(self._linger, self._rest)
                 self._timer.daemon = True
                 self._timer.start()
 
@@ -234,7 +236,7 @@ class _Process:
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._writing = threading.Lock()
-        weakref.finalize(self, self._child.kill)  # at the latest when this process ends
+        weakref.finalize(self, _kill, self._child)  # at the latest when this process ends
         threading.Thread(target=self._listen, name="judge", daemon=True).start()
 
     def add(self, session: _Session) -> int:
@@ -302,3 +304,10 @@ class _Process:
             self._child.wait(_SECONDS_TO_END)
         except subprocess.TimeoutExpired:
             self._child.kill()
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """Waited for, so that its time counts as that of the command that started it."""
+    child.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(_SECONDS_TO_END)

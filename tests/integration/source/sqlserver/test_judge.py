@@ -107,7 +107,7 @@ def test_it_reads_as_the_driver_does_and_ends_when_idle(
     with closing(DriverReader(settings)) as here:
         expected = read(here, asked)
     assert len(expected) == 3
-    judge = Judge(settings)
+    judge = Judge(settings, linger=0.5)
     with closing(judge.open_reader()) as there, closing(judge.open_reader()) as other:
         assert isinstance(there, JudgeReader)
         assert read(there, asked) == expected
@@ -130,7 +130,7 @@ def test_errors_arrive_as_they_are(database: MssqlDatabase, tables: dict[str, Ma
     settings = settings_of(database)
     asked = request(tables["dbo.nul"])
     found: list[MigrationError] = []
-    for make in (partial(DriverReader, settings), Judge(settings).open_reader):
+    for make in (partial(DriverReader, settings), Judge(settings, linger=0.5).open_reader):
         with closing(make()) as reader:
             with pytest.raises(DataError) as refused:
                 read(reader, asked)
@@ -138,7 +138,7 @@ def test_errors_arrive_as_they_are(database: MssqlDatabase, tables: dict[str, Ma
             assert reader.usable
     assert vars(found[0]) == vars(found[1])
     with pytest.raises(ConnectionFailed, match="Login failed") as failed:
-        Judge(replace(settings, password="not the password")).open_reader()
+        Judge(replace(settings, password="not the password"), linger=0.5).open_reader()
     assert "not the password" not in str(failed.value)
 
 
@@ -147,7 +147,7 @@ def test_a_process_that_is_killed_is_replaced_by_the_driver_here(
 ) -> None:
     caplog.set_level("DEBUG", "mssql_pg_migrate")
     until(lambda: not children())
-    judge = Judge(settings_of(database))
+    judge = Judge(settings_of(database), linger=0.5)
     asked = request(tables["dbo.a"])
     with closing(judge.open_reader()) as reader:
         chunks = reader.chunks(asked)
@@ -173,7 +173,7 @@ def test_no_process_can_be_started(
 ) -> None:
     caplog.set_level("DEBUG", "mssql_pg_migrate")
     monkeypatch.setattr(sys, "executable", executable)
-    with closing(Judge(settings_of(database)).open_reader()) as reader:
+    with closing(Judge(settings_of(database), linger=0.5).open_reader()) as reader:
         assert isinstance(reader, DriverReader)
         assert len(read(reader, request(tables["dbo.a"]))) == 3
     assert "in this process" in caplog.text
@@ -181,7 +181,7 @@ def test_no_process_can_be_started(
 
 def test_waiting_is_told_and_cancelled(database: MssqlDatabase, tables: dict[str, MappedTable]) -> None:
     heard = Heard()
-    judge = Judge(watched(settings_of(database), heard, limit=5))
+    judge = Judge(watched(settings_of(database), heard, limit=5), linger=0.5)
     failures: list[MigrationError] = []
 
     def work(reader: Reader) -> None:

@@ -38,7 +38,9 @@ def test_followed_exactly_whatever_dies(source_db: MssqlDatabase, tmp_path: Path
         tool.data["sync"] = {"method": method, "compare_every": "2s"}
         tool.write()
         with Workload(source_db, seed=1, pause=0.002) as workload:
-            tool.result("run")
+            loaded = tool.run("run")
+            # Tables are read one after the other: a foreign key may be left NOT VALID, for the cutover to validate.
+            assert loaded.returncode in (0, 4), loaded.stderr
             tool.result("sync")  # a load takes its time: from the first pass on the target is the source of one moment
             with Watcher(target_db) as watcher:
                 for number in range(KILLS):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Cancelled
 from ..events import EventSink, Message
-from ..source.reader import ReaderUnsupported
 from ..sync.apply import Applied, apply
 from ..sync.compare import TableComparison
 from ..sync.plan import Look, SyncPlan, make_sync_plan
-from ..sync.readers import OtherReaderNeeded, SyncReaders
+from ..sync.readers import SyncReaders
 from ..target.classify import translated
 from ..target.relations import read_relations
 from ..validation.target_side import TargetSide
@@ -93,19 +93,13 @@ class _Repair:
 
     def run(self, connection: psycopg.Connection[Any]) -> dict[str, Applied]:
         """One attempt, in one transaction of the target."""
-        while True:
-            with closing(self._readers.open(one_moment=self._plan.facts.one_moment)) as session:
-                try:
-                    session.begin(self._plan.followed, {})
-                    for table in self._plan.tables:
-                        self._readers.prove(table)
-                    return self._carry(connection, session)
-                except OtherReaderNeeded:
-                    continue
-                except ReaderUnsupported as error:
-                    self._readers.unsupported(error.table or "a table", error.message)
+        work = partial(self._carry, connection)
+        return self._readers.use(work, one_moment=self._plan.facts.one_moment)
 
     def _carry(self, connection: psycopg.Connection[Any], session: ChangeSession) -> dict[str, Applied]:
+        session.begin(self._plan.followed, {})
+        for table in self._plan.tables:
+            self._readers.prove(table)
         with translated(None, "repairing rows"), connection.transaction():
             staged = []
             for table in self._plan.tables:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..config.sync import SyncConfig
@@ -14,11 +15,11 @@ from ..errors import Cancelled, ConfigError, DataError, MigrationError
 from ..events import EventSink, Message, PhaseStarted, SyncPassFinished
 from ..mapping.objects import Note
 from ..source.changes import ChangeSession
-from ..source.reader import ReaderUnsupported, ReadLimits
+from ..source.reader import ReadLimits
 from ..sync.choose import choose
 from ..sync.passes import DefinitionChanged, PassOptions, PassResult, SyncPass
 from ..sync.plan import Look, SyncPlan, SyncTablePlan, check_definitions, make_sync_plan, new_columns
-from ..sync.readers import OtherReaderNeeded, SyncReaders
+from ..sync.readers import SyncReaders
 from ..sync.schema import definition
 from ..target.sync_ledger import PassEntry, SyncEntry, SyncLedger
 from ..transfer.control import Control
@@ -320,14 +321,8 @@ class Following:
         return self.control.call("applying a pass", attempt)
 
     def _attempt(self, connection: psycopg.Connection[Any], compare_all: bool, compare_unseen: bool) -> PassResult:
-        while True:
-            with closing(self._readers.open(one_moment=self.plan.facts.one_moment)) as session:
-                try:
-                    return self._pass.run(connection, session, compare_all=compare_all, compare_unseen=compare_unseen)
-                except OtherReaderNeeded:
-                    continue
-                except ReaderUnsupported as error:
-                    self._readers.unsupported(error.table or "a table", error.message)
+        work = partial(self._pass.run, connection, compare_all=compare_all, compare_unseen=compare_unseen)
+        return self._readers.use(work, one_moment=self.plan.facts.one_moment)
 
     def _remember(self, error: MigrationError) -> None:
         """What stopped the pass, for ``sync status``; the error itself is what matters."""

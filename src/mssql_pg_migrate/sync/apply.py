@@ -69,7 +69,7 @@ def apply(
     for item in staged:
         with translated(item.table.full_name, "counting the staged rows"):
             connection.execute(statements.keep_the_living(item).encode())
-            connection.execute(f"ANALYZE pg_temp.{quote_ident(item.stage)}")
+            connection.execute(f"ANALYZE {item.relation}")
     ways = _Ways()
     with _triggers_off(connection, [] if fire_triggers else staged, relations):
         while True:

@@ -64,9 +64,7 @@ class TableComparison:
             return False
         chosen = bitmap(self._bits, differing)
         connection.execute(create_stage(self._staged))
-        connection.execute(
-            f"ALTER TABLE pg_temp.{quote_ident(self._staged.stage)} ALTER COLUMN {OPERATION} SET DEFAULT 'U'"
-        )
+        connection.execute(f"ALTER TABLE {self._staged.relation} ALTER COLUMN {OPERATION} SET DEFAULT 'U'")
         self._stage_source(connection, chosen)
         self._stage_deleted(connection, chosen)
         return True
@@ -109,7 +107,7 @@ class TableComparison:
         return digest
 
     def _stage_source(self, connection: psycopg.Connection[Any], chosen: bytes) -> None:
-        into = f"pg_temp.{quote_ident(self._staged.stage)}"
+        into = self._staged.relation
         copy = copy_statement(into, tuple(column.column.name for column in self._comparison.columns), "binary")
         digest = self._digest(target=False)
         digest.keep(chosen)
@@ -129,7 +127,7 @@ class TableComparison:
         key = [(name, f"c{names.index(name)}") for name in self._staged.key]
         columns = ", ".join(quote_ident(name) for name, _ in key)
         join = " AND ".join(f"s.{quote_ident(name)} = k.{field}" for name, field in key)
-        stage = f"pg_temp.{quote_ident(self._staged.stage)}"
+        stage = self._staged.relation
         connection.execute(
             f"INSERT INTO {stage} ({OPERATION}, {columns}) SELECT '{DELETED}', {', '.join(f'k.{f}' for _, f in key)}"
             f" FROM pg_temp.{quote_ident(there)} k WHERE NOT EXISTS (SELECT FROM {stage} s WHERE {join})".encode()

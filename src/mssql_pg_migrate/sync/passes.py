@@ -235,7 +235,7 @@ class SyncPass:
             return False
         if not respelled(connection, table.staged):
             return False
-        connection.execute(f'DROP TABLE pg_temp."{table.staged.stage}"')
+        connection.execute(f"DROP TABLE {table.staged.relation}")
         text = "a key may have changed its spelling only: its contents are compared"
         self._emit(Message(level="info", table=table.display, text=text))
         return True
@@ -245,7 +245,7 @@ class SyncPass:
     ) -> int:
         """Stage the changes of one table; how many rows that were."""
         staged = table.staged
-        copy = copy_statement(f'pg_temp."{staged.stage}"', (OPERATION, *staged.columns), "binary")
+        copy = copy_statement(staged.relation, (OPERATION, *staged.columns), "binary")
         rows = 0
         with translated(table.followed.table.full_name, "staging changes"):
             for chunk in session.changes(table.followed, since, upto):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from typing import TypeVar
 
 from ..events import EventSink, Message
 from ..source.changes import ChangeSession
 from ..source.reader import Reader, ReaderUnsupported, ReadLimits
 from ..source.source import Source
 from .plan import SyncTablePlan
+
+T = TypeVar("T")
 
 
 class OtherReaderNeeded(Exception):
@@ -34,6 +37,20 @@ class SyncReaders:
             except ReaderUnsupported as error:
                 self._fall_back("the source", error.message)
 
+    def use(self, work: Callable[[ChangeSession], T], *, one_moment: bool) -> T:
+        """``work`` over a session of its own, from its beginning with another reader where one turns out to be needed.
+
+        Raises what ``work`` raises otherwise, ConnectionFailed, and ConfigError when no other reader may serve.
+        """
+        while True:
+            with closing(self.open(one_moment=one_moment)) as session:
+                try:
+                    return work(session)
+                except OtherReaderNeeded:
+                    continue
+                except ReaderUnsupported as error:
+                    self._fall_back(error.table or "a table", error.message)
+
     def prove(self, table: SyncTablePlan) -> None:
         """Make sure that the session's reader carries a table. Raises OtherReaderNeeded when it does not."""
         if table.name in self._proven:
@@ -55,10 +72,6 @@ class SyncReaders:
                 )
             )
             raise OtherReaderNeeded
-
-    def unsupported(self, table: str, reason: str) -> None:
-        """The session's reader met what it cannot carry. Raises ConfigError when no other may."""
-        self._fall_back(table, reason)
 
     def _fall_back(self, name: str, reason: str) -> None:
         chosen = self._source.other_reader(name, reason)

@@ -33,7 +33,7 @@ def respelled(connection: psycopg.Connection[Any], staged: StagedTable) -> bool:
     if not texts:
         return False
     there = " AND ".join(f"t.{quote_ident(name)} = s.{quote_ident(name)}" for name in staged.key)
-    stage = f"pg_temp.{quote_ident(staged.stage)}"
+    stage = staged.relation
     fresh = f"s.{OPERATION} <> '{DELETED}' AND NOT EXISTS (SELECT FROM {relation(table)} t WHERE {there})"
     row = connection.execute(f"SELECT EXISTS (SELECT FROM {stage} s WHERE {fresh})".encode()).fetchone()
     if row is None or not row[0]:

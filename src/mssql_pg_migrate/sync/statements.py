@@ -34,6 +34,11 @@ class StagedTable:
         return self.table.schema, self.table.name
 
     @property
+    def relation(self) -> str:
+        """The temporary table, quoted, for statements."""
+        return f"pg_temp.{quote_ident(self.stage)}"
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Target names of the staged columns, without the operation."""
         return tuple(column.name for column in self.table.copied_columns)
@@ -50,7 +55,7 @@ def create_stage(staged: StagedTable) -> str:
 def keep_the_living(staged: StagedTable) -> str:
     """A key that is staged as gone and as there is there: the source tells two keys apart that are one in the target
     (100 ns of datetime2, the spelling of citext), and the row moved from one to the other."""
-    stage = _stage(staged)
+    stage = staged.relation
     return (
         f"DELETE FROM {stage} d USING {stage} u WHERE d.{OPERATION} = '{DELETED}' AND u.{OPERATION} <> '{DELETED}'"
         f" AND {_pairs('d', staged.key, 'u', staged.key)}"
@@ -62,7 +67,7 @@ def insert(staged: StagedTable) -> str:
     overriding = " OVERRIDING SYSTEM VALUE" if any(column.identity for column in staged.table.columns) else ""
     return (
         f"INSERT INTO {relation(staged.table)} ({_names(staged.columns)}){overriding}"
-        f" SELECT {_names(staged.columns, 's')} FROM {_stage(staged)} s WHERE s.{OPERATION} <> '{DELETED}'"
+        f" SELECT {_names(staged.columns, 's')} FROM {staged.relation} s WHERE s.{OPERATION} <> '{DELETED}'"
         f" AND NOT EXISTS (SELECT FROM {relation(staged.table)} t WHERE {_join(staged.key)})"
     )
 
@@ -81,7 +86,7 @@ def update(staged: StagedTable) -> str | None:
     sets = ", ".join(f"{quote_ident(column.name)} = s.{quote_ident(column.name)}" for column in changing)
     changed = " OR ".join(differs(quote_ident(column.name), column.encoding, column.pg_type) for column in changing)
     return (
-        f"UPDATE {relation(table)} t SET {sets} FROM {_stage(staged)} s"
+        f"UPDATE {relation(table)} t SET {sets} FROM {staged.relation} s"
         f" WHERE s.{OPERATION} <> '{DELETED}' AND {_join(staged.key)} AND ({changed})"
     )
 
@@ -100,7 +105,7 @@ def delete_free(staged: StagedTable, referring: Sequence[ForeignKeyFact]) -> str
 
 def delete(staged: StagedTable) -> str:
     """Delete the staged rows to be deleted that are still there."""
-    return f"DELETE FROM {relation(staged.table)} t USING {_stage(staged)} s WHERE {_gone(staged.key, 's', 't')}"
+    return f"DELETE FROM {relation(staged.table)} t USING {staged.relation} s WHERE {_gone(staged.key, 's', 't')}"
 
 
 def children_left(staged: StagedTable, key: ForeignKeyFact, child: StagedTable | None) -> str:
@@ -112,16 +117,16 @@ def children_left(staged: StagedTable, key: ForeignKeyFact, child: StagedTable |
     if key.child == staged.name:
         return _remaining_children(staged, key, "c::text") + " LIMIT 1"
     refers = _pairs("c", key.columns, "t", key.referenced)
-    staying = f" AND NOT EXISTS (SELECT FROM {_stage(child)} d WHERE {_gone(child.key, 'd', 'c')})" if child else ""
+    staying = f" AND NOT EXISTS (SELECT FROM {child.relation} d WHERE {_gone(child.key, 'd', 'c')})" if child else ""
     return (
-        f"SELECT c::text FROM {_stage(staged)} s JOIN {relation(staged.table)} t ON {_gone(staged.key, 's', 't')}"
+        f"SELECT c::text FROM {staged.relation} s JOIN {relation(staged.table)} t ON {_gone(staged.key, 's', 't')}"
         f" JOIN {qualified(*key.child)} c ON {refers} WHERE true{staying} LIMIT 1"
     )
 
 
 def _remaining_children(staged: StagedTable, key: ForeignKeyFact, chosen: str = "") -> str:
     """Rows of a table that refers to itself: they stay, and the row they refer to is to be deleted."""
-    target, stage = relation(staged.table), _stage(staged)
+    target, stage = relation(staged.table), staged.relation
     return (
         f"SELECT {chosen} FROM {stage} e JOIN {target} p ON {_gone(staged.key, 'e', 'p')}"
         f" JOIN {target} c ON {_pairs('c', key.columns, 'p', key.referenced)}"
@@ -139,7 +144,7 @@ def park(staged: StagedTable, unique: UniqueFact) -> str:
         if name in columns
     )
     return (
-        f"UPDATE {relation(staged.table)} t SET {quote_ident(unique.parkable)} = NULL FROM {_stage(staged)} s"
+        f"UPDATE {relation(staged.table)} t SET {quote_ident(unique.parkable)} = NULL FROM {staged.relation} s"
         f" WHERE s.{OPERATION} <> '{DELETED}' AND {_join(staged.key)} AND ({changed or 'true'})"
     )
 
@@ -156,10 +161,6 @@ def create_unique(table: TableName, unique: UniqueFact) -> str:
     if unique.constraint:
         return f"ALTER TABLE {qualified(*table)} ADD CONSTRAINT {quote_ident(unique.name)} {unique.definition}"
     return unique.definition
-
-
-def _stage(staged: StagedTable) -> str:
-    return f"pg_temp.{quote_ident(staged.stage)}"
 
 
 def _names(columns: Sequence[str], alias: str = "") -> str:
